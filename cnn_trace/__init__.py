@@ -1,0 +1,19 @@
+"""The core: a model as a flat graph, one recorded forward pass, the walk back, the fixations."""
+
+from gazeback.cnn_trace.errors import MissingRule, TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.rules import Rule, register_rule
+from gazeback.cnn_trace.trace import METHODS, Tracer, trace
+
+__all__ = [
+    "METHODS",
+    "Evidence",
+    "Fixations",
+    "MissingRule",
+    "Rule",
+    "TraceError",
+    "Tracer",
+    "register_rule",
+    "trace",
+]

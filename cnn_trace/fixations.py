@@ -1,0 +1,129 @@
+"""Fixations: the pixels that a question came back to, and the pictures made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+from scipy.spatial import KDTree
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+
+# Blur of a heat map, as a share of the image's diagonal.
+DEFAULT_BLUR = 0.04
+# Heat maps of larger images are blurred on a smaller grid: the blur hides the difference.
+_GRID_SIDE = 320
+
+
+@dataclass(frozen=True)
+class Fixations:
+    """The evidence of one question on one image.
+
+    Attributes:
+        points: int64 ``[n, 2]``, unique (row, column) in pixels of the image.
+        weights: float64 ``[n]``. With ``method="evidence"`` they sum to 1; the published methods give 1 each.
+        shape: (height, width) of the image in pixels.
+        net: float32 ``[h, w]`` or None: the net relevance of each place of the hand-off map.
+    """
+
+    points: np.ndarray
+    weights: np.ndarray
+    shape: tuple[int, int]
+    net: np.ndarray | None = None
+    _layers: Callable[[str], Evidence] | None = field(default=None, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def at(self, layer: str) -> Evidence:
+        """The evidence at the output of a layer: coordinates ``[n, 3]`` (row, column, channel), weights ``[n]``.
+
+        Raises:
+            TraceError: the model has no such layer, or the walk did not pass it.
+        """
+        if self._layers is None:
+            raise TraceError("these fixations no longer know the layers they came through")
+        return self._layers(layer)
+
+    def without_outliers(self, share: float = 0.05, radius: float = 0.1) -> Fixations:
+        """Keep a point if more than ``share`` of all points lie within ``radius`` of the diagonal of it.
+
+        Source: *CNN Fixations* (IEEE TIP 2018), section IV-A.
+        """
+        if not len(self):
+            return self
+        reach = radius * float(np.hypot(*self.shape))
+        near = KDTree(self.points).query_ball_point(self.points, reach, return_length=True)
+        kept = near > share * len(self)
+        return replace(self, points=self.points[kept], weights=self.weights[kept])
+
+    def heatmap(self, sigma: float | None = None) -> np.ndarray:
+        """The points blurred by a Gaussian, and multiplied with the net map where there is one.
+
+        Args:
+            sigma: the blur in pixels of the image; by default 4 % of its diagonal.
+
+        Returns:
+            float32 ``[height, width]``, 0 to 1; all 0 if there are no points.
+        """
+        height, width = self.shape
+        scale = min(1.0, _GRID_SIDE / max(height, width))
+        grid = (max(1, round(height * scale)), max(1, round(width * scale)))
+        sigma = DEFAULT_BLUR * float(np.hypot(height, width)) if sigma is None else sigma
+        cells = np.minimum((self.points + 0.5) * np.divide(grid, self.shape), np.subtract(grid, 1)).astype(int)
+        counts = np.zeros(grid, np.float64)
+        np.add.at(counts, tuple(cells.T), self.weights)
+        blurred = gaussian_filter(counts, sigma * np.divide(grid, self.shape), mode="constant")
+        if self.net is not None:
+            blurred = blurred * resized(self.net, grid)
+        full = resized(blurred, self.shape)
+        peak = full.max()
+        return (full / peak if peak > 0 else full).astype(np.float32)
+
+    def box(self) -> list[float] | None:
+        """The tight box ``[x, y, width, height]`` in pixels around all points, None without points."""
+        if not len(self):
+            return None
+        (top, left), (bottom, right) = self.points.min(axis=0), self.points.max(axis=0)
+        return [float(left), float(top), float(right - left + 1), float(bottom - top + 1)]
+
+    def mask(self, threshold: float) -> np.ndarray:
+        """bool ``[height, width]``: where the heat map reaches the threshold (a share of its maximum)."""
+        return self.heatmap() >= threshold
+
+    def mapped(self, to_photo: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> Fixations:
+        """The same evidence on a photo: ``to_photo`` takes points ``[n, 2]`` to photo pixels; see its use there."""
+        moved = np.rint(to_photo(self.points.astype(np.float64))).astype(np.int64)
+        moved = np.clip(moved, 0, np.subtract(shape, 1))
+        return replace(self, points=moved, shape=shape)
+
+    def plot(self, photo: Any) -> Any:
+        """A Matplotlib figure: the photo, the points on it, the heat map on it.
+
+        Args:
+            photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for panel in panels:
+            panel.imshow(photo, cmap="gray", extent=(0, self.shape[1], self.shape[0], 0))
+            panel.set_axis_off()
+        size = 4 + 20 * self.weights / max(self.weights.max(initial=0), 1e-12)
+        panels[1].scatter(self.points[:, 1], self.points[:, 0], s=size, c="red", linewidths=0)
+        heat = self.heatmap()
+        panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat)
+        return figure
+
+
+def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bilinear resize of ``[h, w]``, pixel areas aligned, edges repeated, never below 0."""
+    if values.shape == tuple(shape):
+        return values
+    factors = np.divide(shape, values.shape)
+    return np.maximum(zoom(values, factors, order=1, mode="nearest", grid_mode=True), 0)

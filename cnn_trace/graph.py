@@ -1,0 +1,297 @@
+"""A Keras model as a flat, topologically ordered list of calls.
+
+A *call* is one application of a layer or an operator: a layer called twice is two calls. Nested models are
+inlined by substitution; subclassed models and composite layers by calling their ``call`` on symbolic tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import KerasTensor, tree
+
+from gazeback.cnn_trace.errors import TraceError
+
+
+@dataclass(eq=False)
+class Tensor:
+    """A symbolic value of the flat graph: the output of one call, or an input of the model."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+    name: str
+    call: Call | None = None
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the tensor is ``[n, height, width, channels]`` with more than one place."""
+        return len(self.shape) == 4 and self.shape[1:3] != (1, 1)
+
+
+@dataclass(eq=False)
+class Call:
+    """One application of an operation (a layer or an operator) to tensors and constants.
+
+    ``part`` is ``"linear"`` or ``"activation"`` where a layer with a fused activation stands as two calls.
+    """
+
+    operation: keras.Operation
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    name: str
+    part: str = "whole"
+    depends_on_image: bool = False
+
+
+@dataclass
+class Graph:
+    """The flat model: its inputs, its outputs and every call in the order of the forward pass."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    calls: list[Call]
+    name: str
+    input_names: tuple[str, ...]
+    image_inputs: tuple[Tensor, ...] = ()
+    known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
+
+    def calls_of(self, layer: str) -> list[Call]:
+        """All calls of a layer, by its name or by its path (``"backbone/block4_pool"``)."""
+        found = [call for call in self.calls if layer in (call.name, call.operation.name)]
+        if not found:
+            raise TraceError(_unknown_layer(self, layer))
+        return found
+
+    def ancestors(self, targets: list[Tensor]) -> list[Call]:
+        """The calls that the targets depend on, in the order of the forward pass."""
+        needed, found = set(targets), []
+        for call in reversed(self.calls):
+            if needed.intersection(call.outputs):
+                found.append(call)
+                needed.update(call.inputs)
+        return found[::-1]
+
+
+def _unknown_layer(graph: Graph, layer: str) -> str:
+    from difflib import get_close_matches
+
+    names = list(dict.fromkeys(call.name for call in graph.calls))
+    close = get_close_matches(layer, names, n=5, cutoff=0.5) or names[-5:]
+    return f"model {graph.name!r} has no layer {layer!r}; close names: {', '.join(close)}"
+
+
+def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> Graph:
+    """Flatten a built Keras model into calls.
+
+    Args:
+        model: any built ``keras.Model``: functional, sequential or subclassed, nested at will.
+        has_rule: whether an operation is to stand as one call; all others are opened where that is possible.
+
+    Raises:
+        TraceError: the model is not a Keras model, or is not built.
+    """
+    if not isinstance(model, keras.Model):
+        raise TraceError(f"expected a keras.Model, got {type(model).__name__}")
+    flattener = _Flattener(has_rule)
+    functional = _as_functional(model)
+    symbolic = functional._inputs_struct if functional is not None else _symbolic_inputs(model)
+    flat_inputs = tree.flatten(symbolic)
+    inputs = tuple(Tensor(tuple(x.shape), str(x.dtype), x.name) for x in flat_inputs)
+    known = dict(zip(map(id, flat_inputs), inputs, strict=True))
+    if functional is not None:
+        outputs = flattener.expand(tree.flatten(functional._outputs_struct), known, prefix="")
+    else:
+        outputs = flattener.open(model, (symbolic,), {}, known, prefix="")
+    graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, _input_names(symbolic))
+    _mark_images(graph)
+    return graph
+
+
+class _Flattener:
+    def __init__(self, has_rule: Callable[[keras.Operation], bool]) -> None:
+        self.has_rule = has_rule
+        self.calls: list[Call] = []
+
+    def expand(self, outputs: list[KerasTensor], known: dict[int, Tensor], prefix: str) -> list[Tensor]:
+        """Add the calls that lead from the ``known`` Keras tensors (by id) to the outputs."""
+        stack = list(reversed(outputs))
+        while stack:
+            history = stack[-1]._keras_history
+            if id(stack[-1]) in known:
+                stack.pop()
+                continue
+            if history.operation is None or isinstance(history.operation, keras.layers.InputLayer):
+                raise TraceError(f"{prefix}{stack[-1].name} does not depend on the inputs of the model")
+            node = history.operation._inbound_nodes[history.node_index]
+            missing = [x for x in node.input_tensors if id(x) not in known]
+            if missing:
+                stack.extend(missing)
+            else:
+                self._add(node, known, prefix)
+        return [known[id(x)] for x in outputs]
+
+    def _add(self, node: Any, known: dict[int, Tensor], prefix: str) -> None:
+        operation, name = node.operation, prefix + node.operation.name
+        arguments, keywords = node.arguments.args, node.arguments.kwargs
+        functional = _as_functional(operation)
+        if functional is not None:
+            inner = _match(functional._inputs_struct, arguments, keywords)
+            inner_known = {id(x): known[id(y)] for x, y in inner}
+            found = self.expand(tree.flatten(functional._outputs_struct), inner_known, name + "/")
+        elif self.has_rule(operation):
+            found = self._leaf(node, known, name)
+        else:
+            found = self._opened(operation, arguments, keywords, known, name) or self._leaf(node, known, name)
+        known.update(zip(map(id, node.outputs), found, strict=True))
+
+    def _leaf(self, node: Any, known: dict[int, Tensor], name: str) -> list[Tensor]:
+        operation = node.operation
+        arguments, keywords = tree.map_structure(
+            lambda x: known[id(x)] if isinstance(x, KerasTensor) else x,
+            (tuple(node.arguments.args), dict(node.arguments.kwargs)),
+        )
+        inputs = tuple(known[id(x)] for x in node.input_tensors)
+        outputs = tuple(Tensor(tuple(x.shape), str(x.dtype), name) for x in node.outputs)
+        if has_fused_activation(operation):
+            linear = Tensor(outputs[0].shape, outputs[0].dtype, name)
+            self._append(Call(operation, arguments, keywords, inputs, (linear,), name, "linear"))
+            self._append(Call(operation, arguments, keywords, (linear,), outputs, name, "activation"))
+        else:
+            self._append(Call(operation, arguments, keywords, inputs, outputs, name))
+        return list(outputs)
+
+    def _append(self, call: Call) -> None:
+        for output in call.outputs:
+            output.call = call
+        self.calls.append(call)
+
+    def _opened(
+        self, operation: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
+    ) -> list[Tensor] | None:
+        """Open a layer by calling it on symbolic tensors; None where its ``call`` is no Keras graph."""
+        if not isinstance(operation, keras.Layer):
+            return None
+        start = len(self.calls)
+        try:
+            found = self.open(operation, arguments, keywords, known, name + "/")
+        except Exception:
+            # Whatever a foreign ``call`` raises on symbolic tensors: the layer then stays one opaque call,
+            # and needs a rule of its own; the walk says so if it ever reaches it.
+            del self.calls[start:]
+            return None
+        sublayers = list(operation._flatten_layers(include_self=False))
+        if not sublayers and not all(self.has_rule(call.operation) for call in self.calls[start:]):
+            del self.calls[start:]
+            return None
+        return found
+
+    def open(
+        self, layer: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], prefix: str
+    ) -> list[Tensor]:
+        """Inline ``layer.call`` on fresh symbolic tensors that stand for the ``known`` ones."""
+        inner: dict[int, Tensor] = {}
+        alive = []
+
+        def fresh(x: Any) -> Any:
+            if not isinstance(x, KerasTensor):
+                return x
+            copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
+            alive.append(copy)
+            inner[id(copy)] = known[id(x)]
+            return copy
+
+        arguments, keywords = tree.map_structure(fresh, (tuple(arguments), dict(keywords)))
+        keywords.pop("training", None)
+        if layer._call_has_training_arg:
+            keywords["training"] = False
+        with _forgotten(layer):
+            outputs = tree.flatten(layer.call(*arguments, **keywords))
+            return self.expand(outputs, inner, prefix)
+
+
+class _forgotten:
+    """While a layer is opened, note how many nodes its sublayers have, and drop the new ones at the end."""
+
+    def __init__(self, layer: keras.Layer) -> None:
+        self.layers = list(layer._flatten_layers())
+
+    def __enter__(self) -> None:
+        self.lengths = [(len(x._inbound_nodes), len(x._outbound_nodes)) for x in self.layers]
+
+    def __exit__(self, *_: object) -> None:
+        for layer, (inbound, outbound) in zip(self.layers, self.lengths, strict=True):
+            del layer._inbound_nodes[inbound:], layer._outbound_nodes[outbound:]
+
+
+def has_fused_activation(operation: keras.Operation) -> bool:
+    """Whether a layer with a kernel applies an activation of its own at the end."""
+    weighted = any(hasattr(operation, name) for name in ("kernel", "depthwise_kernel", "pointwise_kernel"))
+    activation = getattr(operation, "activation", None)
+    return weighted and callable(activation) and activation is not keras.activations.linear
+
+
+def _match(structure: Any, arguments: Any, keywords: Any) -> list[tuple[KerasTensor, KerasTensor]]:
+    """Pair a nested model's own inputs with the tensors it is called on."""
+    given = arguments[0] if arguments else keywords.get("inputs")
+    if isinstance(structure, dict) and isinstance(given, dict):
+        return [(structure[key], given[key]) for key in structure]
+    inner, outer = tree.flatten(structure), tree.flatten(given)
+    return list(zip(inner, outer, strict=True))
+
+
+def _as_functional(operation: keras.Operation) -> Any | None:
+    """The functional graph of a functional or (built) sequential model, else None."""
+    if isinstance(operation, keras.Sequential):
+        if not operation.built or operation._functional is None:
+            raise _not_built(operation)
+        return operation._functional
+    if isinstance(operation, keras.Model) and hasattr(operation, "_inputs_struct"):
+        # A subclass of a functional model may have a ``call`` of its own.
+        return operation if type(operation).call is _FUNCTIONAL_CALL else None
+    return None
+
+
+def _functional_call() -> Any:
+    x = keras.Input((1,))
+    return type(keras.Model(x, x)).call
+
+
+_FUNCTIONAL_CALL = _functional_call()
+
+
+def _symbolic_inputs(model: keras.Model) -> Any:
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not model.built or not shapes:
+        raise _not_built(model)
+    shape = next(iter(shapes.values()))
+    return tree.map_shape_structure(lambda s: KerasTensor((None, *s[1:]), dtype="float32", name="input"), shape)
+
+
+def _not_built(model: keras.Model) -> TraceError:
+    return TraceError(
+        f"model {model.name!r} is not built, so its layers are unknown: call it once on an input, "
+        "model(images), and trace again"
+    )
+
+
+def _input_names(symbolic: Any) -> tuple[str, ...]:
+    if isinstance(symbolic, dict):
+        return tuple(key for key, _ in sorted(symbolic.items()))
+    return tuple(x.name for x in tree.flatten(symbolic))
+
+
+def _mark_images(graph: Graph) -> None:
+    images = [t for t in graph.inputs if len(t.shape) == 4]
+    graph.image_inputs = tuple(images)
+    reached = set(images)
+    for call in graph.calls:
+        # Masks and indices that are computed from an image carry no evidence.
+        carrying = [output for output in call.outputs if "float" in output.dtype]
+        call.depends_on_image = bool(carrying and reached.intersection(call.inputs))
+        if call.depends_on_image:
+            reached.update(carrying)

@@ -1,0 +1,150 @@
+"""The head: an answer as an exact sum of contributions of the last spatial map and of the non-image inputs.
+
+With every nonlinearity frozen at the value it had in the forward pass, what lies behind the last map is linear,
+so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision (design, section 4, steps 1-2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.rules.table import missing_rule, rule_of
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Answers as sums.
+
+    Attributes:
+        maps: coefficients ``[questions, height, width, channels]`` of each spatial map that feeds the answers.
+        others: coefficients ``[questions, ...]`` of each tensor that does not depend on an image.
+        bias: float64 ``[questions]``, what biases and constants contribute.
+    """
+
+    maps: dict[Tensor, np.ndarray]
+    others: dict[Tensor, np.ndarray]
+    bias: np.ndarray
+
+
+def decompose(
+    graph: Graph,
+    recording: Recording,
+    target: Tensor,
+    start: np.ndarray,
+    image: np.ndarray,
+    handoff: frozenset[Tensor],
+) -> Decomposition:
+    """Push coefficients from the target back to the hand-off maps and the non-image inputs.
+
+    Args:
+        graph: the model; ``recording``: of one forward pass with what :func:`read_by_head` asked for.
+        target: the tensor on which the questions start.
+        start: float32 ``[questions, ...]``, 1 at the neuron asked about (or any weighting of neurons).
+        image: int64 ``[questions]``, the image of the batch that each question is about.
+        handoff: the maps at which to stop.
+    """
+    pending = {target: start}
+    result = Decomposition({}, {}, np.zeros(len(start)))
+    for call in reversed(graph.calls):
+        for output in call.outputs:
+            if output not in pending:
+                continue
+            if output in handoff:
+                result.maps[output] = pending.pop(output)
+            elif not call.depends_on_image:
+                result.others[output] = pending.pop(output)
+            else:
+                step = Step(call, recording, output, image)
+                below, bias = adjoint_rule(call)(step, pending.pop(output))
+                result.bias[:] += bias
+                for tensor, coefficients in below:
+                    pending[tensor] = pending[tensor] + coefficients if tensor in pending else coefficients
+    for tensor, coefficients in pending.items():
+        (result.maps if tensor in graph.image_inputs else result.others)[tensor] = coefficients
+    return result
+
+
+def adjoint_rule(call: Call):  # type: ignore[no-untyped-def]
+    """The adjoint of a call's rule; raises MissingRule where it has none."""
+    rule = rule_of(call)
+    if rule.adjoint is None:
+        raise missing_rule(call, "adjoint (how coefficients pass through it in the head)")
+    return rule.adjoint
+
+
+def handoff_maps(graph: Graph, target: Tensor, layer: str | None) -> frozenset[Tensor]:
+    """The maps behind which the head begins: the last ones with height and width, or those of one layer."""
+    if layer is not None:
+        maps = {call.outputs[0] for call in graph.calls_of(layer)}
+        if not any(tensor.is_map for tensor in maps):
+            raise TraceError(f"handoff layer {layer!r} has no map with height and width to hand evidence to")
+        return frozenset(maps)
+    if _is_image_map(target):
+        return frozenset([target])
+    found, seen, stack = set(), {target}, [target]
+    while stack:
+        call = stack.pop().call
+        for tensor in call.inputs if call is not None and call.depends_on_image else ():
+            if _is_image_map(tensor) or tensor in graph.image_inputs:
+                found.add(tensor)
+            elif tensor not in seen:
+                seen.add(tensor)
+                stack.append(tensor)
+    return frozenset(found)
+
+
+def _is_image_map(tensor: Tensor) -> bool:
+    return tensor.is_map and (tensor.call is None or tensor.call.depends_on_image)
+
+
+def read_by_head(
+    graph: Graph, target: Tensor, handoff: frozenset[Tensor], selection: CNNFixations
+) -> set[Tensor]:
+    """The tensors whose values the decomposition will read; non-image inputs and maps included."""
+    wanted: set[Tensor] = set(handoff)
+    needed = {target} - handoff
+    for call in reversed(graph.calls):
+        for output in needed.intersection(call.outputs):
+            if not call.depends_on_image:
+                wanted.add(output)
+                continue
+            wanted.update(rule_of(call).adjoint_reads(call, selection))
+            needed.update(set(call.inputs) - handoff)
+    return wanted
+
+
+def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of a location's relevance after its channels cancel (design, section 4, step 4).
+
+    ``net[y, x] = max(0, sum_c R[y, x, c])``, shared among the positive channels in proportion.
+
+    Args:
+        relevance: R, ``[questions, height, width, channels]``.
+
+    Returns:
+        The shares, of the same shape, and the net map ``[questions, height, width]``.
+    """
+    net = np.maximum(relevance.sum(axis=-1), 0)
+    positive = np.maximum(relevance, 0)
+    total = positive.sum(axis=-1)
+    scale = np.divide(net, total, out=np.zeros_like(net), where=total > 0)
+    positive *= scale[..., None]
+    return positive, net
+
+
+def strongest(mass: np.ndarray, share: float) -> np.ndarray:
+    """The elements that carry the top ``share`` of the mass (step 5): their flat indices, largest first."""
+    flat = mass.ravel()
+    candidates = np.flatnonzero(flat)
+    order = candidates[np.argsort(-flat[candidates], kind="stable")]
+    cumulated = np.cumsum(flat[order], dtype=np.float64)
+    if not len(order):
+        return order
+    return order[: int(np.searchsorted(cumulated, share * cumulated[-1] * (1 - 1e-9))) + 1]

@@ -1,0 +1,214 @@
+"""One forward pass, compiled once per model, that returns only the tensors that some rule will read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+
+
+class Recorder:
+    """A compiled forward pass through a part of a graph.
+
+    Args:
+        graph: the flat model.
+        wanted: the tensors to return. Calls that none of them depends on are not run.
+    """
+
+    def __init__(self, graph: Graph, wanted: Iterable[Tensor]) -> None:
+        self.graph = graph
+        self.wanted = [tensor for tensor in wanted if tensor not in graph.inputs]
+        self._program = _Program(graph, self.wanted)
+        if keras.backend.backend() == "tensorflow":
+            # XLA's convolutions on the CPU are slow; a plain graph is what ``model.predict`` users compare with.
+            self._program.compile(jit_compile=False)
+
+    def __call__(self, inputs: list[np.ndarray]) -> Recording:
+        """Run the forward pass on one array per graph input (batch first)."""
+        self._program.make_predict_function()
+        flat = self._program.predict_function([(tuple(inputs),)]) if self.wanted else []
+        values = dict(zip(self.graph.inputs, inputs, strict=True))
+        masks: dict[Tensor, np.ndarray] = {}
+        arrays = [_as_array(x) for x in flat]
+        values.update(zip(self.wanted, arrays, strict=False))
+        masks.update(zip(self._program.masked, arrays[len(self.wanted) :], strict=True))
+        batch = len(inputs[0])
+        return Recording(values, masks, shapes_of(self.graph, tuple(x.shape[1:] for x in inputs), batch))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The recorded values of one forward pass: ``recording[tensor]`` is an array, batch first.
+
+    Attributes:
+        values: the arrays of the wanted tensors and of the model's inputs.
+        masks: bool ``[n, steps]`` for the tensors that carry a Keras mask.
+        shapes: the actual shape of every tensor of the graph.
+    """
+
+    values: dict[Tensor, np.ndarray]
+    masks: dict[Tensor, np.ndarray]
+    shapes: dict[Tensor, tuple[int, ...]]
+
+    def __getitem__(self, tensor: Tensor) -> np.ndarray:
+        return self.values[tensor]
+
+
+def shapes_of(graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int) -> dict[Tensor, tuple[int, ...]]:
+    """The shape of every tensor for input shapes without, and results with, the batch axis.
+
+    Where the model leaves sizes open (a fully convolutional net, a caption of any length), Keras works them out
+    call by call; the result is kept with the graph.
+    """
+    if inputs not in graph.known_shapes:
+        shapes = dict(zip(graph.inputs, inputs, strict=True))
+        for call in graph.calls:
+            if all(None not in output.shape[1:] for output in call.outputs):
+                shapes.update((output, output.shape[1:]) for output in call.outputs)  # type: ignore[misc]
+            else:
+                shapes.update(zip(call.outputs, _output_shapes(call, shapes), strict=True))
+        graph.known_shapes[inputs] = shapes
+    return {tensor: (batch, *shape) for tensor, shape in graph.known_shapes[inputs].items()}
+
+
+def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    if call.part == "activation":
+        return [shapes[call.inputs[0]]]
+
+    def symbolic(x: Any) -> Any:
+        return keras.KerasTensor((None, *shapes[x]), dtype=x.dtype) if isinstance(x, Tensor) else x
+
+    arguments, keywords = tree.map_structure(symbolic, (call.arguments, call.keywords))
+    specs = tree.flatten(call.operation.compute_output_spec(*arguments, **keywords))
+    return [tuple(spec.shape[1:]) for spec in specs]
+
+
+class _Program(keras.Model):
+    """The calls as a Keras model, so that Keras compiles them on whatever backend it runs on."""
+
+    def __init__(self, graph: Graph, wanted: list[Tensor]) -> None:
+        super().__init__(name="recorder")
+        calls = graph.ancestors(wanted)
+        # Tracked, so that every backend passes the current weights to the compiled function.
+        self.sublayers = list({id(c.operation): c.operation for c in calls if _is_layer(c.operation)}.values())
+        self._plan = _Plan(graph, calls, wanted)
+        self.masked: list[Tensor] = []
+        self.built = True
+
+    def call(self, inputs: tuple[Any, ...], training: bool = False) -> list[Any]:
+        values = {
+            tensor: keras.ops.cast(x, tensor.dtype)
+            for tensor, x in zip(self._plan.graph.inputs, inputs, strict=True)
+        }
+        for call in self._plan.calls:
+            _execute(call, values, self._plan.wanted)
+        outputs = [values[tensor] for tensor in self._plan.wanted]
+        masks = {t: getattr(values[t], "_keras_mask", None) for t in self._plan.wanted}
+        object.__setattr__(self, "masked", [t for t, mask in masks.items() if mask is not None])
+        return outputs + [masks[t] for t in self.masked]
+
+
+class _Plan:
+    # A plain object, so that Keras does not look for layers in it.
+    def __init__(self, graph: Graph, calls: list[Call], wanted: list[Tensor]) -> None:
+        self.graph, self.calls, self.wanted = graph, calls, wanted
+
+
+def _execute(call: Call, values: dict[Tensor, Any], wanted: list[Tensor]) -> None:
+    if call.part == "linear":
+        if call.outputs[0] in wanted:
+            with _linear(call.operation):
+                values[call.outputs[0]] = _apply(call, values)
+        return
+    if call.part == "activation" and call.inputs[0] in values:
+        activation: Any = call.operation.activation  # type: ignore[attr-defined]
+        results = activation(values[call.inputs[0]])
+    else:
+        results = _apply(call, values)
+    values.update(zip(call.outputs, tree.flatten(results), strict=True))
+
+
+def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
+    def fill(x: Any) -> Any:
+        return values[x] if isinstance(x, Tensor) else x
+
+    arguments, keywords = tree.map_structure(fill, (call.arguments, call.keywords))
+    operation: Any = call.operation
+    if _is_layer(operation):
+        keywords.pop("training", None)
+        if operation._call_has_training_arg:
+            keywords["training"] = False
+    return operation(*arguments, **keywords)
+
+
+@contextlib.contextmanager
+def _linear(layer: Any) -> Iterator[None]:
+    """The layer without its fused activation, to read the pre-activation."""
+    activation = layer.activation
+    layer.activation = keras.activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = activation
+
+
+def _is_layer(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.Layer)
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    if keras.backend.backend() == "torch":
+        return np.asarray(keras.ops.convert_to_numpy(tensor))
+    return np.asarray(tensor)
+
+
+def check_inputs(graph: Graph, inputs: Any) -> list[np.ndarray]:
+    """Bring what the user passed into one array per graph input, batch first.
+
+    Raises:
+        TraceError: the number of inputs, a rank or a fixed size differs from what the model expects.
+    """
+    if isinstance(inputs, dict):
+        missing = [name for name in graph.input_names if name not in inputs]
+        if missing:
+            raise TraceError(f"model {graph.name!r} needs the inputs {list(graph.input_names)}; missing: {missing}")
+        inputs = [inputs[name] for name in graph.input_names]
+    elif not isinstance(inputs, list | tuple) or (len(graph.inputs) == 1 and len(inputs) != 1):
+        inputs = [inputs]
+    if len(inputs) != len(graph.inputs):
+        raise TraceError(
+            f"model {graph.name!r} has {len(graph.inputs)} inputs {list(graph.input_names)}, got {len(inputs)}"
+        )
+    arrays = [_checked(graph, t, x) for t, x in zip(graph.inputs, inputs, strict=True)]
+    if len({len(x) for x in arrays}) > 1:
+        raise TraceError(f"the inputs have different batch sizes: {[len(x) for x in arrays]}")
+    return arrays
+
+
+def _checked(graph: Graph, tensor: Tensor, given: Any) -> np.ndarray:
+    array = np.asarray(given)
+    if array.ndim == len(tensor.shape) - 1 and array.ndim >= 3:
+        array = array[None]
+    expected = tensor.shape[1:]
+    fits = array.ndim == len(tensor.shape) and all(
+        e is None or e == g for e, g in zip(expected, array.shape[1:], strict=False)
+    )
+    if not fits:
+        wanted = ", ".join("any" if e is None else str(e) for e in ("n", *expected))
+        raise TraceError(
+            f"input {tensor.name!r} of model {graph.name!r} has the shape [{wanted}], got {list(array.shape)}; "
+            "resize the image to what the model expects"
+        )
+    if array.size == 0:
+        raise TraceError(f"input {tensor.name!r} is empty: shape {list(array.shape)}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise TraceError(f"input {tensor.name!r} holds NaN or infinite values")
+    return array.astype(tensor.dtype, copy=False)

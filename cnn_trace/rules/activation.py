@@ -1,0 +1,61 @@
+"""Activations: nothing moves on the walk; in the head they are frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+# Answers are explained at the logit that enters these (design: "softmax starts at the logit").
+OUTPUT_ACTIVATIONS = ("softmax", "log_softmax", "logsoftmax", "sigmoid")
+
+
+def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Evidence stays in place."""
+    return [(step.input, evidence)]
+
+
+def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    """``f(z)`` is frozen as ``f(0) + z * (f(z) - f(0)) / z``: a ReLU's mask, tanh(z)/z, and so on."""
+    if kind(step.call) in ("softmax", "log_softmax", "logsoftmax"):
+        raise TraceError(f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint")
+    z, y = step.value(step.input), step.value(step.output)
+    at_zero = value_at_zero(step.call, z.shape[1:])
+    below = coefficients * frozen_ratio(z, y, at_zero)
+    return [(step.input, below)], at_zero * coefficients.reshape(len(coefficients), -1).sum(axis=1)
+
+
+def frozen_ratio(z: np.ndarray, y: np.ndarray, at_zero: float = 0.0) -> np.ndarray:
+    """``(f(z) - f(0)) / z``, and 0 where z is 0 (there is nothing to hand on)."""
+    return np.divide(y - at_zero, z, out=np.zeros_like(z), where=z != 0)
+
+
+def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
+    """f(0) of an elementwise activation on a tensor of this shape (no batch axis)."""
+    operation: Any = call.operation
+    function = operation.activation if call.part == "activation" else operation
+    return float(as_array(function(np.zeros((1, *shape), np.float32))).flat[0])
+
+
+def kind(call: Call) -> str:
+    """The activation's name in lower case: ``"relu"``, ``"softmax"``."""
+    function = getattr(call.operation, "activation", None)
+    name = getattr(function, "__name__", None) or type(function or call.operation).__name__
+    return name.lower()
+
+
+def walk_transparent(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """A layer that changes nothing when the model is used: dropout, noise, identity."""
+    return [(step.input, evidence)]
+
+
+def adjoint_transparent(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
+    """A layer that changes nothing when the model is used."""
+    return [(step.input, coefficients)], 0.0

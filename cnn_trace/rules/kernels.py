@@ -1,0 +1,34 @@
+"""Kernels laid out for gathering: one row of input weights per tap and output channel."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+_laid_out: WeakKeyDictionary[Any, tuple[tuple[float, float], np.ndarray]] = WeakKeyDictionary()
+
+
+def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
+    """The kernel ``[kh, kw, in, out]`` as a contiguous array ``[kh, kw, out, in]``.
+
+    The copy is kept per layer, and made again when the weights have changed since.
+    """
+    array = as_array(kernel)
+    flat = array.reshape(-1)
+    fingerprint = (float(flat.sum(dtype=np.float64)), float(flat @ flat))
+    known = _laid_out.get(layer)
+    if known is None or known[0] != fingerprint:
+        known = (fingerprint, np.ascontiguousarray(np.moveaxis(array, -1, -2)))
+        _laid_out[layer] = known
+    return known[1]
+
+
+def as_array(variable: Any) -> np.ndarray:
+    """A Keras variable as an array, without a copy where the backend allows it."""
+    value = getattr(variable, "value", variable)
+    try:
+        return np.asarray(value)
+    except (TypeError, RuntimeError):  # PyTorch: a tensor that requires grad, or lies on another device
+        return np.asarray(value.detach().cpu())

@@ -1,0 +1,188 @@
+"""Layers and operators that merge branches, or combine a tensor with a constant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
+
+
+def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """A sum goes on to the branch with the larger value (negative sense: the smaller one).
+
+    *CNN Fixations*, section III, on residual networks. A constant operand is no branch.
+    """
+    if len(step.call.inputs) == 1:
+        return [(step.input, broadcast_back(step, evidence, step.input))]
+    values = np.stack(
+        [_values_at(step, evidence, tensor) * evidence.sense for tensor in step.call.inputs], axis=1
+    )
+    branch = values.argmax(axis=1)
+    return [
+        (tensor, broadcast_back(step, evidence.take(branch == b), tensor))
+        for b, tensor in enumerate(step.call.inputs)
+    ]
+
+
+def _values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
+    return step.value(tensor)[tuple(broadcast_back(step, evidence, tensor).coordinates.T)]
+
+
+def broadcast_back(step: Step, evidence: Evidence, tensor: Tensor) -> Evidence:
+    """Coordinates on an operand that was broadcast to the output's shape."""
+    shape = step.shape(tensor)
+    missing = len(step.shape(step.output)) - len(shape)
+    coordinates = evidence.coordinates
+    if missing:
+        coordinates = np.column_stack([coordinates[:, 0], coordinates[:, 1 + missing :]])
+    if shape[1:] != step.shape(step.output)[1 + missing :]:
+        coordinates = np.minimum(coordinates, np.subtract(shape, 1))
+    return evidence.at(coordinates)
+
+
+def sum_back(step: Step, coefficients: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """The adjoint of broadcasting: add up over the axes along which an operand was repeated."""
+    shape = step.shape(tensor)[1:]
+    missing = coefficients.ndim - 1 - len(shape)
+    if missing:
+        coefficients = coefficients.sum(axis=tuple(range(1, 1 + missing)))
+    repeated = tuple(
+        axis for axis, size in enumerate(shape, start=1) if size == 1 and coefficients.shape[axis] != 1
+    )
+    return coefficients.sum(axis=repeated, keepdims=True) if repeated else coefficients
+
+
+def adjoint_add(step: Step, coefficients: np.ndarray) -> Below:
+    """Every operand takes the coefficient; a constant operand's part is a bias term."""
+    return [(t, sum_back(step, coefficients, t)) for t in step.call.inputs], _constant_part(step, coefficients)
+
+
+def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
+    """The second operand takes the coefficient with the opposite sign."""
+    below = []
+    for place, operand in enumerate(_operands(step.call)[:2]):
+        if isinstance(operand, Tensor):
+            below.append((operand, sum_back(step, coefficients * (1 - 2 * place), operand)))
+    signed = [x if place == 0 else -x for place, x in _constants(step.call)]
+    return below, _inner(coefficients, sum(signed, np.float32(0)))
+
+
+def _constant_part(step: Step, coefficients: np.ndarray) -> np.ndarray:
+    return _inner(coefficients, sum((x for _, x in _constants(step.call)), np.float32(0)))
+
+
+def _inner(coefficients: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    full = coefficients * constant
+    return full.reshape(len(full), -1).sum(axis=1)
+
+
+def walk_scaled(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Times, or divided by, a constant: the evidence stays in place, a negative factor turns its sense."""
+    negative = _factor(step) < 0
+    sense = evidence.sense
+    if negative.any():
+        flips = np.broadcast_to(negative, (1, *step.shape(step.output)[1:]))[
+            (0, *evidence.coordinates[:, 1:].T)
+        ]
+        sense = np.where(flips, -sense, sense).astype(np.int8)
+    return [(step.input, broadcast_back(step, evidence.at(evidence.coordinates, sense), step.input))]
+
+
+def adjoint_scaled(step: Step, coefficients: np.ndarray) -> Below:
+    """Times, or divided by, a constant."""
+    return [(step.input, sum_back(step, coefficients * _factor(step), step.input))], 0.0
+
+
+def _factor(step: Step) -> np.ndarray:
+    constants = _constants(step.call)
+    if len(step.call.inputs) != 1 or not constants:
+        raise TraceError(
+            f"{step.call.name!r} multiplies two tensors of the model; there is a rule for a constant factor only"
+        )
+    place, constant = constants[0]
+    if type(step.layer).__name__ in ("Divide", "TrueDivide"):
+        if place == 0:
+            raise TraceError(f"{step.call.name!r} divides a constant by a tensor, for which there is no rule")
+        return 1 / constant
+    return constant
+
+
+def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """``a - b`` is the sum of a and -b: the larger of the two; on b the opposite sense is sought."""
+    signs = [1 if place == 0 else -1 for place, x in enumerate(_operands(step.call)[:2]) if isinstance(x, Tensor)]
+    values = np.stack(
+        [
+            sign * _values_at(step, evidence, tensor) * evidence.sense
+            for sign, tensor in zip(signs, step.call.inputs, strict=True)
+        ],
+        axis=1,
+    )
+    branch = values.argmax(axis=1)
+    found = []
+    for b, (sign, tensor) in enumerate(zip(signs, step.call.inputs, strict=True)):
+        part = evidence.take(branch == b)
+        part = part.at(part.coordinates, (part.sense * sign).astype(np.int8))
+        found.append((tensor, broadcast_back(step, part, tensor)))
+    return found
+
+
+def walk_negative(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """``-x``: a high value means a low one below."""
+    return [(step.input, evidence.at(evidence.coordinates, -evidence.sense))]
+
+
+def adjoint_negative(step: Step, coefficients: np.ndarray) -> Below:
+    """``-x``."""
+    return [(step.input, -coefficients)], 0.0
+
+
+def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """The branch that owns the element (inception and dense blocks: the channel)."""
+    found, axis = [], concatenation_axis(step.call)
+    start = 0
+    for tensor in step.call.inputs:
+        length = step.shape(tensor)[axis]
+        place = evidence.coordinates[:, axis] - start
+        owned = evidence.take((place >= 0) & (place < length))
+        coordinates = owned.coordinates.copy()
+        coordinates[:, axis] -= start
+        found.append((tensor, owned.at(coordinates)))
+        start += length
+    return found
+
+
+def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
+    """Each branch takes its own slice."""
+    axis = concatenation_axis(step.call)
+    ends = np.cumsum([step.shape(tensor)[axis] for tensor in step.call.inputs])
+    parts = np.split(coefficients, ends[:-1], axis=axis)
+    return list(zip(step.call.inputs, parts, strict=True)), 0.0
+
+
+def concatenation_axis(call: Call) -> int:
+    """The axis of a concatenation, counted from the front."""
+    axis: int = call.operation.axis  # type: ignore[attr-defined]
+    return axis % len(call.outputs[0].shape)
+
+
+def _operands(call: Call) -> list[Any]:
+    return keras.tree.flatten((call.arguments, call.keywords))
+
+
+def _constants(call: Call) -> list[tuple[int, np.ndarray]]:
+    """The operands of an operator that are no tensors of the model, with their places."""
+    return [
+        (place, np.asarray(as_array(operand), np.float32))
+        for place, operand in enumerate(_operands(call)[:2])
+        if not isinstance(operand, Tensor) and operand is not None
+    ]

@@ -1,0 +1,116 @@
+"""Pooling layers: section III of *CNN Fixations* (the argmax of the window), and the exact adjoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.convolution import scatter
+from gazeback.cnn_trace.rules.window import Window
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
+
+
+def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Max and average pooling go on to the largest value in the window; padding is never chosen."""
+    maps = step.value(step.input)
+    window = Window.of(step.layer, maps.shape[1:3])
+    neurons = evidence.coordinates
+    best = np.full(len(neurons), -np.inf, maps.dtype)
+    found = neurons.copy()
+    for tap in window.taps:
+        place, inside = window.place(neurons[:, 1:3], tap)
+        values = maps[neurons[:, 0], place[:, 0], place[:, 1], neurons[:, 3]]
+        better = inside & (values > best)
+        best[better], found[better, 1:3] = values[better], place[better]
+    return [(step.input, evidence.at(found))]
+
+
+def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Global pooling goes on to the largest value over the axes that it reduces."""
+    values = step.value(step.input)
+    axes = reduced_axes(step)
+    kept = [axis for axis in range(values.ndim) if axis not in axes]
+    keys = evidence.coordinates
+    if keys.shape[1] == values.ndim:  # keepdims
+        keys = keys[:, kept]
+    unique, owner = np.unique(keys, axis=0, return_inverse=True)
+    last = np.moveaxis(values, axes, range(len(kept), values.ndim))
+    places = last[tuple(unique.T)].reshape(len(unique), -1).argmax(axis=1)[owner.ravel()]
+    coordinates = np.empty((len(evidence), values.ndim), np.int64)
+    coordinates[:, kept] = keys
+    coordinates[:, axes] = np.stack(np.unravel_index(places, last.shape[len(kept) :]), axis=1)
+    return [(step.input, evidence.at(coordinates))]
+
+
+def reduced_axes(step: Step) -> list[int]:
+    """The axes that a global pooling layer, or a reducing operator, reduces."""
+    rank = len(step.input.shape)
+    axis = getattr(step.layer, "axis", None)
+    if axis is None:
+        first = getattr(step.layer, "data_format", None) == "channels_first"
+        return list(range(2, rank)) if first else list(range(1, rank - 1))
+    return sorted(a % rank for a in (axis if isinstance(axis, list | tuple) else [axis]))
+
+
+def adjoint_max(step: Step, coefficients: np.ndarray) -> Below:
+    """Frozen: the coefficient belongs to the element that was the maximum (the first one, if several)."""
+    maps = step.value(step.input)
+    window = Window.of(step.layer, maps.shape[1:3])
+    questions, height, width, channels = coefficients.shape
+    y, x = np.divmod(np.arange(height * width), width)
+    positions = np.column_stack([y, x])
+    best = np.full((questions, height * width, channels), -np.inf, maps.dtype)
+    target = np.zeros(best.shape, np.int64)
+    for tap in window.taps:
+        place, inside = window.place(positions, tap)
+        values = np.where(inside[None, :, None], maps[:, place[:, 0], place[:, 1]], -np.inf)
+        better = values > best
+        flat = np.broadcast_to((place[:, 0] * maps.shape[2] + place[:, 1])[None, :, None], best.shape)
+        best[better], target[better] = values[better], flat[better]
+    below = np.zeros((questions, maps.shape[1] * maps.shape[2], channels), np.float32)
+    q, c = np.ogrid[:questions, :channels]
+    np.add.at(below, (q[:, None], target, c[None]), coefficients.reshape(questions, -1, channels))
+    return [(step.input, below.reshape(maps.shape))], 0.0
+
+
+def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
+    """The mean shares its coefficient among the elements of the window, padding not counted."""
+    below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
+    window = Window.of(step.layer, below.shape[1:3])
+    y, x = np.divmod(np.arange(coefficients.shape[1] * coefficients.shape[2]), coefficients.shape[2])
+    positions = np.column_stack([y, x])
+    count = sum(window.place(positions, tap)[1].astype(np.float32) for tap in window.taps)
+    share = coefficients / np.reshape(count, coefficients.shape[1:3])[..., None]
+    scatter(below, window, lambda tap: share)
+    return [(step.input, below)], 0.0
+
+
+def adjoint_global_average(step: Step, coefficients: np.ndarray) -> Below:
+    """Global average pooling spreads a coefficient evenly over what was averaged."""
+    shape = (len(coefficients), *step.shape(step.input)[1:])
+    axes = reduced_axes(step)
+    count = np.prod([shape[axis] for axis in axes])
+    return [(step.input, np.broadcast_to(_expanded(coefficients, shape, axes) / count, shape))], 0.0
+
+
+def adjoint_global_max(step: Step, coefficients: np.ndarray) -> Below:
+    """Frozen: the coefficient belongs to the place of the maximum."""
+    values = step.value(step.input)
+    axes = reduced_axes(step)
+    last = np.moveaxis(values, axes, range(values.ndim - len(axes), values.ndim))
+    flat = last.reshape(*last.shape[: -len(axes)], -1)
+    below = np.zeros(flat.shape, np.float32)
+    found = flat.argmax(axis=-1)[..., None]
+    np.put_along_axis(below, found, coefficients.reshape(found.shape), axis=-1)
+    below = np.moveaxis(below.reshape(last.shape), range(values.ndim - len(axes), values.ndim), axes)
+    return [(step.input, below)], 0.0
+
+
+def _expanded(coefficients: np.ndarray, shape: tuple[int, ...], axes: list[int]) -> np.ndarray:
+    return coefficients.reshape([1 if axis in axes else size for axis, size in enumerate(shape)])

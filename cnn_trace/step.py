@@ -1,0 +1,51 @@
+"""What a rule sees of one call: the layer, the recorded values, and the shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.recording import Recording
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call on the way back.
+
+    Attributes:
+        call: the call; ``call.inputs`` and ``call.outputs`` are its tensors.
+        recording: the values of the forward pass, for the tensors that the rule said it reads.
+        output: the output tensor from which the walk arrives.
+        image: int64 ``[questions]``, for adjoints only: the image of the batch that each question is about.
+    """
+
+    call: Call
+    recording: Recording
+    output: Tensor
+    image: np.ndarray | None = None
+
+    @property
+    def layer(self) -> Any:
+        """The layer or operator that was called."""
+        return self.call.operation
+
+    @property
+    def input(self) -> Tensor:
+        """The first input tensor."""
+        return self.call.inputs[0]
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """The recorded value of a tensor: ``[n, ...]`` in a walk, ``[questions, ...]`` in an adjoint."""
+        value = self.recording[tensor]
+        if self.image is None:
+            return value
+        if len(value) == 1:
+            return np.broadcast_to(value, (len(self.image), *value.shape[1:]))
+        return value[self.image]
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """The actual shape of a tensor in this forward pass, batch axis included."""
+        return self.recording.shapes[tensor]

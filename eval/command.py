@@ -1,0 +1,103 @@
+"""`gazeback evaluate TASK`: how good is it, in figures. What a task needs is imported when it runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gazeback.eval.tasks import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DATA = click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the data set.")
+_SPLIT = click.option("--split", default="dev", show_default=True, help="Which split of it.")
+_PART = click.option(
+    "--part",
+    type=click.Choice(["all", "tune", "report"]),
+    default="all",
+    show_default=True,
+    help="Only photos whose names hash into this part: settings are chosen on one and reported on the other.",
+)
+_LIMIT = click.option(
+    "--limit", type=click.IntRange(min=1), help="At most this many photos, the first by the hash of the name."
+)
+_MODEL = click.option("--model", metavar="FILE", help="Another captioner than the bundled one.")
+_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures there.")
+
+
+def _measures(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """A task's own options, and the ones that all tasks share."""
+
+    def decorate(function: F) -> F:
+        for option in reversed((_DATA, _SPLIT, _LIMIT, _MODEL, _JSON, *options)):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure how good captions and explanations are."""
+
+
+@evaluate.command()
+@_measures(
+    _PART,
+    click.option(
+        "--methods",
+        default="evidence,fixations,center,activation,grad-cam",
+        show_default=True,
+        help="The first is compared with each of the others.",
+    ),
+)
+def phrases(methods: str, **options: Any) -> None:
+    """Do a word's pixels lie where the word is?
+
+    Ground-truth sentences with boxes for their phrases: the pointing game, the energy inside the boxes, and the swap
+    test, which asks whether a map depends on the word.
+    """
+    from gazeback.eval.tasks import run_phrases
+
+    run_phrases(_settings(**options), methods)
+
+
+@evaluate.command()
+@_measures(_PART)
+def words(**options: Any) -> None:
+    """Which words need the picture?
+
+    The visual share of function words, nouns and colours in ground-truth sentences.
+    """
+    from gazeback.eval.tasks import run_words
+
+    run_words(_settings(**options))
+
+
+@evaluate.command()
+@_measures(
+    click.option("--method", default="evidence", show_default=True, help="The tracer's method."),
+    click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds per photo."),
+)
+def speed(method: str, rounds: int, **options: Any) -> None:
+    """What does grounding cost, compared with captioning and with a forward pass?"""
+    from gazeback.eval.tasks import run_speed
+
+    run_speed(_settings(**options), method, rounds)
+
+
+@evaluate.command()
+@_measures()
+def captions(**options: Any) -> None:
+    """How good are the captions: BLEU, CIDEr, perplexity, and how varied."""
+    from gazeback.eval.tasks import run_captions
+
+    run_captions(_settings(**options))
+
+
+def _settings(part: Any = "all", **options: Any) -> "Settings":
+    from gazeback.eval.tasks import Settings
+
+    return Settings(part=part, **options)

@@ -1,0 +1,150 @@
+"""Do a word's pixels lie where the word is? `evaluate phrases`: ground-truth sentences and their phrase boxes.
+
+Every sentence is teacher-forced. A phrase that has a box is asked by its last in-vocabulary word, and every method
+answers with one map per phrase; all phrases of a sentence are one question. Measured on each map and the union of the
+phrase's boxes: pointing (no tolerance), energy inside, and the swap test: the phrase's own map minus, on the same
+boxes, the map of another phrase of the same sentence (the mean over all others). A map that does not depend on the
+word scores 0 in the swap test, whatever it points at.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.metrics import Mean, energy_inside, pointing
+from gazeback.eval.phrases_data import Phrase, PhraseData, PhraseImage, Sentence, Words, phrase_mask
+from gazeback.eval.word_maps import Method, Question
+from gazeback.models.captioner import Captioner
+
+METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
+
+
+@dataclass(frozen=True)
+class PhraseScore:
+    """One phrase's scores: `scores[method][metric]`; no swap where the sentence has no other phrase to swap with."""
+
+    sentence: int
+    phrase: str
+    word: str
+    types: tuple[str, ...]
+    area: float
+    scores: dict[str, dict[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "types": list(self.types)}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    phrase: Phrase
+    position: int
+    mask: np.ndarray
+
+
+def evaluate(
+    captioner: Captioner, methods: Mapping[str, Method], data: PhraseData
+) -> Iterator[tuple[PhraseImage, list[PhraseScore]] | None]:
+    """Every photo with the scores of its phrases, one at a time; None for a photo that `data` had to skip."""
+    for loaded in data.photos(captioner.image_size):
+        if loaded is None:
+            yield None
+            continue
+        image, pixels, scale = loaded
+        features = np.asarray(captioner.features(pixels[None]))[0]
+        scores: list[PhraseScore] = []
+        for index, sentence in enumerate(image.sentences):
+            words = Words.of(sentence, captioner.vocabulary)
+            asked = _questions(sentence, words, captioner, scale, data.skipped)
+            if asked:
+                question = Question(pixels, features, list(words.ids), [a.position for a in asked])
+                scores += _scored(index, words, asked, _answers(methods, question))
+        yield image, scores
+
+
+def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
+    """Per method, each metric over all phrases and by entity type; the photos are the groups of the standard errors.
+
+    A phrase of two types counts in both.
+    """
+    means: dict[tuple[str, str, str], Mean] = {}
+    for image, scores in scores_of_images.items():
+        for score in scores:
+            for method, values in score.scores.items():
+                for metric, value in values.items():
+                    for kind in ("all", *score.types):
+                        means.setdefault((method, kind, metric), Mean()).update(value, group=image)
+    table: dict[str, Any] = {}
+    for (method, kind, metric), mean in means.items():
+        row = table.setdefault(method, {"all": {}, "by_type": {}})
+        cell = row["all"] if kind == "all" else row["by_type"].setdefault(kind, {})
+        cell[metric] = mean.summary().as_json()
+    return table
+
+
+def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: str) -> dict[str, Any]:
+    """One method minus each of the others, phrase by phrase: the same photos, so the error is of the difference."""
+    means: dict[str, dict[str, Mean]] = {}
+    for image, scores in scores_of_images.items():
+        for score in scores:
+            for other, values in score.scores.items():
+                for metric in values if other != method else ():
+                    mean = means.setdefault(other, {}).setdefault(metric, Mean())
+                    mean.update(score.scores[method][metric] - values[metric], group=image)
+    return {
+        other: {metric: mean.summary().as_json() for metric, mean in row.items()}
+        for other, row in means.items()
+    }
+
+
+def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
+    """From scores [n, n], map i on the boxes of phrase j: own map minus the mean of the others', float [n]."""
+    n = len(own_and_others)
+    own = np.diagonal(own_and_others)
+    return own - (own_and_others.sum(axis=0) - own) / (n - 1)
+
+
+def _questions(
+    sentence: Sentence, words: Words, captioner: Captioner, scale: tuple[float, float], skipped: Counter[str]
+) -> list[_Asked]:
+    asked: list[_Asked] = []
+    for phrase in sentence.phrases:
+        mask = phrase_mask(phrase, scale, captioner.image_size, skipped)
+        if mask is None:
+            continue
+        position = words.last_known(phrase, captioner.vocabulary.unknown)
+        if position is None:
+            skipped["phrase without a known word"] += 1
+        else:
+            asked.append(_Asked(phrase, position, mask))
+    return asked
+
+
+def _answers(methods: Mapping[str, Method], question: Question) -> dict[str, np.ndarray]:
+    return {name: method(question) for name, method in methods.items()}
+
+
+def _scored(
+    sentence: int, words: Words, asked: Sequence[_Asked], maps: Mapping[str, np.ndarray]
+) -> list[PhraseScore]:
+    masks = np.stack([a.mask for a in asked])
+    scores: list[dict[str, dict[str, float]]] = [{} for _ in asked]
+    for method, answer in maps.items():
+        values = _metrics(answer, masks)
+        for i, of_phrase in enumerate(scores):
+            of_phrase[method] = {metric: float(column[i]) for metric, column in values.items()}
+    return [
+        PhraseScore(sentence, a.phrase.text, words.words[a.position], a.phrase.types, float(a.mask.mean()), s)
+        for a, s in zip(asked, scores, strict=True)
+    ]
+
+
+def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+    """Every metric as float [n], from maps and masks [n, H, W] in the same order."""
+    points, energies = pointing(maps, masks), energy_inside(maps, masks)
+    values = {"pointing": np.diagonal(points), "energy": np.diagonal(energies)}
+    if len(maps) > 1:
+        values |= {"swap_pointing": swap_scores(points), "swap_energy": swap_scores(energies)}
+    return values

@@ -1,0 +1,93 @@
+"""The tables that the tasks of `gazeback evaluate` print."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gazeback.eval.metrics import Summary
+from gazeback.eval.phrases import METRICS
+
+
+def show_phrases(summary: Any, paired: Any, first: str, skipped: Counter[str]) -> None:
+    """All phrases, the first method against the others, and pointing and energy by entity type."""
+    left_out = _left_out(skipped)
+    if not summary:
+        Console().print("Phrases: none could be measured", *left_out, sep="\n", highlight=False)
+        return
+    everything = summary[first]["all"]
+    n, photos = everything["pointing"]["n"], everything["pointing"]["groups"]
+    swapped = everything.get("swap_pointing", {"n": 0})["n"]
+    notes = [f"{n} phrases of {photos} photos, {swapped} of them swapped; ± standard error over photos"]
+    columns = ("", *(metric.replace("_", " ") for metric in METRICS))
+    rows = [(method, *(_figure(row["all"].get(m)) for m in METRICS)) for method, row in summary.items()]
+    _show("Phrases", columns, rows, notes + left_out)
+    if paired:
+        rows = [(f"- {other}", *(_figure(row.get(m)) for m in METRICS)) for other, row in paired.items()]
+        _show(f"Phrase by phrase: {first}", columns, rows)
+    for metric in METRICS[:2]:
+        _show(f"By entity type: {metric}", ("type", "n", *summary), _rows_by_type(summary, metric))
+
+
+def _rows_by_type(summary: Any, metric: str) -> list[tuple[str, ...]]:
+    kinds = next(iter(summary.values()))["by_type"]
+    return [
+        (
+            kind,
+            str(kinds[kind][metric]["n"]),
+            *(_figure(row["by_type"][kind][metric]) for row in summary.values()),
+        )
+        for kind in sorted(kinds)
+    ]
+
+
+def show_words(summary: Mapping[str, Any], photos: int, skipped: Counter[str]) -> None:
+    """Visual share and nats by kind of word."""
+    rows = [
+        (kind, str(row["visual"]["n"]), _figure(row["visual_share"]), _figure(row["visual"]))
+        for kind, row in summary.items()
+    ]
+    notes = [f"{photos} photos; ± standard error over photos", *_left_out(skipped)]
+    _show("How visual is a word", ("words", "n", "visual share", "visual, nats"), rows, notes)
+
+
+def show_speed(summary: Mapping[str, Any]) -> None:
+    """Ratios, then the times that they come from."""
+    for name in ("ratios", "milliseconds"):
+        rows = [
+            (label, *(f"{row[key]:.2f}" for key in ("median", "quartile_1", "quartile_3")))
+            for label, row in summary[name].items()
+        ]
+        _show(name.capitalize(), ("", "median", "quartile 1", "quartile 3"), rows)
+
+
+def show_captions(summary: Mapping[str, float | int], photos: int) -> None:
+    """One score a row."""
+    rows = [(name, f"{value:.3f}" if isinstance(value, float) else str(value)) for name, value in summary.items()]
+    _show(f"Captions of {photos} photos", ("", "score"), rows)
+
+
+def _show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> None:
+    """Print a table with notes under it; the first column is text, the others are figures."""
+    printed = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        printed.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        printed.add_row(*row)
+    console = Console()
+    console.print(printed)
+    for note in notes:
+        console.print(note, highlight=False)
+
+
+def _figure(summary: Mapping[str, Any] | None) -> str:
+    """Mean ± standard error, or a dash."""
+    return "-" if summary is None else str(Summary(**summary))
+
+
+def _left_out(skipped: Counter[str]) -> list[str]:
+    """One line on what could not be used, or none."""
+    counts = [f"{count} × {reason}" for reason, count in sorted(skipped.items()) if count]
+    return ["left out: " + ", ".join(counts)] if counts else []

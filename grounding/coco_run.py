@@ -1,0 +1,203 @@
+"""A whole COCO split, image by image: goes on where it stopped, and passes over images that it cannot read.
+
+`OUT/images/STEM.{html,png,json}` for each image, `OUT/settings.json` while it runs and after, and at the end
+`OUT/results.json` (COCO results) and `OUT/index.html`, both assembled from the images' JSON files.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from gazeback.grounding.atomic import write_atomically
+from gazeback.grounding.coco import CocoImage, CocoSplit, Instances, word_outlines, write_results
+from gazeback.grounding.outputs import unique_stems, write_outputs
+from gazeback.models.errors import DataError, PhotoError, UserError
+from gazeback.models.photos import Photo, load_photo
+
+if TYPE_CHECKING:
+    from gazeback.grounding.ground import Grounding
+
+INDEX = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{ title }}</title>
+<style>
+:root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif }
+ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem; padding: 0 }
+li { list-style: none } img { width: 100%; height: 12rem; object-fit: contain }
+</style>
+<h1>{{ title }}</h1>
+<ul>
+{% for caption, page, figure in entries %}
+<li><a href="{{ page | urlencode }}">
+<img loading="lazy" src="{{ figure | urlencode }}" alt="">{{ caption }}</a></li>
+{% endfor %}
+</ul>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of the split and the name of its files."""
+
+    image: CocoImage
+    stem: str
+
+
+@dataclass
+class Summary:
+    """What became of a split's images. missing and bad: file names. strays: annotations of nothing known."""
+
+    images: int
+    written: int = 0
+    kept: int = 0
+    missing: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    caption_strays: int = 0
+    instance_strays: int = 0
+    results: Path | None = None
+    index: Path | None = None
+
+    @property
+    def grounded(self) -> int:
+        return self.written + self.kept
+
+
+class CocoRun:
+    """The images of `split` in `images_dir`, grounded into `out`; see the module's text."""
+
+    def __init__(
+        self,
+        images_dir: Path,
+        split: CocoSplit,
+        instances: Instances | None,
+        out: Path,
+        settings: dict[str, Any],
+    ) -> None:
+        """Raises UserError if there is no `images_dir`, or `out` holds results of other `settings`."""
+        if not images_dir.is_dir():
+            raise DataError(f"--coco {images_dir}: {'a file' if images_dir.exists() else 'no such folder'}")
+        self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
+        self.settings = settings
+        self._check_settings()
+        # Names from the whole split: they stay the same when a second run has another limit.
+        stems = unique_stems([image.file_name for image in split.images])
+        self.items = [Item(image, stem) for image, stem in zip(split.images, stems, strict=True)]
+
+    def _check_settings(self) -> None:
+        path = self.out / "settings.json"
+        if path.exists():
+            different = _differences(path, self.settings)
+        else:
+            different = "unknown ones" if (self.out / "images").exists() else ""
+        if different:
+            raise UserError(
+                f"{self.out}: holds results of other settings ({different}); choose another --out"
+            )
+
+    def _claim(self) -> None:
+        """Keep the settings with the results, just before the first."""
+        path = self.out / "settings.json"
+        if not path.exists():
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(self.settings, indent=2).encode())
+
+    def todo(self, items: Sequence[Item]) -> list[Item]:
+        """The items whose files are not all there."""
+        return [item for item in items if not all(path.is_file() for path in self.files(item))]
+
+    def files(self, item: Item) -> list[Path]:
+        return [self.out / "images" / f"{item.stem}.{kind}" for kind in ("html", "png", "json")]
+
+    def photo(self, item: Item) -> Path:
+        return self.images_dir / item.image.file_name
+
+    def ground(self, item: Item, ground: "Callable[[Photo], Grounding]") -> None:
+        """Write one image's files. Raises PhotoError."""
+        photo = load_photo(self.photo(item))
+        grounding = ground(photo)
+        words = [word.text for word in grounding.words]
+        outlines = word_outlines(words, item.image, photo, self.instances) if self.instances else None
+        self._claim()
+        write_outputs(grounding, self.out / "images", item.stem, outlines)
+
+    def run(
+        self,
+        items: Sequence[Item],
+        ground: "Callable[[Photo], Grounding]",
+        mistake: Callable[[object], None],
+        advance: Callable[[], None],
+    ) -> Summary:
+        """Ground what is missing of `items`; `mistake` hears of each bad image, `advance` of each image."""
+        summary = Summary(len(items), caption_strays=self.split.strays)
+        summary.instance_strays = self.instances.strays if self.instances else 0
+        todo = set(self.todo(items))
+        for item in items:
+            if item not in todo:
+                summary.kept += 1
+            elif not self.photo(item).is_file():
+                summary.missing.append(item.image.file_name)
+            else:
+                try:
+                    self.ground(item, ground)
+                    summary.written += 1
+                except PhotoError as error:
+                    summary.bad.append(item.image.file_name)
+                    mistake(error)
+            advance()
+        return summary
+
+    def assemble(self, items: Sequence[Item], summary: Summary) -> None:
+        """Write `results.json` and `index.html` over the items that are grounded, at least one."""
+        unfinished = set(self.todo(items))
+        done = [item for item in items if item not in unfinished]
+        summary.results, summary.index = self.out / "results.json", self.out / "index.html"
+        captions: list[tuple[str, str, str]] = []
+        write_results(self._entries(done, captions), summary.results)
+        template = jinja2.Environment(autoescape=True).from_string(INDEX)
+        page = template.render(title=f"{len(done)} grounded images", entries=captions)
+        write_atomically(summary.index, page.encode(errors="replace"))
+
+    def _entries(
+        self, items: Sequence[Item], captions: list[tuple[str, str, str]]
+    ) -> Iterator[dict[str, Any]]:
+        """One COCO result per image, in order; `captions` gets what the index shows of it."""
+        for item in items:
+            path = self.files(item)[-1]
+            try:
+                content = json.loads(path.read_bytes())
+                entry = {"image_id": item.image.id, "caption": content["caption"], "words": content["words"]}
+            except (KeyError, TypeError, ValueError):
+                raise DataError(f"{path}: broken; delete it and run again") from None
+            captions.append((entry["caption"], f"images/{item.stem}.html", f"images/{item.stem}.png"))
+            yield entry
+
+
+def fingerprint(path: Path | None) -> str | None:
+    """SHA-256 of a file, None for no file: equal settings mean equal contents, not equal names."""
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(path: Path, settings: dict[str, Any]) -> str:
+    """The settings that differ from those in `path`, as "name: then -> now"."""
+    try:
+        stored = json.loads(path.read_bytes())
+        return ", ".join(
+            f"{name}: {_short(stored.get(name))}, now {_short(value)}"
+            for name, value in settings.items()
+            if stored.get(name) != value
+        )
+    except (ValueError, AttributeError):
+        return "its settings.json is broken"
+
+
+def _short(value: Any) -> str:
+    return "default" if value is None else str(value)[:40]

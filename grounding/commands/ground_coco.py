@@ -1,0 +1,93 @@
+"""`gazeback ground --coco`: a whole COCO split, with a summary at the end."""
+
+import json
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gazeback.grounding.coco import read_instances, read_split
+from gazeback.grounding.coco_run import CocoRun, Item, Summary, fingerprint
+from gazeback.grounding.commands.terminal import Screen, screen
+from gazeback.models.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from gazeback.grounding.commands.ground import Settings
+    from gazeback.models.captioner import Captioner
+
+NAMED = 5  # file names in a summary line
+
+
+def ground_coco(
+    images_dir: Path, annotations: Path | None, instances: Path | None, limit: int | None,
+    settings: "Settings", out: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Ground a split and tell what became of it; an image that cannot be read does not count as a failure.
+
+    Raises UserError if no image could be grounded.
+    """
+    if annotations is None:
+        raise UserError("--coco DIR needs --annotations FILE: COCO captions, which list the images")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit: expected 1 image or more, got {limit}")
+    split = read_split(annotations)
+    found = read_instances(instances, split) if instances else None
+    run = CocoRun(images_dir, split, found, out, _identity(settings, images_dir, annotations, instances))
+    items = run.items[:limit]
+    if not any(run.photo(item).is_file() for item in items):
+        raise DataError(f"--coco {images_dir}: holds none of the {len(items)} images of {annotations}")
+    with screen(len(items)) as shown:
+        summary = _ground_all(run, items, settings, shown)
+    if not summary.grounded:
+        raise DataError(f"--coco {images_dir}: none of the {len(items)} images could be grounded")
+    run.assemble(items, summary)
+    click.echo(json.dumps(_as_json(summary))) if as_json else _tell(summary)
+
+
+def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:
+    @cache
+    def captioner() -> "Captioner":  # not needed where a second run finds everything done
+        with shown.loading("Loading the captioner ..."):
+            return settings.load()
+
+    return run.run(items, lambda photo: settings.ground(captioner(), photo), shown.mistake, shown.advance)
+
+
+def _identity(
+    settings: "Settings", images_dir: Path, annotations: Path, instances: Path | None
+) -> dict[str, Any]:
+    """What must not change between the runs that fill one folder."""
+    return {
+        "version": version("gazeback"),
+        "images": str(images_dir.resolve()),
+        "annotations": fingerprint(annotations),
+        "instances": fingerprint(instances),
+        "model": fingerprint(Path(settings.model)) if settings.model else None,
+        "method": settings.method,
+        "beam": settings.beam,
+        "share": settings.share,
+    }
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(summary).items()}
+
+
+def _tell(summary: Summary) -> None:
+    kept = f" ({summary.kept} of them before)" if summary.kept else ""
+    click.echo(f"Grounded {summary.grounded} of {summary.images} images{kept}.")
+    for what, names in (("Missing", summary.missing), ("Not readable", summary.bad)):
+        if names:
+            more = ", ..." if len(names) > NAMED else ""
+            click.echo(f"{what}: {len(names)} ({', '.join(names[:NAMED])}{more})")
+    for what, strays, unknown in (
+        ("Captions", summary.caption_strays, "image"),
+        ("Instances", summary.instance_strays, "image or category"),
+    ):
+        if strays:
+            click.echo(f"{what} that refer to no known {unknown}, left out: {strays}")
+    click.echo(f"Results: {summary.results}")
+    click.echo(f"Index: {summary.index}")

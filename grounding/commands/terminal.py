@@ -1,0 +1,111 @@
+"""What a person sees: results on stdout, progress and mistakes on stderr, plain when they are piped."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from gazeback.grounding.results import grounding_to_json
+from gazeback.grounding.verdict import is_language_habit
+
+if TYPE_CHECKING:
+    from gazeback.grounding.ground import GroundedWord, Grounding
+
+BAR_WIDTH = 10
+
+
+class Screen:
+    """A progress bar over `total` photos (only on a terminal, only for several), with lines above it."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("Grounding", total=total)
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+    def mistake(self, message: object) -> None:
+        line = Text("Error: " + " ".join(str(message).split()))
+        self._progress.console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Takes the bar away, as results on the same terminal would be written over it."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+    @contextmanager
+    def loading(self, what: str) -> Iterator[None]:
+        """A line in place of the bar, while `what` takes seconds."""
+        with self.paused(), self._progress.console.status(what):
+            yield
+
+
+@contextmanager
+def screen(total: int) -> Iterator[Screen]:
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=total < 2 or not console.is_terminal,
+        redirect_stdout=False,  # else results would be sent to stderr
+        redirect_stderr=False,
+    )
+    with progress:
+        yield Screen(progress, total)
+
+
+def print_json(grounding: "Grounding") -> None:
+    """One line per photo."""
+    click.echo(json.dumps(grounding_to_json(grounding), allow_nan=False))
+
+
+def print_grounding(grounding: "Grounding", page: Path) -> None:
+    """The caption, a line per word, and where the page is."""
+    console = Console(highlight=False)
+    console.print(Text(f"{grounding.photo.name}: {grounding.caption}"), soft_wrap=True)
+    console.print(_table(grounding, "#" if console.options.ascii_only else "█"))
+    unknown = list(dict.fromkeys(word.text for word in grounding.words if not word.known))
+    if unknown:
+        line = f"Not in the vocabulary, explained as an unknown word: {', '.join(unknown)}"
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(f"Page: {page}"), soft_wrap=True)
+
+
+def _table(grounding: "Grounding", block: str) -> Table:
+    """Nats: the word's log probability = visual + language."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("word", overflow="fold")
+    table.add_column("visual share", no_wrap=True)
+    for name in ("visual nats", "language nats"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for word in grounding.words:
+        length = round(BAR_WIDTH * word.visual_share) if word.visual_share > 0 else 0
+        table.add_row(
+            Text(word.text),
+            f"{100 * word.visual_share:3.0f} % {block * length}",
+            f"{word.visual:+.2f}",
+            f"{word.language:+.2f}",
+            _remark(word),
+        )
+    return table
+
+
+def _remark(word: "GroundedWord") -> str:
+    remarks = ["language habit"] if is_language_habit(word) else []
+    if not word.known:
+        remarks.append("unknown word")
+    return ", ".join(remarks)

@@ -1,0 +1,49 @@
+"""The index page of many grounded photos: a small picture, the caption with its visual shares, a link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from gazeback.grounding.report import bar_width, render
+from gazeback.grounding.verdict import LITTLE
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """One photo of the index.
+
+    Attributes:
+        result: its `grounding_to_json` (of the words only ``text`` and ``visual_share`` are read).
+        page: path of its page, relative to the index.
+        picture: path of a small picture, relative to the index, or a ``data:image/`` address.
+    """
+
+    result: Mapping[str, Any]
+    page: str
+    picture: str
+
+
+def index_html(entries: Sequence[IndexEntry], title: str = "Grounded photos") -> str:
+    """One HTML page that links the pages of ``entries``; words typed into its field filter the captions."""
+    return render(
+        "index.html.j2",
+        styles=("base.css", "index.css"),
+        scripts=("index.js",),
+        title=title,
+        entries=[_shown(entry) for entry in entries],
+    )
+
+
+def _shown(entry: IndexEntry) -> dict[str, Any]:
+    shares = [(word["text"], word["visual_share"] or 0.0) for word in entry.result["words"]]
+    is_data = entry.picture.startswith("data:image/")
+    return {
+        "photo": entry.result["photo"],
+        "caption": entry.result["caption"],
+        "page": quote(entry.page),
+        "picture": entry.picture if is_data else quote(entry.picture),
+        "words": [(text, bar_width(share), share < LITTLE) for text, share in shares],
+    }

@@ -1,0 +1,70 @@
+"""The files of one grounded photo, and names for them that never collide."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gazeback.models.errors import UserError
+
+if TYPE_CHECKING:
+    from gazeback.grounding.ground import Grounding
+    from gazeback.grounding.report import Outlines
+
+
+def write_outputs(
+    grounding: "Grounding", folder: Path, stem: str, outlines: "Outlines | None" = None
+) -> dict[str, Path]:
+    """Write `STEM.html`, `STEM.png` and `STEM.json` into `folder`, which is made if need be.
+
+    Each file appears whole, the JSON last: where it is, the other two are too. `outlines`: word index ->
+    polygons [[x, y], ...] in photo pixels, drawn over that word's evidence. Returns the paths by their kind:
+    html, png, json. Raises UserError where the folder cannot be written to.
+    """
+    # Imported here as they bring Jinja2 and Matplotlib, which the command's help can do without.
+    from gazeback.grounding.figure import write_figure
+    from gazeback.grounding.report import write_page
+    from gazeback.grounding.results import write_json
+
+    paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_page(grounding, paths["html"], outlines=outlines)
+        write_figure(grounding, paths["png"], outlines=outlines)
+        write_json(grounding, paths["json"])
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+    return paths
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError if `folder` cannot be made or written to; leaves no trace."""
+    try:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not existing.is_dir():
+            raise UserError(f"{folder}: cannot be the output folder, as {existing} is a file")
+        with tempfile.TemporaryFile(dir=existing):  # a permission bit does not tell of read-only file systems
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+
+
+def unique_stems(names: Sequence[str]) -> list[str]:
+    """The names without their endings; where two would be equal on any file system, the later get -2, -3, ...
+
+    >>> unique_stems(["a/dog.jpg", "b/Dog.png", "cat.jpg"])
+    ['dog', 'Dog-2', 'cat']
+    """
+    wanted = [Path(name).stem or "photo" for name in names]
+    taken: set[str] = set()
+    # A name that some photo has of its own is not given to another.
+    own = {stem.casefold() for stem in wanted}
+    stems = []
+    for stem in wanted:
+        unique, number = stem, 1
+        while unique.casefold() in taken or (number > 1 and unique.casefold() in own):
+            number += 1
+            unique = f"{stem}-{number}"
+        taken.add(unique.casefold())
+        stems.append(unique)
+    return stems

@@ -1,0 +1,75 @@
+"""What a page's script draws: a JSON-ready object, small enough to travel inside the page."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gazeback.grounding.evidence_map import HEAT_STOPS, evidence_map
+from gazeback.grounding.verdict import is_language_habit, verdict
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace import Fixations
+    from gazeback.grounding.ground import GroundedWord, Grounding
+
+Polygon = Sequence[Sequence[float]]
+Outlines = Mapping[int, Sequence[Polygon]]
+
+MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooths it
+
+
+def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
+    """Photo size, colours and words; a word's ``evidence`` has one entry per method, in the order of ``methods``.
+
+    All coordinates are in photo pixels; each heat map covers the whole photo.
+    """
+    return {
+        "width": grounding.photo.width,
+        "height": grounding.photo.height,
+        "heat": HEAT_STOPS,
+        "methods": [grounding.method],
+        "words": [_word(word, index, outlines.get(index, ())) for index, word in enumerate(grounding.words)],
+    }
+
+
+def _word(word: GroundedWord, index: int, polygons: Sequence[Polygon]) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "known": bool(word.known),
+        "verdict": verdict(word, first=index == 0),
+        "habit": is_language_habit(word),
+        "logprob": _finite(word.logprob),
+        "visual": _finite(word.visual),
+        "language": _finite(word.language),
+        "preceding": [_finite(relevance) or 0.0 for relevance in word.preceding],
+        "runnersUp": [[text, _finite(probability)] for text, probability in word.runners_up],
+        "outlines": [[[round(float(x), 1), round(float(y), 1)] for x, y in polygon] for polygon in polygons],
+        "evidence": [_evidence(word.fixations)],
+    }
+
+
+def _evidence(fixations: Fixations) -> dict[str, Any]:
+    """A small heat map, and the points strongest first, so that any share of the evidence is a prefix."""
+    small = evidence_map(fixations, MAP_LONGEST)
+    points, weights = np.asarray(fixations.points), np.maximum(np.asarray(fixations.weights, float), 0)
+    order = np.argsort(-weights, kind="stable")
+    strongest = max(float(weights.max(initial=0)), np.finfo(float).tiny)
+    box = fixations.box()
+    return {
+        "map": base64.b64encode(small.tobytes()).decode(),
+        "rows": small.shape[0],
+        "columns": small.shape[1],
+        "points": [
+            [int(row), int(column), round(float(weight / strongest), 3)]
+            for (row, column), weight in zip(points[order], weights[order], strict=True)
+        ],
+        "box": None if box is None else [round(float(side), 1) for side in box],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None

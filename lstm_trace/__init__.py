@@ -1,0 +1,10 @@
+"""Recurrent layers: the same walk, gate by gate, through the unrolled time steps.
+
+Importing this package registers its rules with :mod:`gazeback.cnn_trace`.
+"""
+
+from gazeback.lstm_trace import rules as rules
+from gazeback.lstm_trace.cells import GRUCell, LSTMCell
+from gazeback.lstm_trace.unroll import Unrolled, unroll
+
+__all__ = ["GRUCell", "LSTMCell", "Unrolled", "unroll"]

@@ -1,0 +1,176 @@
+"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (design, section 4, step 1).
+
+Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in the
+kernels is Keras's own: LSTM i, f, c, o; GRU z, r, h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.rules.activation import frozen_ratio
+from gazeback.cnn_trace.rules.kernels import as_array
+
+State = tuple[np.ndarray, ...]
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def function(activation: Any) -> Function:
+    """A Keras activation as a function of arrays."""
+    name = getattr(activation, "__name__", "")
+    if name == "tanh":
+        return np.tanh
+    if name == "sigmoid":
+        return lambda z: 0.5 * (1 + np.tanh(0.5 * z))
+    return lambda z: as_array(keras.ops.convert_to_numpy(activation(z)))
+
+
+@dataclass(frozen=True)
+class Back:
+    """What one step back gives: coefficients on ``x_t``, on the previous states, and the bias terms ``[n]``."""
+
+    x: np.ndarray
+    states: State
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class LSTMCell:
+    """``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter and Schmidhuber 1997; Keras's form)."""
+
+    kernel: np.ndarray
+    recurrent: np.ndarray
+    bias: np.ndarray
+    activation: Function
+    gate: Function
+    at_zero: float = field(init=False)
+
+    states = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at_zero", float(self.activation(np.zeros((1, 1), np.float32))[0, 0]))
+
+    @classmethod
+    def of(cls, layer: Any) -> LSTMCell:
+        """The weights of a ``keras.layers.LSTM``."""
+        cell = layer.cell
+        units = cell.units
+        bias = as_array(cell.bias) if cell.use_bias else np.zeros(4 * units, np.float32)
+        kernel, recurrent = as_array(cell.kernel), as_array(cell.recurrent_kernel)
+        return cls(kernel, recurrent, bias, function(cell.activation), function(cell.recurrent_activation))
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """``x_t W + b`` for all gates of all steps at once, ``[n, T, 4 U]``."""
+        return x @ self.kernel + self.bias
+
+    def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
+        """One step; returns the new (h, c) and what the step back will need."""
+        h, c = states
+        i, f, z, o = np.split(projected + h @ self.recurrent, 4, axis=1)
+        i, f, o, g = self.gate(i), self.gate(f), self.gate(o), self.activation(z)
+        new_c = f * c + i * g
+        squashed = self.activation(new_c)
+        frozen = {
+            "i": i,
+            "f": f,
+            "o": o,
+            "candidate": frozen_ratio(z, g, self.at_zero),
+            "cell": frozen_ratio(new_c, squashed, self.at_zero),
+        }
+        return (o * squashed, new_c), frozen
+
+    def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
+        """``dc_t += dh_t o tanh(c_t)/c_t``, ``dz_t = dc_t i g_t/z_t``, ``dx_t = W dz_t``, ``dh_(t-1) = W_h dz_t``.
+
+        Args:
+            dh: coefficients on ``h_t``, ``[n, U]``, those of the states' own h included.
+            dstates: (unused h, coefficients on ``c_t``).
+            frozen: what :meth:`forward` kept.
+        """
+        units = self.recurrent.shape[0]
+        candidate = slice(2 * units, 3 * units)
+        dc = dstates[1] + dh * frozen["o"] * frozen["cell"]
+        dz = dc * frozen["i"] * frozen["candidate"]
+        bias = dz @ self.bias[candidate]
+        if self.at_zero:
+            bias = bias + self.at_zero * ((dh * frozen["o"]).sum(axis=1) + (dc * frozen["i"]).sum(axis=1))
+        x, below = dz @ self.kernel[:, candidate].T, dz @ self.recurrent[:, candidate].T
+        return Back(x, (below, dc * frozen["f"]), bias)
+
+
+@dataclass(frozen=True)
+class GRUCell:
+    """``h_t = z * h_(t-1) + (1 - z) * act(...)`` (Cho et al. 2014; Keras's two forms of the reset gate)."""
+
+    kernel: np.ndarray
+    recurrent: np.ndarray
+    bias: np.ndarray
+    recurrent_bias: np.ndarray
+    activation: Function
+    gate: Function
+    reset_after: bool
+    at_zero: float = field(init=False)
+
+    states = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at_zero", float(self.activation(np.zeros((1, 1), np.float32))[0, 0]))
+
+    @classmethod
+    def of(cls, layer: Any) -> GRUCell:
+        """The weights of a ``keras.layers.GRU``."""
+        cell = layer.cell
+        bias = recurrent_bias = np.zeros(3 * cell.units, np.float32)
+        if cell.use_bias:
+            bias = as_array(cell.bias)
+            if cell.reset_after:
+                bias, recurrent_bias = bias
+        return cls(
+            as_array(cell.kernel),
+            as_array(cell.recurrent_kernel),
+            bias,
+            recurrent_bias,
+            function(cell.activation),
+            function(cell.recurrent_activation),
+            cell.reset_after,
+        )
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """``x_t W + b`` for all gates of all steps at once, ``[n, T, 3 U]``."""
+        return x @ self.kernel + self.bias
+
+    def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
+        """One step; returns the new (h,) and what the step back will need."""
+        (h,) = states
+        units = h.shape[1]
+        xz, xr, xh = np.split(projected, 3, axis=1)
+        gates = h @ self.recurrent[:, : 2 * units] + self.recurrent_bias[: 2 * units]
+        z, r = self.gate(xz + gates[:, :units]), self.gate(xr + gates[:, units:])
+        candidate = self.recurrent[:, 2 * units :]
+        if self.reset_after:
+            inner = xh + r * (h @ candidate + self.recurrent_bias[2 * units :])
+        else:
+            inner = xh + (r * h) @ candidate
+        value = self.activation(inner)
+        frozen = {"z": z, "r": r, "candidate": frozen_ratio(inner, value, self.at_zero)}
+        return (z * h + (1 - z) * value,), frozen
+
+    def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
+        """The same with z and r frozen: only the candidate's input path and ``z h_(t-1)`` carry coefficients."""
+        units = self.recurrent.shape[0]
+        candidate = slice(2 * units, 3 * units)
+        fresh = dh * (1 - frozen["z"])
+        inner = fresh * frozen["candidate"]
+        bias = inner @ self.bias[candidate] + self.at_zero * fresh.sum(axis=1)
+        if self.reset_after:
+            gated = inner * frozen["r"]
+            bias = bias + gated @ self.recurrent_bias[candidate]
+            below = gated @ self.recurrent[:, candidate].T
+        else:
+            below = frozen["r"] * (inner @ self.recurrent[:, candidate].T)
+        return Back(inner @ self.kernel[:, candidate].T, (below + dh * frozen["z"],), bias)

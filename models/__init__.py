@@ -1,0 +1,34 @@
+"""What is explained: captioners, their vocabulary and weights, photos on their way into a network.
+
+Names are handed on when first used, so that importing the package loads no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gazeback.models.captioner import Caption, Captioner, load_captioner
+    from gazeback.models.errors import UserError
+    from gazeback.models.photos import Photo, load_photo, squeeze
+    from gazeback.models.vocabulary import Vocabulary, tokenize
+
+_HOMES = {
+    "Caption": "captioner",
+    "Captioner": "captioner",
+    "load_captioner": "captioner",
+    "UserError": "errors",
+    "Photo": "photos",
+    "load_photo": "photos",
+    "squeeze": "photos",
+    "Vocabulary": "vocabulary",
+    "tokenize": "vocabulary",
+}
+__all__ = [
+    "Caption", "Captioner", "Photo", "UserError", "Vocabulary", "load_captioner", "load_photo", "squeeze", "tokenize",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

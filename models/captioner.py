@@ -1,0 +1,237 @@
+"""A trained caption generator with everything the explanation of its captions needs, and how it is stored.
+
+Stored by ``Captioner.save``: a ``.keras`` file (Keras' own zip) with one more member, ``gazeback.npz``, which holds the
+vocabulary, the mean features and the names. Keras ignores the member, so the file also opens with
+``keras.models.load_model``.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gazeback.models import bundled
+from gazeback.models.beam_search import beam_search
+from gazeback.models.errors import ModelError, UserError
+from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
+from gazeback.models.vocabulary import Vocabulary
+
+MEMBER = "gazeback.npz"
+KIND = "gazeback captioner"
+BEAM = 3
+LENGTH_NORMALISATION = 0.7
+MAX_WORDS = 20
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One generated caption.
+
+    ``words`` and their numbers ``ids`` are without start and end; ``logprobs`` (nats) has one entry per word and then
+    the end token's; ``logprob`` is their sum; ``score`` is what beam search ranked by.
+    """
+
+    words: tuple[str, ...]
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    logprob: float
+    score: float
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
+
+
+@dataclass
+class Captioner:
+    """A caption generator: one functional model and its vocabulary.
+
+    ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start first);
+    output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts nothing.
+    ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos.
+    ``features_layer``: the layer whose output is the last spatial map ``[n, h, w, C]``.
+    """
+
+    model: keras.Model
+    vocabulary: Vocabulary
+    mean_features: np.ndarray
+    features_layer: str
+    name: str
+
+    @property
+    def image_size(self) -> int:
+        """The side of the model's square input in pixels."""
+        return int(self.model.inputs[0].shape[1])
+
+    @cached_property
+    def _encoder(self) -> keras.Model:
+        encoder = keras.Model(self.model.inputs[0], self.model.get_layer(self.features_layer).output)
+        encoder.compile(jit_compile=False)
+        return encoder
+
+    @cached_property
+    def _steps(self) -> ShowAndTellSteps | PrefixSteps:
+        return ShowAndTellSteps.of(self.model) or PrefixSteps(self.model, self.features_layer)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """The last spatial map: images ``[n, s, s, 3]`` (RGB 0..255) to float32 ``[n, h, w, C]``. One CNN pass."""
+        images = np.asarray(images, np.float32)
+        expected = (self.image_size, self.image_size, 3)
+        if images.shape[1:] != expected:
+            raise ValueError(
+                f"expected images of shape [n, {', '.join(map(str, expected))}], got {images.shape}"
+            )
+        return np.asarray(self._encoder.predict_on_batch(images))
+
+    def log_probabilities(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """log p(next word) after each input word, in nats: float32 ``[n, T, V]``. Runs the language half only.
+
+        ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n, C]`` (the mean picture: ``mean_features[None]``).
+        ``words``: int ``[n, T]``, start first.
+        """
+        words = np.asarray(words, np.int32)
+        if words.ndim != 2 or len(words) != len(features):
+            raise ValueError(f"expected words [n, T] for {len(features)} images, got shape {words.shape}")
+        if isinstance(self._steps, PrefixSteps):
+            return self._steps.all_steps(features, words)
+        state, answers = self._steps.start(features), []
+        for step in range(words.shape[1]):
+            answer, state = self._steps.step(state, words[:, step])
+            answers.append(answer)
+        return np.stack(answers, axis=1)
+
+    def generate(
+        self,
+        images: np.ndarray,
+        beam: int = BEAM,
+        length_normalisation: float = LENGTH_NORMALISATION,
+        max_words: int = MAX_WORDS,
+    ) -> list[Caption]:
+        """The best caption of each image ``[n, s, s, 3]`` by beam search; never says the unknown word."""
+        return [best[0] for best in self.search(self.features(images), beam, length_normalisation, max_words)]
+
+    def search(
+        self,
+        features: np.ndarray,
+        beam: int = BEAM,
+        length_normalisation: float = LENGTH_NORMALISATION,
+        max_words: int = MAX_WORDS,
+    ) -> list[list[Caption]]:
+        """Up to ``beam`` captions per row of ``features`` (maps or pooled vectors), best first."""
+        found = beam_search(
+            self._steps,
+            features,
+            start=self.vocabulary.start,
+            end=self.vocabulary.end,
+            forbidden=(self.vocabulary.unknown,),
+            beam=beam,
+            length_normalisation=length_normalisation,
+            max_words=max_words,
+        )
+        return [[self._caption(h.ids, h.logprobs, h.score) for h in hypotheses] for hypotheses in found]
+
+    def _caption(self, ids: Sequence[int], logprobs: Sequence[float], score: float) -> Caption:
+        return Caption(
+            tuple(self.vocabulary.decode(ids)), tuple(ids), tuple(logprobs), float(np.sum(logprobs)), score
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads back."""
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
+        partial = path.with_name(f".{path.stem}.partial.keras")
+        try:
+            self.model.save(partial)
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.writestr(MEMBER, self._member())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _member(self) -> bytes:
+        about = {
+            "kind": KIND,
+            "name": self.name,
+            "features_layer": self.features_layer,
+            "words": list(self.vocabulary.words),
+        }
+        target = io.BytesIO()
+        np.savez_compressed(target, about=np.array(json.dumps(about)), mean_features=self.mean_features)
+        return target.getvalue()
+
+
+def load_captioner(source: str | Path | None = None) -> Captioner:
+    """Load the bundled captioner (None) or a ``.keras`` file written by ``gazeback train captioner``.
+
+    Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code is
+    never run (Keras' safe mode, no pickles).
+    """
+    if source is None:
+        return Captioner(**bundled.load())
+    path = Path(source)
+    about, mean_features = _read_member(path)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        return _checked(
+            Captioner(
+                model,
+                Vocabulary(tuple(about["words"])),
+                mean_features,
+                about["features_layer"],
+                about["name"],
+            ),
+            path,
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # Keras raises whatever its layers raise on a damaged configuration
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path}: a broken captioner file ({reason})") from error
+
+
+def _read_member(path: Path) -> tuple[dict, np.ndarray]:
+    """The part of the file that makes it a captioner: (names and words, mean features)."""
+    if path.is_dir():
+        raise ModelError(f"{path}: expected a .keras file, got a folder")
+    if not path.exists():
+        raise ModelError(f"{path}: no such file; expected a .keras file trained by gazeback train captioner")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                raise ModelError(
+                    f"{path}: not a captioner; expected a .keras file trained by gazeback train captioner"
+                )
+            content = np.load(io.BytesIO(archive.read(MEMBER)), allow_pickle=False)
+        about, mean_features = json.loads(str(content["about"])), content["mean_features"]
+    except zipfile.BadZipFile:
+        raise ModelError(
+            f"{path}: not a .keras file, or a broken one (it is no complete zip archive)"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise ModelError(f"{path}: a broken captioner file ({MEMBER}: {error})") from None
+    if not isinstance(about, dict) or about.get("kind") != KIND:
+        raise ModelError(f"{path}: not a captioner of this program ({MEMBER} says otherwise)")
+    return about, mean_features
+
+
+def _checked(captioner: Captioner, path: Path) -> Captioner:
+    """Refuse a captioner whose parts do not fit together."""
+    channels = captioner.model.get_layer(captioner.features_layer).output.shape[-1]
+    words = captioner.model.output.shape[-1]
+    if words != len(captioner.vocabulary) or captioner.mean_features.shape != (channels,):
+        raise ModelError(
+            f"{path}: a broken captioner file: {len(captioner.vocabulary)} words and mean features of shape "
+            f"{captioner.mean_features.shape} for a model with {words} words and {channels} channels"
+        )
+    return captioner

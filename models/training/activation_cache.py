@@ -1,0 +1,87 @@
+"""What the frozen part of the encoder sees, computed once per photo and view and kept on disk."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gazeback.models.training.captions_folder import Split
+from gazeback.models.training.views import view
+
+BATCH = 50
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ActivationCache:
+    """Activations of some layers of a frozen encoder over every photo of a split, one float16 file per view."""
+
+    folder: Path
+    encoder: keras.Model
+    layer_names: tuple[str, ...]
+    seed: int
+
+    def load(self, split: Split, views: int, progress: Progress) -> dict[str, list[np.ndarray]]:
+        """Return, per layer, one memory-mapped float16 array ``[photos, ...]`` per view; computes what is missing.
+
+        ``progress(done, total)`` counts photos times views.
+        """
+        for number in range(views):
+            if not all(self._file(split, layer, number).is_file() for layer in self.layer_names):
+                self._compute(
+                    split, number, lambda done: progress(number * len(split) + done, views * len(split))
+                )
+        progress(views * len(split), views * len(split))
+        return {
+            layer: [np.load(self._file(split, layer, number), mmap_mode="r") for number in range(views)]
+            for layer in self.layer_names
+        }
+
+    def _file(self, split: Split, layer: str, number: int) -> Path:
+        photos = [f"{path.name}:{path.stat().st_size}" for path in split.photos]
+        key = "\n".join([self.encoder.name, str(self.encoder.input.shape), str(self.seed), *photos])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        return self.folder / f"{split.name}-{layer}-view{number}-{digest}.npy"
+
+    def _compute(self, split: Split, number: int, progress: Callable[[int], None]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        outputs = [self.encoder.get_layer(layer).output for layer in self.layer_names]
+        frozen = keras.Model(self.encoder.input, outputs)
+        frozen.compile(jit_compile=False)
+        files = [self._file(split, layer, number) for layer in self.layer_names]
+        partial = [file.with_suffix(".partial") for file in files]
+        maps = [
+            np.lib.format.open_memmap(
+                file, mode="w+", dtype=np.float16, shape=(len(split), *output.shape[1:])
+            )
+            for file, output in zip(partial, outputs, strict=True)
+        ]
+        for start, pixels in self._pixel_batches(split, number):
+            for target, values in zip(maps, frozen.predict_on_batch(pixels), strict=True):
+                target[start : start + len(pixels)] = values
+            progress(start + len(pixels))
+        for target, source, file in zip(maps, partial, files, strict=True):
+            target.flush()
+            os.replace(source, file)
+
+    def _pixel_batches(self, split: Split, number: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is computed."""
+        size = self.encoder.input.shape[1]
+
+        def decode(start: int) -> np.ndarray:
+            photos = split.photos[start : start + BATCH]
+            return np.stack([view(path, number, size, self.seed) for path in photos]).astype(np.float32)
+
+        with ThreadPoolExecutor(1) as pool:
+            starts = range(0, len(split), BATCH)
+            pending = pool.submit(decode, 0)
+            for start in starts:
+                pixels = pending.result()
+                if start + BATCH < len(split):
+                    pending = pool.submit(decode, start + BATCH)
+                yield start, pixels

@@ -1,0 +1,80 @@
+"""Batches of captions: grouped by length where captions come alone, by photo where a photo's pass is to be shared."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gazeback.models.training.captions_folder import Split
+from gazeback.models.vocabulary import Vocabulary
+
+# Captions are shuffled, cut into chunks of this many batches, and sorted by length within a chunk.
+CHUNK = 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``words`` ``[n, T]`` go in, ``targets`` ``[n, T]`` should come out; ``weights`` are 0 on padding.
+
+    ``photos`` ``[m]`` are the photos' places in the split, ``rows`` ``[n]`` each caption's place in ``photos``.
+    """
+
+    photos: np.ndarray
+    rows: np.ndarray
+    words: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """The captions of a split as numbers: per caption its photo and its words with start and end."""
+
+    photos: np.ndarray
+    words: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, split: Split, vocabulary: Vocabulary, max_words: int) -> "EncodedCaptions":
+        """Encode every caption; one longer than ``max_words`` is cut and then has no end token to learn."""
+        photos, words = [], []
+        for number, captions in enumerate(split.captions):
+            for caption in captions:
+                ids = [vocabulary.start, *vocabulary.encode(caption), vocabulary.end]
+                photos.append(number)
+                words.append(np.array(ids[: max_words + 1], np.int32))
+        return cls(np.array(photos), tuple(words))
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def batch(self, captions: Sequence[int] | np.ndarray) -> Batch:
+        """Put these captions into one padded batch."""
+        sentences = [self.words[caption] for caption in captions]
+        length = max(len(sentence) for sentence in sentences) - 1
+        words = np.zeros((len(sentences), length), np.int32)
+        targets, weights = words.copy(), words.astype(np.float32)
+        for row, sentence in enumerate(sentences):
+            steps = len(sentence) - 1
+            words[row, :steps], targets[row, :steps], weights[row, :steps] = sentence[:-1], sentence[1:], 1.0
+        photos, rows = np.unique(self.photos[captions], return_inverse=True)
+        return Batch(photos, rows.astype(np.int32), words, targets, weights)
+
+    def by_length(self, size: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
+        """Every caption once, in batches of similar length; without ``random`` in the order of their length."""
+        lengths = np.array([len(sentence) for sentence in self.words])
+        if random is None:
+            order = np.argsort(lengths, kind="stable")
+            yield from (self.batch(order[start : start + size]) for start in range(0, len(order), size))
+            return
+        shuffled, batches = random.permutation(len(self)), []
+        for start in range(0, len(shuffled), size * CHUNK):
+            chunk = shuffled[start : start + size * CHUNK]
+            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+            batches += [chunk[i : i + size] for i in range(0, len(chunk), size)]
+        yield from (self.batch(batches[i]) for i in random.permutation(len(batches)))
+
+    def by_photo(self, photos: int, random: np.random.Generator) -> Iterator[Batch]:
+        """Every caption once, in batches of all captions of ``photos`` photos."""
+        order = random.permutation(int(self.photos.max()) + 1)
+        for start in range(0, len(order), photos):
+            yield self.batch(np.flatnonzero(np.isin(self.photos, order[start : start + photos])))

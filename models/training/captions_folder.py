@@ -1,0 +1,74 @@
+"""A folder of photos with captions in COCO's format, read into photos and tokenised captions."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gazeback.models.errors import DataError
+from gazeback.models.vocabulary import tokenize
+
+# Where the two splits may lie: (captions file, folder of photos), with {} for the split's name.
+_LAYOUTS = (
+    ("captions_{}.json", "{}"),
+    ("annotations/captions_{}.json", "{}"),
+    ("annotations/captions_{}2017.json", "{}2017"),
+    ("annotations/captions_{}2014.json", "{}2014"),
+)
+_DEV_NAMES = ("dev", "val")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Photos and, for each of them, its captions as lists of words."""
+
+    name: str
+    photos: tuple[Path, ...]
+    captions: tuple[tuple[tuple[str, ...], ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+def read_captions_folder(folder: str | Path) -> tuple[Split, Split]:
+    """Return the train and the dev split of a captions folder.
+
+    Known layouts: ``captions_train.json`` with ``train/`` (and the same for ``dev`` or ``val``), and COCO's
+    ``annotations/captions_train2017.json`` with ``train2017/``. Raises DataError.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder with captions_train.json and train/")
+    return _read_split(folder, ("train",)), _read_split(folder, _DEV_NAMES)
+
+
+def _read_split(folder: Path, names: tuple[str, ...]) -> Split:
+    for name in names:
+        for captions, photos in _LAYOUTS:
+            file, photo_folder = folder / captions.format(name), folder / photos.format(name)
+            if file.is_file() and photo_folder.is_dir():
+                return read_split(file, photo_folder, name)
+    raise DataError(
+        f"{folder}: found no {' or '.join(names)} split; expected captions_{names[0]}.json beside {names[0]}/ "
+        f"or annotations/captions_{names[-1]}2017.json beside {names[-1]}2017/"
+    )
+
+
+def read_split(file: Path, photo_folder: Path, name: str) -> Split:
+    """Read one COCO captions file whose photos lie in ``photo_folder``; photos without captions are left out."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        paths = {image["id"]: photo_folder / image["file_name"] for image in content["images"]}
+        captions: dict[int, list[tuple[str, ...]]] = {}
+        for annotation in content["annotations"]:
+            words = tuple(tokenize(annotation["caption"]))
+            if words:
+                captions.setdefault(annotation["image_id"], []).append(words)
+        kept = [(paths[image], tuple(sentences)) for image, sentences in captions.items()]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not a COCO captions file ({type(error).__name__}: {error})") from None
+    if not kept:
+        raise DataError(f"{file}: holds no captions")
+    missing = next((path for path, _ in kept if not path.is_file()), None)
+    if missing is not None:
+        raise DataError(f"{missing}: named in {file.name}, but there is no such photo")
+    return Split(name, tuple(path for path, _ in kept), tuple(sentences for _, sentences in kept))

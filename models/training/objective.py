@@ -1,0 +1,71 @@
+"""What training minimises, as compiled TensorFlow steps over the layers behind a cached activation."""
+
+import keras
+import tensorflow as tf
+
+_BATCH_SPEC = (
+    tf.TensorSpec((None,), tf.int32),
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None, None), tf.float32),
+)
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Mean cross-entropy per word in nats; ``smoothing`` is the share of the target spread evenly over all words.
+
+    Source of the smoothing: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    if smoothing:
+        uniform = tf.reduce_logsumexp(logits, -1) - tf.reduce_mean(logits, -1)
+        losses = (1 - smoothing) * losses + smoothing * uniform
+    return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+
+class Trainee:
+    """The trained part of a captioner, cut in two: photo-wise (``tail``, may be None) and caption-wise (``decoder``).
+
+    ``tail`` maps a cached activation to pooled features; without it the cached activations are the pooled features.
+    """
+
+    def __init__(self, tail: keras.Model | None, decoder: keras.Model) -> None:
+        self.tail, self.decoder = tail, decoder
+        self.variables = self._unique(lambda model: model.variables)
+        self.trainable = self._unique(lambda model: model.trainable_variables)
+        self._activations = tf.TensorSpec((None, *(tail or decoder).inputs[0].shape[1:]), tf.float32)
+
+    def _unique(self, variables_of) -> list[keras.Variable]:
+        models = [model for model in (self.tail, self.decoder) if model is not None]
+        return list({id(variable): variable for model in models for variable in variables_of(model)}.values())
+
+    def logits(self, activations: tf.Tensor, rows: tf.Tensor, words: tf.Tensor, training: bool) -> tf.Tensor:
+        """Next-word logits ``[captions, T, V]``, without the image step, which predicts nothing."""
+        pooled = activations if self.tail is None else self.tail(activations, training=training)
+        return self.decoder([tf.gather(pooled, rows), words], training=training)[:, 1:]
+
+    def training_step(self, optimizer: keras.optimizers.Optimizer, smoothing: float):
+        """Return a compiled function of (activations, rows, words, targets, weights) that learns and returns the loss."""
+        optimizer.build(self.trainable)
+
+        @tf.function(input_signature=(self._activations, *_BATCH_SPEC))
+        def step(activations, rows, words, targets, weights):
+            with tf.GradientTape() as tape:
+                logits = self.logits(activations, rows, words, training=True)
+                loss = cross_entropy(logits, targets, weights, smoothing)
+            gradients = tape.gradient(loss, [variable.value for variable in self.trainable])
+            optimizer.apply(gradients, self.trainable)
+            return loss
+
+        return step
+
+    def dev_step(self):
+        """Return a compiled function of the same arguments: (summed cross-entropy in nats, number of words)."""
+
+        @tf.function(input_signature=(self._activations, *_BATCH_SPEC))
+        def step(activations, rows, words, targets, weights):
+            logits = self.logits(activations, rows, words, training=False)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            return tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
+
+        return step

@@ -1,0 +1,183 @@
+"""Trains a Show-and-Tell captioner: first on the features of a frozen encoder, then with the encoder's last blocks."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gazeback.models import show_and_tell
+from gazeback.models.captioner import Captioner
+from gazeback.models.encoders import LITE0, build_encoder, last_map_layer
+from gazeback.models.errors import UserError
+from gazeback.models.training.activation_cache import ActivationCache
+from gazeback.models.training.batches import EncodedCaptions
+from gazeback.models.training.captions_folder import Split, read_captions_folder
+from gazeback.models.training.checkpoint import Checkpoint, Standing
+from gazeback.models.training.objective import Trainee
+from gazeback.models.training.phase import Material, Plan, run_phase
+from gazeback.models.vocabulary import Vocabulary
+
+POOL = show_and_tell.POOL
+# The encoder layer behind which fine-tuning starts, for encoders whose best one has been measured.
+FINE_TUNE_AFTER = {LITE0: "block6a_project_bn"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a training run depends on besides the data. The defaults made the bundled captioner."""
+
+    encoder: str = LITE0
+    weights: str | None = "imagenet"
+    min_count: int = 5
+    max_words: int = 20
+    embedding_size: int = 256
+    units: int = 512
+    dropout: float = 0.4
+    feature_dropout: float = 0.2
+    word_dropout: float = 0.1
+    views: int = 6
+    epochs: int = 12
+    learning_rate: float = 1e-3
+    captions_per_batch: int = 128
+    fine_tune_epochs: int = 6
+    fine_tune_after: str | None = None
+    fine_tune_learning_rate: float = 2e-4
+    photos_per_batch: int = 32
+    smoothing: float = 0.1
+    patience: int = 3
+    seed: int = 0
+
+    def fine_tune_layer(self) -> str | None:
+        """The encoder layer behind which layers are fine-tuned; None without fine-tuning."""
+        if self.fine_tune_epochs == 0:
+            return None
+        layer = self.fine_tune_after or FINE_TUNE_AFTER.get(self.encoder)
+        if layer is None:
+            raise UserError(
+                f"--fine-tune-epochs needs --fine-tune-after LAYER for the encoder {self.encoder}"
+            )
+        return layer
+
+
+class Run:
+    """One training run: the model, its data and where both are kept while it trains."""
+
+    def __init__(self, data: Path, work: Path, settings: Settings) -> None:
+        keras.utils.set_random_seed(settings.seed)
+        self.settings, self.work = settings, work
+        self.train, self.dev = read_captions_folder(data)
+        words = (caption for captions in self.train.captions for caption in captions)
+        self.vocabulary = Vocabulary.from_captions(words, settings.min_count)
+        self.encoder = build_encoder(settings.encoder, settings.weights)
+        self.model = show_and_tell.build(
+            self.encoder,
+            len(self.vocabulary),
+            settings.embedding_size,
+            settings.units,
+            settings.dropout,
+            settings.feature_dropout,
+            settings.word_dropout,
+        )
+        self.cut = settings.fine_tune_layer()
+        self.tail = None if self.cut is None else self._between(self.cut, POOL)
+        self.decoder = show_and_tell.decoder(self.model)
+
+    def _output(self, layer: str) -> keras.KerasTensor:
+        return self.model.get_layer(layer).output
+
+    def _between(self, first: str, last: str) -> keras.Model:
+        """The layers from ``first``'s output to ``last``'s output; raises UserError if a shortcut goes around it."""
+        if first not in {layer.name for layer in self.encoder.layers}:
+            raise UserError(f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {first!r}")
+        try:
+            return keras.Model(self._output(first), self._output(last))
+        except ValueError:
+            raise UserError(
+                f"--fine-tune-after: a shortcut connection goes around layer {first!r}; choose the end of a block"
+            ) from None
+
+    def activations(self, report: Callable) -> dict[str, dict[str, list[np.ndarray]]]:
+        """Compute and cache what the frozen encoder sees: per split and layer, one array per view."""
+        layers = (POOL,) if self.cut is None else (POOL, self.cut)
+        encoder = keras.Model(self.model.inputs[0], self._output(POOL), name=self.encoder.name)
+        cache = ActivationCache(self.work / "cache", encoder, layers, self.settings.seed)
+
+        def progress(done: int, total: int) -> None:
+            report("features", done, total, None)
+
+        return {
+            "train": cache.load(self.train, self.settings.views, progress),
+            "dev": cache.load(self.dev, 1, progress),
+        }
+
+    def phase(self, plan: Plan, trainee: Trainee, views: dict, layer: str, report: Callable) -> Standing:
+        """Run one phase on the cached activations of ``layer``."""
+        settings = json.dumps([asdict(self.settings), len(self.train), len(self.dev), len(self.vocabulary)])
+        train, dev = (
+            Material(EncodedCaptions.of(split, self.vocabulary, self.settings.max_words), views[name][layer])
+            for name, split in (("train", self.train), ("dev", self.dev))
+        )
+        return run_phase(
+            trainee, plan, train, dev, Checkpoint(self.work / f"{plan.name}.npz", settings), report
+        )
+
+    def freeze_batch_statistics(self) -> None:
+        """Keep every batch normalisation at its learned statistics (32 photos are too few to renew them)."""
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+    def mean_features(self, views: dict) -> np.ndarray:
+        """The mean pooled feature vector ``[C]`` over the training photos, seen by the encoder as it is now."""
+        if self.tail is None:
+            return np.mean(views["train"][POOL][0], axis=0, dtype=np.float64).astype(np.float32)
+        maps = views["train"][self.cut][0]
+        self.tail.compile(jit_compile=False)
+        pooled = [
+            self.tail.predict_on_batch(maps[i : i + 100].astype(np.float32)) for i in range(0, len(maps), 100)
+        ]
+        return np.concatenate(pooled).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def captioner(self, mean_features: np.ndarray, name: str) -> Captioner:
+        """The trained model with its vocabulary."""
+        return Captioner(
+            model=self.model,
+            vocabulary=self.vocabulary,
+            mean_features=mean_features,
+            features_layer=last_map_layer(self.encoder),
+            name=name,
+        )
+
+
+def train_captioner(
+    data: str | Path,
+    out: str | Path,
+    settings: Settings,
+    report: Callable[[str, int, int, float | None], None],
+) -> Captioner:
+    """Train on a captions folder and write the captioner to ``out`` (a ``.keras`` file).
+
+    Features, checkpoints and the log lie in ``out`` with ``.training`` appended; started again with the same settings,
+    the run goes on where it was. ``report(what, done, total, loss)`` is called as the work goes on.
+    """
+    out = Path(out)
+    run = Run(Path(data), out.with_name(out.name + ".training"), settings)
+    views = run.activations(report)
+    frozen = Plan(
+        "frozen", settings.epochs, settings.learning_rate, settings.captions_per_batch,
+        settings.smoothing, settings.patience, settings.seed,
+    )  # fmt: skip
+    run.phase(frozen, Trainee(None, run.decoder), views, POOL, report)
+    if run.tail is not None and run.cut is not None:
+        fine = Plan(
+            "fine-tuned", settings.fine_tune_epochs, settings.fine_tune_learning_rate, settings.photos_per_batch,
+            settings.smoothing, settings.patience, settings.seed,
+        )  # fmt: skip
+        run.freeze_batch_statistics()
+        run.phase(fine, Trainee(run.tail, run.decoder), views, run.cut, report)
+    captioner = run.captioner(run.mean_features(views), out.stem)
+    captioner.save(out)
+    return captioner

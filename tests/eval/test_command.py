@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from gazeback.eval.command import evaluate
+from gazeback.models.errors import UserError
+
+HEAVY = ("tensorflow", "keras", "numpy", "matplotlib", "scipy")
+
+
+@pytest.fixture
+def run(captioner, monkeypatch):
+    """Runs `evaluate ARGUMENTS` with the tiny captioner; lets errors through, as the real door turns them into exit 2."""
+    import gazeback.eval.tasks
+
+    monkeypatch.setattr(gazeback.eval.tasks, "load_captioner", lambda model: captioner)
+
+    def run(*arguments):
+        return CliRunner(env={"COLUMNS": "200"}).invoke(
+            evaluate, [str(argument) for argument in arguments], catch_exceptions=False
+        )
+
+    return run
+
+
+def test_the_group_imports_nothing_heavy():
+    code = f"import sys, gazeback.eval.command; print([name for name in {HEAVY} if name in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize("task", ["phrases", "words", "speed", "captions"])
+def test_help(run, task):
+    result = run(task, "--help")
+    assert result.exit_code == 0
+    assert "--data" in result.output
+    assert "--json" in result.output
+
+
+def test_phrases(run, data_folder, tmp_path):
+    path = tmp_path / "phrases.json"
+    result = run("phrases", "--data", data_folder, "--methods", "grad-cam,center,activation", "--json", path)
+    assert result.exit_code == 0
+    assert "6 phrases of 2 photos, 4 of them swapped" in result.output
+    assert "1 × missing image" in result.output
+    assert "- center" in result.output
+    written = json.loads(path.read_text())
+    assert written["task"] == "phrases"
+    assert written["model"] == "tiny"
+    assert "sha256" in written["selection"]
+    assert written["skipped"]["unreadable image"] == 1
+    assert set(written["methods"]) == {"grad-cam", "center", "activation"}
+    assert set(written["grad-cam minus"]) == {"center", "activation"}
+    assert {image["file_name"]: len(image["phrases"]) for image in written["images"]} == {"1_a.png": 3, "2_b.png": 3}
+    assert {image["part"] for image in written["images"]} <= {"tune", "report"}
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_phrases_of_no_usable_photo(run, data_folder):
+    for name in ("1_a.png", "2_b.png"):
+        (data_folder / "dev" / name).unlink()
+    result = run("phrases", "--data", data_folder, "--methods", "center")
+    assert result.exit_code == 0
+    assert "none could be measured" in result.output
+    assert "3 × missing image" in result.output
+
+
+def test_words(run, data_folder, tmp_path):
+    path = tmp_path / "words.json"
+    result = run("words", "--data", data_folder, "--json", path)
+    assert result.exit_code == 0
+    assert "function words" in result.output
+    assert json.loads(path.read_text())["kinds"]["nouns"]["visual"]["n"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("phrases", "--data", "nowhere"), "no such data folder: nowhere"),
+        (("words", "--data", "{data}", "--split", "tset"), "no phrases_tset.json in .*its splits are dev"),
+        (("phrases", "--data", "{data}", "--methods", "lime"), "unknown method 'lime'; there are evidence"),
+        (("speed", "--data", "{data}", "--method", "center"), "unknown method 'center'; the tracer has evidence"),
+        (("words", "--data", "{data}", "--json", "no/folder.json"), "there is no folder no"),
+        (("words", "--data", "{data}", "--json", "{data}"), "it is a folder"),
+        (("captions", "--data", "{data}"), "no captions_dev.json"),
+    ],
+)
+def test_mistakes_are_one_clear_line(run, data_folder, arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(*(argument.format(data=data_folder) for argument in arguments))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_limit_of_none_is_refused(run, data_folder):
+    result = run("words", "--data", data_folder, "--limit", "0")
+    assert result.exit_code == 2
