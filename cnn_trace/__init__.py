@@ -4,7 +4,7 @@ from gazeback.cnn_trace.errors import MissingRule, TraceError
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.rules import Rule, register_rule
-from gazeback.cnn_trace.trace import METHODS, Tracer, trace
+from gazeback.cnn_trace.tracer import METHODS, Tracer, trace
 
 __all__ = [
     "METHODS",

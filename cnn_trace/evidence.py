@@ -21,11 +21,13 @@ class Evidence:
             published methods are the special case where every weight is 0 or 1.
         sense: int8 ``[n]``, +1 where a high value of the neuron is sought, -1 where a low one is (below a
             negative scale, such as the gamma of a batch normalisation).
+        unique: whether no neuron occurs twice with the same sense (as :func:`union` leaves it).
     """
 
     coordinates: np.ndarray
     weights: np.ndarray
     sense: np.ndarray
+    unique: bool = False
 
     @classmethod
     def of(
@@ -51,6 +53,13 @@ class Evidence:
         """The same weights at other coordinates: what a rule returns that only moves evidence."""
         return Evidence(coordinates, self.weights, self.sense if sense is None else sense)
 
+    def turned(self, sign: np.ndarray) -> Evidence:
+        """In place, with the sense multiplied by a sign for each neuron, int ``[n]``."""
+        if (sign > 0).all():
+            return self
+        sense = (self.sense * sign).astype(np.int8)
+        return Evidence(self.coordinates, self.weights, sense, self.unique)
+
     def take(self, rows: np.ndarray) -> Evidence:
         """The evidence of some neurons, by index or boolean mask ``[n]``."""
         return Evidence(self.coordinates[rows], self.weights[rows], self.sense[rows])
@@ -70,6 +79,9 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
         shape: the tensor's shape, batch axis included.
         once: merged weights are 1 where any is positive (the published methods) instead of added up.
     """
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if len(parts) == 1 and parts[0].unique:
+        return parts[0]
     coordinates = np.concatenate([part.coordinates for part in parts])
     weights = np.concatenate([part.weights for part in parts])
     sense = np.concatenate([part.sense for part in parts])
@@ -79,14 +91,14 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
     keys = np.ravel_multi_index(columns, sizes)
     unique, index = _unique(keys, int(np.prod(sizes)))
     if len(unique) == len(keys) and not once:
-        return Evidence(coordinates, weights, sense)
+        return Evidence(coordinates, weights, sense, unique=True)
     merged = _add_up(weights, index, len(unique))
     if once:
         merged = (merged > 0).astype(np.float64)
     found = np.stack(np.unravel_index(unique, sizes), axis=1)
     if negative:
-        return Evidence(found[:, :-1], merged, np.where(found[:, -1], -1, 1).astype(np.int8))
-    return Evidence(found, merged, np.ones(len(unique), np.int8))
+        return Evidence(found[:, :-1], merged, np.where(found[:, -1], -1, 1).astype(np.int8), unique=True)
+    return Evidence(found, merged, np.ones(len(unique), np.int8), unique=True)
 
 
 def _unique(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

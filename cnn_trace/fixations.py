@@ -96,10 +96,15 @@ class Fixations:
         return self.heatmap() >= threshold
 
     def mapped(self, to_photo: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> Fixations:
-        """The same evidence on a photo: ``to_photo`` takes points ``[n, 2]`` to photo pixels; see its use there."""
+        """The same evidence on the photo that the image was made from.
+
+        Args:
+            to_photo: takes points, float ``[n, 2]`` (row, column), to photo pixels.
+            shape: (height, width) of the photo in pixels.
+        """
         moved = np.rint(to_photo(self.points.astype(np.float64))).astype(np.int64)
-        moved = np.clip(moved, 0, np.subtract(shape, 1))
-        return replace(self, points=moved, shape=shape)
+        points, weights = merged(np.clip(moved, 0, np.subtract(shape, 1)), self.weights, shape)
+        return replace(self, points=points, weights=weights, shape=shape)
 
     def plot(self, photo: Any) -> Any:
         """A Matplotlib figure: the photo, the points on it, the heat map on it.
@@ -127,3 +132,9 @@ def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return values
     factors = np.divide(shape, values.shape)
     return np.maximum(zoom(values, factors, order=1, mode="nearest", grid_mode=True), 0)
+
+
+def merged(points: np.ndarray, weights: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Unique (row, column) of points ``[n, >= 2]``, and their weights added up."""
+    unique, index = np.unique(points[:, 0] * shape[1] + points[:, 1], return_inverse=True)
+    return np.stack(np.divmod(unique, shape[1]), axis=1), np.bincount(index, weights, len(unique))

@@ -6,7 +6,7 @@ inlined by substitution; subclassed models and composite layers by calling their
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,13 +67,13 @@ class Graph:
             raise TraceError(_unknown_layer(self, layer))
         return found
 
-    def ancestors(self, targets: list[Tensor]) -> list[Call]:
-        """The calls that the targets depend on, in the order of the forward pass."""
-        needed, found = set(targets), []
+    def ancestors(self, targets: Iterable[Tensor], known: frozenset[Tensor] = frozenset()) -> list[Call]:
+        """The calls that the targets depend on, in the order of the forward pass; ``known`` tensors need none."""
+        needed, found = set(targets) - known, []
         for call in reversed(self.calls):
             if needed.intersection(call.outputs):
                 found.append(call)
-                needed.update(call.inputs)
+                needed.update(set(call.inputs) - known)
         return found[::-1]
 
 

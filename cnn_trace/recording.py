@@ -21,27 +21,32 @@ class Recorder:
     Args:
         graph: the flat model.
         wanted: the tensors to return. Calls that none of them depends on are not run.
+        known: tensors whose values will be passed in, so that nothing before them is run again.
     """
 
-    def __init__(self, graph: Graph, wanted: Iterable[Tensor]) -> None:
+    def __init__(self, graph: Graph, wanted: Iterable[Tensor], known: frozenset[Tensor] = frozenset()) -> None:
         self.graph = graph
-        self.wanted = [tensor for tensor in wanted if tensor not in graph.inputs]
-        self._program = _Program(graph, self.wanted)
+        self.wanted = [tensor for tensor in wanted if tensor not in graph.inputs and tensor not in known]
+        calls = graph.ancestors(self.wanted, known)
+        read = {tensor for call in calls for tensor in call.inputs}
+        self.given = [tensor for tensor in (*graph.inputs, *known) if tensor in read]
+        self._program = _Program(_Plan(calls, self.given, self.wanted))
         if keras.backend.backend() == "tensorflow":
             # XLA's convolutions on the CPU are slow; a plain graph is what ``model.predict`` users compare with.
             self._program.compile(jit_compile=False)
 
-    def __call__(self, inputs: list[np.ndarray]) -> Recording:
-        """Run the forward pass on one array per graph input (batch first)."""
+    def __call__(self, values: dict[Tensor, np.ndarray]) -> tuple[dict[Tensor, np.ndarray], Masks]:
+        """Run the forward pass on the values of the given tensors; returns the wanted ones and their masks."""
+        if not self.wanted:
+            return {}, {}
         self._program.make_predict_function()
-        flat = self._program.predict_function([(tuple(inputs),)]) if self.wanted else []
-        values = dict(zip(self.graph.inputs, inputs, strict=True))
-        masks: dict[Tensor, np.ndarray] = {}
+        flat = self._program.predict_function([(tuple(values[tensor] for tensor in self.given),)])
         arrays = [_as_array(x) for x in flat]
-        values.update(zip(self.wanted, arrays, strict=False))
-        masks.update(zip(self._program.masked, arrays[len(self.wanted) :], strict=True))
-        batch = len(inputs[0])
-        return Recording(values, masks, shapes_of(self.graph, tuple(x.shape[1:] for x in inputs), batch))
+        masks = dict(zip(self._program.masked, arrays[len(self.wanted) :], strict=True))
+        return dict(zip(self.wanted, arrays, strict=False)), masks
+
+
+Masks = dict[Tensor, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -91,35 +96,38 @@ def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tu
     return [tuple(spec.shape[1:]) for spec in specs]
 
 
+class _Plan:
+    # A plain object, so that Keras does not look for layers in it.
+    def __init__(self, calls: list[Call], given: list[Tensor], wanted: list[Tensor]) -> None:
+        self.calls, self.given, self.wanted = calls, given, wanted
+
+
 class _Program(keras.Model):
     """The calls as a Keras model, so that Keras compiles them on whatever backend it runs on."""
 
-    def __init__(self, graph: Graph, wanted: list[Tensor]) -> None:
+    def __init__(self, plan: _Plan) -> None:
         super().__init__(name="recorder")
-        calls = graph.ancestors(wanted)
         # Tracked, so that every backend passes the current weights to the compiled function.
-        self.sublayers = list({id(c.operation): c.operation for c in calls if _is_layer(c.operation)}.values())
-        self._plan = _Plan(graph, calls, wanted)
-        self.masked: list[Tensor] = []
+        layers = (call.operation for call in plan.calls if _is_layer(call.operation))
+        self.sublayers = list({id(layer): layer for layer in layers}.values())
+        self._plan = plan
+        self._masked: tuple[Tensor, ...] = ()
         self.built = True
 
+    @property
+    def masked(self) -> tuple[Tensor, ...]:
+        """The wanted tensors that carry a Keras mask, known after the first call."""
+        return self._masked
+
     def call(self, inputs: tuple[Any, ...], training: bool = False) -> list[Any]:
-        values = {
-            tensor: keras.ops.cast(x, tensor.dtype)
-            for tensor, x in zip(self._plan.graph.inputs, inputs, strict=True)
-        }
-        for call in self._plan.calls:
-            _execute(call, values, self._plan.wanted)
-        outputs = [values[tensor] for tensor in self._plan.wanted]
-        masks = {t: getattr(values[t], "_keras_mask", None) for t in self._plan.wanted}
-        object.__setattr__(self, "masked", [t for t, mask in masks.items() if mask is not None])
-        return outputs + [masks[t] for t in self.masked]
-
-
-class _Plan:
-    # A plain object, so that Keras does not look for layers in it.
-    def __init__(self, graph: Graph, calls: list[Call], wanted: list[Tensor]) -> None:
-        self.graph, self.calls, self.wanted = graph, calls, wanted
+        plan = self._plan
+        values = {t: keras.ops.cast(x, t.dtype) for t, x in zip(plan.given, inputs, strict=True)}
+        for call in plan.calls:
+            _execute(call, values, plan.wanted)
+        outputs = [values[tensor] for tensor in plan.wanted]
+        masks = [getattr(x, "_keras_mask", None) for x in outputs]
+        self._masked = tuple(t for t, mask in zip(plan.wanted, masks, strict=True) if mask is not None)
+        return outputs + [mask for mask in masks if mask is not None]
 
 
 def _execute(call: Call, values: dict[Tensor, Any], wanted: list[Tensor]) -> None:

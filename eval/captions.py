@@ -1,7 +1,7 @@
 """How good are the captions? `evaluate captions`: BLEU, CIDEr, perplexity, and how varied they are.
 
-The scorers are `pycocoevalcap`'s pure-Python ones, on captions tokenised as the captioner's own; they differ from the
-published tool chain in the tokeniser alone (it uses a Java program).
+The scorers are `pycocoevalcap`'s pure-Python ones, on captions tokenised as the captioner's own; they differ
+from the published tool chain in the tokeniser alone (it uses a Java program).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 
 from gazeback.eval.phrases_data import split_file
 from gazeback.eval.selection import select
+from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo, squeeze
 from gazeback.models.training.captions_folder import read_split
@@ -25,8 +26,8 @@ BATCH = 16
 class CaptionedPhoto:
     """What the captioner says of a photo, what people say, and the log probability of what people say.
 
-    `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`; a word that
-    is not in the vocabulary counts as the unknown word.
+    `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`; a
+    word that is not in the vocabulary counts as the unknown word.
     """
 
     file_name: str
@@ -61,9 +62,9 @@ def evaluate(
         batch = photos[start : start + BATCH]
         pixels = np.stack([squeeze(load_photo(path), captioner.image_size).pixels for path, _ in batch])
         features = np.asarray(captioner.features(pixels))
-        for (path, references), best, maps in zip(batch, captioner.generate(pixels), features, strict=True):
+        for (path, references), found, maps in zip(batch, captioner.search(features), features, strict=True):
             nats, tokens = log_probability(captioner, maps, references)
-            yield CaptionedPhoto(path.name, tuple(best.words), references, nats, tokens)
+            yield CaptionedPhoto(path.name, found[0].words, references, nats, tokens)
 
 
 def log_probability(
@@ -75,16 +76,15 @@ def log_probability(
     """
     vocabulary = captioner.vocabulary
     targets = [[*vocabulary.encode(words), vocabulary.end] for words in references]
-    inputs = np.full((len(targets), max(map(len, targets))), vocabulary.end, np.int32)
-    for row, ids in zip(inputs, targets, strict=True):
-        row[: len(ids)] = [vocabulary.start, *ids[:-1]]
-    logs = np.asarray(captioner.log_probabilities(np.repeat(features[None], len(targets), axis=0), inputs))
+    inputs = teacher_forced(vocabulary, targets)
+    pictures = np.repeat(features[None], len(targets), axis=0)
+    logs = np.asarray(captioner.log_probabilities(pictures, inputs))
     nats = sum(float(logs[i, np.arange(len(ids)), ids].sum()) for i, ids in enumerate(targets))
     return nats, sum(map(len, targets))
 
 
 def summarise(captioned: Sequence[CaptionedPhoto]) -> dict[str, float | int]:
-    """Corpus scores as `caption_scores` names them, perplexity per token, and the mean length of a caption."""
+    """Corpus scores as `caption_scores` names them, perplexity per token, mean words per caption."""
     scores = caption_scores(
         [" ".join(photo.caption) for photo in captioned],
         [[" ".join(words) for words in photo.references] for photo in captioned],

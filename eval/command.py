@@ -56,8 +56,8 @@ def evaluate() -> None:
 def phrases(methods: str, **options: Any) -> None:
     """Do a word's pixels lie where the word is?
 
-    Ground-truth sentences with boxes for their phrases: the pointing game, the energy inside the boxes, and the swap
-    test, which asks whether a map depends on the word.
+    Ground-truth sentences with boxes for their phrases: the pointing game, the energy inside the boxes, and
+    the swap test, which asks whether a map depends on the word.
     """
     from gazeback.eval.tasks import run_phrases
 
@@ -79,10 +79,15 @@ def words(**options: Any) -> None:
 @evaluate.command()
 @_measures(
     click.option("--method", default="evidence", show_default=True, help="The tracer's method."),
-    click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds per photo."),
+    click.option(
+        "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds per photo."
+    ),
 )
 def speed(method: str, rounds: int, **options: Any) -> None:
-    """What does grounding cost, compared with captioning and with a forward pass?"""
+    """What does grounding cost, compared with captioning and with a forward pass?
+
+    Ten photos unless --limit says otherwise; all in one process, one photo at a time.
+    """
     from gazeback.eval.tasks import run_speed
 
     run_speed(_settings(**options), method, rounds)

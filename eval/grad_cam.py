@@ -10,10 +10,11 @@ from gazeback.models.captioner import Captioner
 
 
 class GradCam:
-    """Grad-CAM at a captioner's last map (Selvaraju et al. 2017, equations 1 and 2, and section 5.3 for captions).
+    """Grad-CAM at a captioner's last map (Selvaraju et al., ICCV 2017, equations 1 and 2).
 
-    The score of a word is its logit at its time step, before the softmax. The gradient goes through the language half
-    alone, which starts from the last map, so a sentence costs one batched pass of it and no pass of the encoder.
+    The score of a word is its logit at its time step, before the softmax. The gradient goes through the
+    language half alone, which starts from the last map, so a sentence costs one batched pass of it and no
+    pass of the encoder.
     """
 
     def __init__(self, captioner: Captioner) -> None:
@@ -34,8 +35,9 @@ class GradCam:
     def __call__(self, features: np.ndarray, word_ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         """Maps of the words at some positions of a caption.
 
-        `features` float32 [h, w, C] is the photo's last map, `word_ids` the caption without start and end, and
-        `positions` count its words from 0. Returns float32 [n, h, w], nowhere negative, at the map's resolution.
+        `features` float32 [h, w, C] is the photo's last map, `word_ids` the caption without start and end,
+        and `positions` count its words from 0. Returns float32 [n, h, w], nowhere negative, at the map's
+        resolution.
         """
         n = len(positions)
         repeated = np.repeat(features[None], n, axis=0)
@@ -53,5 +55,5 @@ class GradCam:
             rows = tf.range(tf.shape(positions)[0])
             asked = tf.gather_nd(words, tf.stack([rows, steps], axis=1))
             scores = tf.gather_nd(logits, tf.stack([rows, steps, asked], axis=1))
-        # a word's score reads its own copy of the map alone: the gradient of the scores' sum is every word's gradient
+        # a word's score reads its own copy of the map, so the gradient of the scores' sum is every word's own
         return tape.gradient(scores, features)

@@ -1,8 +1,9 @@
 """How well maps point at boxes.
 
-Boxes are `[x, y, w, h]` with the origin at the top left corner and fractional pixels. Pixel (row, column) is the
-unit square with its centre at (column + 0.5, row + 0.5), and belongs to a box if that centre does: its left and
-upper edges are inside, its right and lower edges are not. So boxes that share an edge share no pixel.
+Boxes are `[x, y, w, h]` with the origin at the top left corner and fractional pixels. Pixel (row, column) is
+the unit square with its centre at (column + 0.5, row + 0.5), and belongs to a box if that centre does: its
+left and upper edges are inside, its right and lower edges are not. So boxes that share an edge share no
+pixel.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +33,11 @@ def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Pointing game (Zhang et al. 2018, section 4.1) without a tolerance: does a map's maximum lie in the mask?
+    """Pointing game (Zhang et al. 2018, section 4.1) without tolerance: does the maximum lie in the mask?
 
-    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m], every map on every mask:
-    1 or 0, and where several pixels share the maximum, the share of them inside. A map of zeros points nowhere: 0.
+    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m], every map on every
+    mask: 1 or 0, and where several pixels share the maximum, the share of them inside. A map of zeros points
+    nowhere: 0.
     """
     flat, inside = _flat(maps, masks)
     maxima = ((flat == flat.max(axis=1, keepdims=True)) & (flat > 0)).astype(np.float32)
@@ -43,10 +45,10 @@ def pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def energy_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.3): a map's share of mass in the mask.
+    """Energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.3): the share of mass in the mask.
 
-    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m] in 0..1, every map on every
-    mask. A map of zeros has nothing inside: 0.
+    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m] in 0..1, every map
+    on every mask. A map of zeros has nothing inside: 0.
     """
     flat, inside = _flat(maps, masks)
     # a map's scale does not matter, and sums of tiny values would underflow
@@ -68,18 +70,24 @@ class Summary:
         return asdict(self)
 
     def __str__(self) -> str:
-        if self.mean is None:
-            return "-"
-        error = "-" if self.standard_error is None else f"{self.standard_error:.3f}"
-        return f"{self.mean:.3f} ± {error}"
+        return f"{_short(self.mean)} ± {_short(self.standard_error)}" if self.n else "-"
+
+
+def _short(value: float | None) -> str:
+    """Three decimals without a leading zero, as papers print shares."""
+    if value is None:
+        return "-"
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 class Mean:
     """Running mean of values that come in groups (the phrases of one photo), which alone are independent.
 
     The standard error is the cluster-robust one (Liang and Zeger 1986, for a mean): with S_g the sum of the
-    deviations from the mean in group g of G, `sqrt(G / (G - 1) * sum(S_g ** 2)) / n`. With one value in each group it
-    is the familiar `standard deviation / sqrt(n)`. Memory grows with the groups, not with the values.
+    deviations from the mean in group g of G, `sqrt(G / (G - 1) * sum(S_g ** 2)) / n`. With one value in each
+    group it is the familiar `standard deviation / sqrt(n)`. Memory grows with the groups, not with the
+    values.
     """
 
     def __init__(self) -> None:

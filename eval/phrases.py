@@ -1,10 +1,10 @@
-"""Do a word's pixels lie where the word is? `evaluate phrases`: ground-truth sentences and their phrase boxes.
+"""Do a word's pixels lie where the word is? `evaluate phrases`: ground-truth sentences, phrase boxes.
 
-Every sentence is teacher-forced. A phrase that has a box is asked by its last in-vocabulary word, and every method
-answers with one map per phrase; all phrases of a sentence are one question. Measured on each map and the union of the
-phrase's boxes: pointing (no tolerance), energy inside, and the swap test: the phrase's own map minus, on the same
-boxes, the map of another phrase of the same sentence (the mean over all others). A map that does not depend on the
-word scores 0 in the swap test, whatever it points at.
+Every sentence is teacher-forced. A phrase that has a box is asked by its last in-vocabulary word, and every
+method answers with one map per phrase; all phrases of a sentence are one question. Measured on each map and
+the union of the phrase's boxes: pointing (no tolerance), energy inside, and the swap test: the phrase's own
+map minus, on the same boxes, the map of another phrase of the same sentence (the mean over all others). A map
+that does not depend on the word scores 0 in the swap test, whatever it points at.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
 
 @dataclass(frozen=True)
 class PhraseScore:
-    """One phrase's scores: `scores[method][metric]`; no swap where the sentence has no other phrase to swap with."""
+    """One phrase's scores: `scores[method][metric]`; no swap where the sentence has no other phrase."""
 
     sentence: int
     phrase: str
@@ -60,32 +60,33 @@ def evaluate(
             asked = _questions(sentence, words, captioner, scale, data.skipped)
             if asked:
                 question = Question(pixels, features, list(words.ids), [a.position for a in asked])
-                scores += _scored(index, words, asked, _answers(methods, question))
+                maps = {name: method(question) for name, method in methods.items()}
+                scores += _scored(index, words, asked, maps)
         yield image, scores
 
 
 def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
-    """Per method, each metric over all phrases and by entity type; the photos are the groups of the standard errors.
+    """Per method, each metric over all phrases and by entity type; photos are the groups of the errors.
 
     A phrase of two types counts in both.
     """
-    means: dict[tuple[str, str, str], Mean] = {}
+    means: dict[tuple[str, str | None, str], Mean] = {}
     for image, scores in scores_of_images.items():
         for score in scores:
             for method, values in score.scores.items():
                 for metric, value in values.items():
-                    for kind in ("all", *score.types):
+                    for kind in (None, *score.types):
                         means.setdefault((method, kind, metric), Mean()).update(value, group=image)
     table: dict[str, Any] = {}
     for (method, kind, metric), mean in means.items():
         row = table.setdefault(method, {"all": {}, "by_type": {}})
-        cell = row["all"] if kind == "all" else row["by_type"].setdefault(kind, {})
+        cell = row["all"] if kind is None else row["by_type"].setdefault(kind, {})
         cell[metric] = mean.summary().as_json()
     return table
 
 
 def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: str) -> dict[str, Any]:
-    """One method minus each of the others, phrase by phrase: the same photos, so the error is of the difference."""
+    """One method minus each of the others, phrase by phrase: the error is that of the difference."""
     means: dict[str, dict[str, Mean]] = {}
     for image, scores in scores_of_images.items():
         for score in scores:
@@ -100,7 +101,7 @@ def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: s
 
 
 def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
-    """From scores [n, n], map i on the boxes of phrase j: own map minus the mean of the others', float [n]."""
+    """From scores [n, n], map i on the boxes of phrase j: own map minus mean of the others', float [n]."""
     n = len(own_and_others)
     own = np.diagonal(own_and_others)
     return own - (own_and_others.sum(axis=0) - own) / (n - 1)
@@ -120,10 +121,6 @@ def _questions(
         else:
             asked.append(_Asked(phrase, position, mask))
     return asked
-
-
-def _answers(methods: Mapping[str, Method], question: Question) -> dict[str, np.ndarray]:
-    return {name: method(question) for name, method in methods.items()}
 
 
 def _scored(

@@ -1,8 +1,8 @@
 """Phrase boxes on photos (Flickr30k Entities, Plummer et al. 2015), read from `phrases_SPLIT.json`.
 
-A data folder holds `SPLIT/` with the photos and `phrases_SPLIT.json`: a list of `{file_name, sentences: [{sentence,
-phrases: [{first_word, phrase, types, boxes}]}]}`; a sentence is tokens with spaces between them, `first_word` counts
-them from 0, and boxes are `[x, y, w, h]` in pixels of the stored photo.
+A data folder holds `SPLIT/` with the photos and `phrases_SPLIT.json`: a list of `{file_name, sentences:
+[{sentence, phrases: [{first_word, phrase, types, boxes}]}]}`; a sentence is tokens with spaces between them,
+`first_word` counts them from 0, and boxes are `[x, y, w, h]` in pixels of the stored photo.
 """
 
 import json
@@ -47,7 +47,7 @@ class PhraseImage:
 
 @dataclass(frozen=True)
 class Words:
-    """A sentence as the captioner reads it: vocabulary ids, and for each id the sentence's token it belongs to."""
+    """A sentence as the captioner reads it: vocabulary ids, and for each id the token it belongs to."""
 
     words: tuple[str, ...]
     ids: tuple[int, ...]
@@ -55,7 +55,7 @@ class Words:
 
     @classmethod
     def of(cls, sentence: Sentence, vocabulary: Vocabulary) -> "Words":
-        """Punctuation vanishes and a token may become several words, so positions are followed token by token."""
+        """Punctuation vanishes and a token may become several words, so they are followed one by one."""
         pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
         words = [word for word, _ in pairs]
         return cls(tuple(words), tuple(vocabulary.encode(words)), tuple(i for _, i in pairs))
@@ -67,7 +67,7 @@ class Words:
 
 
 class PhraseData:
-    """The photos of one split, in the order of their names' hashes; counts what it cannot use in `skipped`."""
+    """The photos of one split, in the order of their names' hashes; `skipped` counts what it cannot use."""
 
     def __init__(self, folder: Path, split: str, part: Part = "all", limit: int | None = None) -> None:
         """Reads the annotations. Raises DataError where folder, split or format are not as expected."""
@@ -86,7 +86,7 @@ class PhraseData:
         return iter(self.images)
 
     def photos(self, size: int) -> Iterator[tuple[PhraseImage, np.ndarray, tuple[float, float]] | None]:
-        """One photo at a time: its image, pixels float32 [size, size, 3], and input pixels per photo pixel (x, y).
+        """One photo at a time: image, pixels float32 [size, size, 3], input pixels per photo pixel (x, y).
 
         None, counted in `skipped`, for a photo that is missing or cannot be read.
         """
@@ -104,11 +104,13 @@ class PhraseData:
             yield image, squeeze(photo, size).pixels, (size / photo.width, size / photo.height)
 
 
-def phrase_mask(phrase: Phrase, scale: tuple[float, float], size: int, skipped: Counter[str]) -> np.ndarray | None:
-    """The union of a phrase's boxes in input pixels, bool [size, size]; None, counted, if nothing is left of them.
+def phrase_mask(
+    phrase: Phrase, scale: tuple[float, float], size: int, skipped: Counter[str]
+) -> np.ndarray | None:
+    """The union of a phrase's boxes in input pixels, bool [size, size]; None, counted, if they cover nothing.
 
-    `scale` is input pixels per photo pixel (x, y). A box that covers no pixel's centre (it lies outside the photo, or
-    is thinner than a pixel) is counted and left out.
+    `scale` is input pixels per photo pixel (x, y). A box that covers no pixel's centre (it lies outside the
+    photo, or is thinner than a pixel) is counted and left out.
     """
     sx, sy = scale
     mask = np.zeros((size, size), bool)

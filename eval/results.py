@@ -24,7 +24,7 @@ def check_writable(path: Path | None) -> None:
 
 
 def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
-    """The result as JSON, complete or not at all, with the task and our version in front. Raises UserError."""
+    """The result as JSON, complete or not at all, with the task and our version. Raises UserError."""
     content = {"task": task, "gazeback": version("gazeback"), **result}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 TUNE_SHARE = 0.3
-"""Share of the images on which settings may be chosen; what is reported comes from the rest, or another split."""
+"""Share of the images on which settings may be chosen; reports come from the rest, or another split."""
 
-RULE = f"sha256 of the file name: bytes 0-7 order the images, byte 8 under {TUNE_SHARE} of 256 is the tune part"
+RULE = (
+    f"sha256 of the file name: bytes 0-7 order the images, byte 8 under {TUNE_SHARE} of 256 is the tune part"
+)
 
 Part = Literal["tune", "report", "all"]
 T = TypeVar("T")
@@ -23,7 +25,7 @@ def part_of(file_name: str) -> Literal["tune", "report"]:
 
 
 def select(items: Sequence[T], names: Sequence[str], part: Part = "all", limit: int | None = None) -> list[T]:
-    """The first `limit` items of a part, in the order of their names' hashes (so any limit is a fair sample)."""
+    """The first `limit` items of a part, in the order of their names' hashes (any limit is a fair sample)."""
     order = sorted(range(len(items)), key=lambda i: (_digest(names[i])[:8], names[i]))
     chosen = [items[i] for i in order if part == "all" or part_of(names[i]) == part]
     return chosen[:limit]

@@ -1,7 +1,7 @@
-"""What grounding costs, as ratios. `evaluate speed`: all in one process, taken in turns, medians over the rounds.
+"""What grounding costs, as ratios. `evaluate speed`: one process, tasks taking turns, medians over rounds.
 
-A ratio pairs two times that were taken right after each other on the same photo, so that a slow minute of the machine
-slows both. Times depend on the machine; ratios hardly do.
+A ratio pairs two times that were taken right after each other on the same photo, so that a slow minute of the
+machine slows both. Times depend on the machine; ratios hardly do.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.grounding.ground import ground, word_evidence
+from gazeback.grounding.words import ground, word_evidence
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import Photo, squeeze
 
@@ -27,7 +27,7 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def times(tasks: Mapping[str, Task], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each task in every round. One more round before them, not counted, compiles what is compiled once."""
+    """Seconds of each task in every round. One more round before them compiles, and does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for count in range(rounds + 1):
         for name, task in tasks.items():
@@ -39,7 +39,7 @@ def times(tasks: Mapping[str, Task], rounds: int) -> dict[str, list[float]]:
 
 
 def tasks_for(captioner: Captioner, forward: Forward, photo: Photo, method: str) -> dict[str, Task]:
-    """What is timed on one photo, at batch 1, in turns: all of it starts from the decoded photo or its pixels."""
+    """What is timed on one photo, at batch 1, in turns: starting from the decoded photo or its pixels."""
     pixels = squeeze(photo, captioner.image_size).pixels
     caption = captioner.generate(pixels[None])[0]
     ids = list(caption.ids)
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def summarise(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians and quartiles over all photos and rounds: of the times in milliseconds, and of the paired ratios."""
+    """Medians and quartiles over all photos and rounds: of times in milliseconds, and of paired ratios."""
     seconds = [row["seconds"] for row in measured]
     names = seconds[0]
     ratios = {

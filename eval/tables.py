@@ -10,12 +10,14 @@ from rich.table import Table
 from gazeback.eval.metrics import Summary
 from gazeback.eval.phrases import METRICS
 
+WIDTH = 120
+
 
 def show_phrases(summary: Any, paired: Any, first: str, skipped: Counter[str]) -> None:
     """All phrases, the first method against the others, and pointing and energy by entity type."""
     left_out = _left_out(skipped)
     if not summary:
-        Console().print("Phrases: none could be measured", *left_out, sep="\n", highlight=False)
+        _console().print("Phrases: none could be measured", *left_out, sep="\n", highlight=False)
         return
     everything = summary[first]["all"]
     n, photos = everything["pointing"]["n"], everything["pointing"]["groups"]
@@ -65,21 +67,31 @@ def show_speed(summary: Mapping[str, Any]) -> None:
 
 def show_captions(summary: Mapping[str, float | int], photos: int) -> None:
     """One score a row."""
-    rows = [(name, f"{value:.3f}" if isinstance(value, float) else str(value)) for name, value in summary.items()]
+    rows = [
+        (name, f"{value:.3f}" if isinstance(value, float) else str(value)) for name, value in summary.items()
+    ]
     _show(f"Captions of {photos} photos", ("", "score"), rows)
 
 
-def _show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> None:
+def _show(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()
+) -> None:
     """Print a table with notes under it; the first column is text, the others are figures."""
     printed = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        printed.add_column(column, justify="right" if index else "left", no_wrap=True)
+        printed.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
         printed.add_row(*row)
-    console = Console()
+    console = _console()
     console.print(printed)
     for note in notes:
         console.print(note, highlight=False)
+
+
+def _console() -> Console:
+    """As wide as the terminal; a file or a pipe gets room for the widest table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def _figure(summary: Mapping[str, Any] | None) -> str:
@@ -89,5 +101,5 @@ def _figure(summary: Mapping[str, Any] | None) -> str:
 
 def _left_out(skipped: Counter[str]) -> list[str]:
     """One line on what could not be used, or none."""
-    counts = [f"{count} × {reason}" for reason, count in sorted(skipped.items()) if count]
+    counts = [f"{reason}: {count}" for reason, count in sorted(skipped.items()) if count]
     return ["left out: " + ", ".join(counts)] if counts else []

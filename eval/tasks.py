@@ -1,7 +1,7 @@
 """The tasks of `gazeback evaluate`, from a data folder to the table and the JSON file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from gazeback.eval.selection import RULE, Part, part_of
 from gazeback.eval.word_maps import build_method, check_methods, check_traced
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.photos import load_photo
+
+SPEED_PHOTOS = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Settings:
     json_path: Path | None
 
     def read(self) -> tuple[PhraseData, Captioner]:
-        """The images and the captioner, after a look at whether the result can be written. Raises UserError."""
+        """The images and the captioner, after a look at whether the result can be written. Raises
+        UserError."""
         check_writable(self.json_path)
         return PhraseData(self.data, self.split, self.part, self.limit), load_captioner(self.model)
 
@@ -70,6 +73,7 @@ def run_words(settings: Settings) -> None:
 
 def run_speed(settings: Settings, method: str, rounds: int) -> None:
     check_traced(method)
+    settings = replace(settings, limit=settings.limit or SPEED_PHOTOS)
     data, captioner = settings.read()
     photos = [load_photo(image.path) for image in data]
     measured = list(tracked(speed.evaluate(captioner, photos, rounds, method), len(photos), "speed"))

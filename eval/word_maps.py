@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gazeback.eval.grad_cam import GradCam
-from gazeback.grounding.ground import word_evidence
+from gazeback.grounding.words import word_evidence
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 
@@ -18,8 +18,8 @@ from gazeback.models.errors import UserError
 class Question:
     """Which pixels did the words at `positions` come from?
 
-    `image` float32 [size, size, 3] in 0..255; `features` float32 [h, w, C], its last map; `word_ids` the whole caption
-    without start and end; `positions` count its words from 0.
+    `image` float32 [size, size, 3] in 0..255; `features` float32 [h, w, C], its last map; `word_ids` the
+    whole caption without start and end; `positions` count its words from 0.
     """
 
     image: np.ndarray
@@ -69,7 +69,8 @@ def _traced(name: str) -> Callable[[Captioner], Method]:
 
 
 def _center(captioner: Captioner) -> Method:
-    """Points at the centre and knows nothing more: the map is even, so its energy in a box is the share of area."""
+    """Points at the centre and knows nothing more: the map is even, so its energy in a box is the share of
+    area."""
 
     def answer(question: Question) -> np.ndarray:
         height, width = question.image.shape[:2]

@@ -1,7 +1,8 @@
-"""Which words need the picture? `evaluate words`: the visual share by kind of word, over ground-truth sentences.
+"""Which words need the picture? `evaluate words`: the visual share by kind of word in ground-truth sentences.
 
-The share is the counterfactual one: `visual = log p(word | photo, words before) - log p(word | mean picture, words
-before)` in nats, and `visual_share = max(0, 1 - exp(-visual))`. Words that the captioner does not know are left out.
+The share is the counterfactual one: `visual = log p(word | photo, words before) - log p(word | mean picture,
+words before)` in nats, and `visual_share = max(0, 1 - exp(-visual))`. Words that the captioner does not know
+are left out.
 """
 
 from collections import Counter
@@ -12,15 +13,22 @@ import numpy as np
 
 from gazeback.eval.metrics import Mean
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Sentence, Words
+from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.models.captioner import Captioner
+from gazeback.models.vocabulary import tokenize
 
 FUNCTION_WORDS = frozenset({"a", "the", "in", "of", "with", "and", "is", "on"})
 COLOURS = frozenset(
-    "red orange yellow green blue purple pink brown black white gray grey tan blond blonde golden silver".split()
+    tokenize(
+        "red orange yellow green blue purple pink brown black white gray grey tan blond blonde golden silver"
+    )
 )
 PRONOUNS = frozenset(
-    "i you he him his she her hers it its we us they them their one ones another other others each some something "
-    "someone somebody that this these those which who whom what himself herself itself themselves".split()
+    tokenize(
+        "i you he him his she her hers it its we us they them their one ones another other others each some "
+        "something someone somebody that this these those which who whom what himself herself itself "
+        "themselves"
+    )
 )
 KINDS = ("function words", "nouns", "colours", "other words")
 
@@ -29,7 +37,7 @@ WordShares = dict[str, list[tuple[float, float]]]
 
 
 def evaluate(captioner: Captioner, data: PhraseData) -> Iterator[tuple[PhraseImage, WordShares] | None]:
-    """Every photo with the visual shares of its words, one at a time; None for a photo that had to be skipped."""
+    """Every photo with the visual shares of its words, one at a time; None for one that had to be skipped."""
     for loaded in data.photos(captioner.image_size):
         if loaded is None:
             yield None
@@ -51,26 +59,25 @@ def visual_nats(
 ) -> list[np.ndarray]:
     """What the photo adds to each word's log probability, in nats: one float array [words] per caption.
 
-    `features` float32 [1, h, w, C] is one photo's last map; captions are ids without start and end, of any lengths.
+    `features` float32 [1, h, w, C] is one photo's last map; captions are ids without start and end, of any
+    lengths.
     """
-    longest = max(len(ids) for ids in captions)
-    vocabulary = captioner.vocabulary
-    inputs = np.full((len(captions), longest), vocabulary.end, np.int32)  # what follows a word cannot change it
-    for row, ids in zip(inputs, captions, strict=True):
-        row[: len(ids)] = [vocabulary.start, *ids[:-1]]
-    photo = captioner.log_probabilities(np.repeat(features, len(captions), axis=0), inputs)
-    mean = captioner.log_probabilities(np.repeat(captioner.mean_features[None], len(captions), axis=0), inputs)
-    added = np.asarray(photo) - np.asarray(mean)
+    inputs = teacher_forced(captioner.vocabulary, captions)
+    mean = np.broadcast_to(captioner.mean_features, features.shape)
+    pictures = np.repeat(np.concatenate([features, mean]), len(captions), axis=0)
+    photo, without = np.split(captioner.log_probabilities(pictures, np.tile(inputs, (2, 1))), 2)
+    added = photo - without
     return [added[i, np.arange(len(ids)), list(ids)] for i, ids in enumerate(captions)]
 
 
 def visual_share(visual: np.ndarray) -> np.ndarray:
     """The share 0..1 of a word's probability that the picture brought, from nats."""
-    return np.maximum(0, -np.expm1(-np.maximum(visual, 0)))
+    return 1 - np.exp(-np.maximum(visual, 0))
 
 
 def summarise(shares_of_images: Mapping[str, WordShares]) -> dict[str, Any]:
-    """Per kind of word, means of the share and of the nats; the photos are the groups of the standard errors."""
+    """Per kind of word, means of the share and of the nats; the photos are the groups of the standard
+    errors."""
     table: dict[str, Any] = {}
     for kind in KINDS:
         share, nats = Mean(), Mean()
@@ -82,9 +89,12 @@ def summarise(shares_of_images: Mapping[str, WordShares]) -> dict[str, Any]:
 
 
 def kinds_of(sentence: Sentence, words: Words) -> list[str]:
-    """The kind of each word: nouns are the last words of phrases of a visual entity type, neither colour nor pronoun."""
+    """The kind of each word; nouns are the last words of phrases of a visual type, save colours and
+    pronouns."""
     heads = {
-        max((p for p, token in enumerate(words.token_of) if phrase.first <= token < phrase.last), default=None)
+        max(
+            (p for p, token in enumerate(words.token_of) if phrase.first <= token < phrase.last), default=None
+        )
         for phrase in sentence.phrases
         if "notvisual" not in phrase.types
     }

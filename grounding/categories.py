@@ -60,8 +60,12 @@ def _key(words: Sequence[str]) -> Key:
 
 @cache
 def _stem(word: str) -> str:
-    """The word without its plural ending. Verbs keep theirs: "training" and "tied" name no thing."""
-    return word if word.endswith(("ing", "ed")) else str(_stemmer().stem(word))
+    """The word without its plural ending.
+
+    Words for doing keep theirs: "training", "tied" and "snowboarder" name no train, no tie and no snowboard.
+    """
+    word = word[:-1] if word.endswith("ers") else word
+    return word if word.endswith(("er", "ing", "ed")) else str(_stemmer().stem(word))
 
 
 @cache

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from gazeback.models.errors import DataError
 from gazeback.models.photos import Photo
 
 Polygon = list[list[float]]
-TOLERANCE = 0.75  # pixels by which a mask's outline may be simplified
+TOLERANCE = 0.5  # pixels by which a mask's outline may be simplified
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ def _mask_outlines(rle: dict[str, Any], height: int, width: int) -> list[Polygon
 
     try:
         packed = mask.frPyObjects(rle, height, width) if isinstance(rle["counts"], list) else rle
-        pixels = np.pad(mask.decode(packed), 1)  # padded, so that an outline closes at the photo's edge
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
+            pixels = np.pad(mask.decode(packed), 1)  # padded, so that an outline closes at the photo's edge
     except (KeyError, TypeError, ValueError):
         return []
     contours = (approximate_polygon(contour, TOLERANCE) for contour in find_contours(pixels, 0.5))

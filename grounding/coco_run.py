@@ -1,44 +1,31 @@
 """A whole COCO split, image by image: goes on where it stopped, and passes over images that it cannot read.
 
-`OUT/images/STEM.{html,png,json}` for each image, `OUT/settings.json` while it runs and after, and at the end
-`OUT/results.json` (COCO results) and `OUT/index.html`, both assembled from the images' JSON files.
+`OUT/images/STEM.{html,png,json,jpg}` for each image (the last a small picture of it), `OUT/settings.json`;
+at the end `OUT/results.json` (COCO results) and `OUT/index.html`, assembled from the images' JSON files.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
+from PIL import Image
 
 from gazeback.grounding.atomic import write_atomically
 from gazeback.grounding.coco import CocoImage, CocoSplit, Instances, word_outlines, write_results
+from gazeback.grounding.index import IndexEntry, index_html
 from gazeback.grounding.outputs import unique_stems, write_outputs
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import Grounding
+    from gazeback.grounding.words import Grounding
 
-INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif }
-ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem; padding: 0 }
-li { list-style: none } img { width: 100%; height: 12rem; object-fit: contain }
-</style>
-<h1>{{ title }}</h1>
-<ul>
-{% for caption, page, figure in entries %}
-<li><a href="{{ page | urlencode }}">
-<img loading="lazy" src="{{ figure | urlencode }}" alt="">{{ caption }}</a></li>
-{% endfor %}
-</ul>
-</html>
-"""
+KINDS = ("jpg", "html", "png", "json")
+THUMBNAIL = (320, 320)  # pixels
 
 
 @dataclass(frozen=True)
@@ -112,7 +99,7 @@ class CocoRun:
         return [item for item in items if not all(path.is_file() for path in self.files(item))]
 
     def files(self, item: Item) -> list[Path]:
-        return [self.out / "images" / f"{item.stem}.{kind}" for kind in ("html", "png", "json")]
+        return [self.out / "images" / f"{item.stem}.{kind}" for kind in KINDS]
 
     def photo(self, item: Item) -> Path:
         return self.images_dir / item.image.file_name
@@ -125,6 +112,7 @@ class CocoRun:
         outlines = word_outlines(words, item.image, photo, self.instances) if self.instances else None
         self._claim()
         write_outputs(grounding, self.out / "images", item.stem, outlines)
+        write_atomically(self.files(item)[0], _thumbnail(photo))
 
     def run(
         self,
@@ -157,25 +145,32 @@ class CocoRun:
         unfinished = set(self.todo(items))
         done = [item for item in items if item not in unfinished]
         summary.results, summary.index = self.out / "results.json", self.out / "index.html"
-        captions: list[tuple[str, str, str]] = []
-        write_results(self._entries(done, captions), summary.results)
-        template = jinja2.Environment(autoescape=True).from_string(INDEX)
-        page = template.render(title=f"{len(done)} grounded images", entries=captions)
-        write_atomically(summary.index, page.encode(errors="replace"))
+        shown: list[IndexEntry] = []
+        write_results(self._entries(done, shown), summary.results)
+        write_atomically(summary.index, index_html(shown, "COCO images").encode(errors="replace"))
 
-    def _entries(
-        self, items: Sequence[Item], captions: list[tuple[str, str, str]]
-    ) -> Iterator[dict[str, Any]]:
-        """One COCO result per image, in order; `captions` gets what the index shows of it."""
+    def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
+        """One COCO result per image, in order; `shown` gets what the index needs of it."""
         for item in items:
             path = self.files(item)[-1]
             try:
-                content = json.loads(path.read_bytes())
-                entry = {"image_id": item.image.id, "caption": content["caption"], "words": content["words"]}
+                result = json.loads(path.read_bytes())
+                entry = {"image_id": item.image.id, "caption": result["caption"], "words": result["words"]}
+                # Without the points: of thousands of images they would fill the memory.
+                words = [{name: word[name] for name in ("text", "visual_share")} for word in result["words"]]
+                small = {"photo": item.image.file_name, "caption": result["caption"], "words": words}
             except (KeyError, TypeError, ValueError):
                 raise DataError(f"{path}: broken; delete it and run again") from None
-            captions.append((entry["caption"], f"images/{item.stem}.html", f"images/{item.stem}.png"))
+            shown.append(IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg"))
             yield entry
+
+
+def _thumbnail(photo: Photo) -> bytes:
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail(THUMBNAIL)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG")
+    return stream.getvalue()
 
 
 def fingerprint(path: Path | None) -> str | None:

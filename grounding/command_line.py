@@ -1,9 +1,7 @@
 """The `gazeback` command: a group whose commands are imported only when they run, so that help is instant."""
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,6 +9,7 @@ from typing import Any
 
 import click
 
+from gazeback.grounding.quiet import silence_libraries
 from gazeback.models.errors import UserError
 
 # name -> (module:object, one line of help). The help stands here so that listing the commands imports none.
@@ -98,20 +97,6 @@ def gazeback() -> None:
     For a caption generator: which pixels each word came from, and which words came from language habit
     instead of the picture. Without arguments, `gazeback ground` explains an example photo.
     """
-
-
-def silence_libraries() -> None:
-    """Keep the chatter of TensorFlow and its libraries off the terminal; must run before they are imported.
-
-    What the user set stays: TF_CPP_MIN_LOG_LEVEL=0 or python -W bring the chatter back.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    for name in ("tensorflow", "absl", "keras", "jax", "matplotlib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from gazeback.grounding.panels import MARGIN, Panels, arrange
 from gazeback.grounding.verdict import is_language_habit, percent
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import GroundedWord, Grounding
     from gazeback.grounding.page_data import Outlines, Polygon
+    from gazeback.grounding.words import GroundedWord, Grounding
     from gazeback.models.photos import Photo
 
 INK, SOFT, TRACK, BAR, OUTLINE = "#23211d", "#6a665d", "#e0dcd2", "#c4501b", "#7df0e0"
@@ -34,7 +34,9 @@ CAPTION_LINE = 0.28  # inches
 CAPTION_LINES = 6  # a longer caption ends in an ellipsis: its words have their panels
 
 
-def write_figure(grounding: Grounding, path: str | os.PathLike[str], outlines: Outlines | None = None) -> Path:
+def write_figure(
+    grounding: Grounding, path: str | os.PathLike[str], outlines: Outlines | None = None
+) -> Path:
     """Write `draw_figure` to ``path`` as PNG; returns the path. Raises `OSError`."""
     figure = draw_figure(grounding, outlines)
     stream = io.BytesIO()
@@ -117,15 +119,21 @@ def _draw_shapes(axis: Axes, box: Sequence[float] | None, polygons: Sequence[Pol
         axis.add_patch(patches.Polygon(corners, fill=False, edgecolor=OUTLINE, linewidth=1.2))
     if box is not None:
         x, y, width, height = box
-        axis.add_patch(patches.Rectangle((x, y), width, height, fill=False, edgecolor="black", alpha=0.4, lw=1.8))
+        axis.add_patch(
+            patches.Rectangle((x, y), width, height, fill=False, edgecolor="black", alpha=0.4, lw=1.8)
+        )
         dashes = (0, (4, 2.5))
-        axis.add_patch(patches.Rectangle((x, y), width, height, fill=False, edgecolor="white", lw=1, ls=dashes))
+        axis.add_patch(
+            patches.Rectangle((x, y), width, height, fill=False, edgecolor="white", lw=1, ls=dashes)
+        )
 
 
 def _write_word(figure: Figure, panels: Panels, index: int, word: GroundedWord) -> None:
     habit = is_language_habit(word)
     notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
-    _write(figure, panels, index, word.text, SOFT if habit else INK, percent(word.visual_share), ", ".join(notes))
+    _write(
+        figure, panels, index, word.text, SOFT if habit else INK, percent(word.visual_share), ", ".join(notes)
+    )
     share = word.visual_share if math.isfinite(word.visual_share) else 0.0
     left, bottom = panels.place(index)
     width, height = figure.get_size_inches()

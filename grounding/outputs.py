@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from gazeback.models.errors import UserError
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import Grounding
     from gazeback.grounding.report import Outlines
+    from gazeback.grounding.words import Grounding
 
 
 def write_outputs(

@@ -14,7 +14,7 @@ from gazeback.grounding.verdict import is_language_habit, verdict
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
-    from gazeback.grounding.ground import GroundedWord, Grounding
+    from gazeback.grounding.words import GroundedWord, Grounding
 
 Polygon = Sequence[Sequence[float]]
 Outlines = Mapping[int, Sequence[Polygon]]
@@ -23,7 +23,7 @@ MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooth
 
 
 def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
-    """Photo size, colours and words; a word's ``evidence`` has one entry per method, in the order of ``methods``.
+    """Photo size, colours and words; a word's ``evidence`` has one entry per method, as ``methods`` has.
 
     All coordinates are in photo pixels; each heat map covers the whole photo.
     """

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 
 PANEL_AREA = 4.2  # square inches of a panel's photo in a figure of few words
-FIGURE_AREA = 105.0  # square inches of the whole figure at most
+FIGURE_AREA = 105.0  # square inches that a figure is scaled down to; its writing keeps its size
 LEGIBLE = 1.25  # inches that a panel's writing needs, however narrow the photo
 TITLE, FOOT, GAP, MARGIN = 0.26, 0.30, 0.16, 0.22  # inches: above and below a photo, between columns, around
 
 
 @dataclass(frozen=True)
 class Panels:
-    """A grid of cells, filled row by row; ``width`` and ``height`` are a cell's room for the photo, in inches."""
+    """A grid of cells, filled row by row; ``width``, ``height``: a cell's room for the photo, in inches."""
 
     rows: int
     columns: int

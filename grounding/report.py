@@ -23,7 +23,7 @@ from gazeback.grounding.page_data import Outlines, page_data
 from gazeback.grounding.verdict import is_language_habit, percent
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import Grounding
+    from gazeback.grounding.words import Grounding
     from gazeback.models.photos import Photo
 
 PHOTO_LONGEST = 1200  # pixels of the photo on the page
@@ -62,11 +62,15 @@ def render(template: str, styles: Sequence[str], scripts: Sequence[str], **value
     """A template with its style sheets and scripts inside; everything in ``values`` is escaped by Jinja."""
     script = "\n".join(_source(name) for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _environment().get_template(template).render(
-        style=Markup("\n".join(_source(name) for name in styles)),
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other
-        **values,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=Markup("\n".join(_source(name) for name in styles)),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other
+            **values,
+        )
     )
 
 

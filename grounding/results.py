@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gazeback.grounding.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import GroundedWord, Grounding
+    from gazeback.grounding.words import GroundedWord, Grounding
 
 
 def grounding_to_json(grounding: Grounding) -> dict[str, Any]:

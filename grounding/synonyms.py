@@ -12,7 +12,7 @@ SYNONYMS = {
         skater rider cyclist bicyclist biker motorcyclist batter hitter catcher pitcher umpire referee
         goalie athlete runner jogger swimmer hiker climber walker wakeboarder dancer singer musician
         guitarist drummer performer spectator bystander onlooker pedestrian passenger driver conductor
-        worker employee police_officer policeman policemen police cop soldier fireman firemen
+        worker employee officer policeman policemen police cop soldier fireman firemen
         firefighter fisherman fishermen businessman businessmen farmer vendor waiter waitress chef baker
         barber doctor nurse dentist student teacher bride groom mother mom father dad parent son
         daughter brother sister grandmother grandfather husband wife cowboy tourist customer shopper

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import GroundedWord
+    from gazeback.grounding.words import GroundedWord
 
 LITTLE = 0.1  # a photo that brings less than this share of a word's probability hardly matters for it
 AGAINST = -0.1  # nats below which the photo is said to speak against the word
@@ -25,7 +25,7 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
     """
     source = "captions often begin so" if first else "the words before explain it"
     if not is_language_habit(word):
-        return f"About {percent(word.visual_share)} of this word’s probability came from the photo."
+        return f"About {percent(word.visual_share)} of its probability came from the photo."
     if word.visual > 0:
         return f"Language habit: {source}; the photo adds little."
     if word.visual > AGAINST:
@@ -34,5 +34,5 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
 
 
 def percent(share: float) -> str:
-    """``0.734`` as ``73 %`` (with a no-break space); what is not a number as ``– %``."""
-    return f"{100 * share:.0f}\u00a0%" if math.isfinite(share) else "–\u00a0%"
+    """``0.734`` as ``73 %`` (with a no-break space); what is not a number as a dash."""
+    return f"{100 * share:.0f}\u00a0%" if math.isfinite(share) else "\u2013\u00a0%"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -99,8 +100,18 @@ class LSTMCell:
         bias = dz @ self.bias[candidate]
         if self.at_zero:
             bias = bias + self.at_zero * ((dh * frozen["o"]).sum(axis=1) + (dc * frozen["i"]).sum(axis=1))
-        x, below = dz @ self.kernel[:, candidate].T, dz @ self.recurrent[:, candidate].T
+        x, below = dz @ self.candidate.T, dz @ self.candidate_recurrent.T
         return Back(x, (below, dc * frozen["f"]), bias)
+
+    @cached_property
+    def candidate(self) -> np.ndarray:
+        """The candidate's part of the kernel, ``[X, U]``."""
+        return _columns(self.kernel, self.recurrent.shape[0])
+
+    @cached_property
+    def candidate_recurrent(self) -> np.ndarray:
+        """The candidate's part of the recurrent kernel, ``[U, U]``."""
+        return _columns(self.recurrent, self.recurrent.shape[0])
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,22 @@ class GRUCell:
         if self.reset_after:
             gated = inner * frozen["r"]
             bias = bias + gated @ self.recurrent_bias[candidate]
-            below = gated @ self.recurrent[:, candidate].T
+            below = gated @ self.candidate_recurrent.T
         else:
-            below = frozen["r"] * (inner @ self.recurrent[:, candidate].T)
-        return Back(inner @ self.kernel[:, candidate].T, (below + dh * frozen["z"],), bias)
+            below = frozen["r"] * (inner @ self.candidate_recurrent.T)
+        return Back(inner @ self.candidate.T, (below + dh * frozen["z"],), bias)
+
+    @cached_property
+    def candidate(self) -> np.ndarray:
+        """The candidate's part of the kernel, ``[X, U]``."""
+        return _columns(self.kernel, self.recurrent.shape[0])
+
+    @cached_property
+    def candidate_recurrent(self) -> np.ndarray:
+        """The candidate's part of the recurrent kernel, ``[U, U]``."""
+        return _columns(self.recurrent, self.recurrent.shape[0])
+
+
+def _columns(kernel: np.ndarray, units: int) -> np.ndarray:
+    # The candidate is the third gate of both cells.
+    return np.ascontiguousarray(kernel[:, 2 * units : 3 * units])

@@ -59,7 +59,12 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
     flat = coefficients.reshape(-1, coefficients.shape[-1])
     below = np.zeros((len(flat), kernel.shape[0]), np.float32)
     used = np.flatnonzero(flat.any(axis=1))
-    below[used] = flat[used] @ kernel.T
+    single = np.count_nonzero(flat[used], axis=1) == 1
+    unit = flat[used[single]].argmax(axis=1), flat[used[single]].argmin(axis=1)
+    unit = np.where(flat[used[single], unit[0]] > 0, *unit)
+    # A question starts at one neuron: its row of the kernel, not a product with all of them.
+    below[used[single]] = (kernel[:, unit] * flat[used[single], unit]).T
+    below[used[~single]] = flat[used[~single]] @ kernel.T
     bias = np.zeros(len(coefficients))
     if step.layer.use_bias:
         per_vector = np.zeros(len(flat))

@@ -22,7 +22,7 @@ def walk_batch(step: Step, evidence: Evidence, selection: CNNFixations) -> list[
         return [(step.input, evidence)]
     channel = evidence.coordinates[:, _axis(step)]
     sign = np.where(as_array(layer.gamma) < 0, -1, 1)[channel]
-    return [(step.input, evidence.at(evidence.coordinates, (evidence.sense * sign).astype(np.int8)))]
+    return [(step.input, evidence.turned(sign))]
 
 
 def adjoint_batch(step: Step, coefficients: np.ndarray) -> Below:
@@ -52,7 +52,7 @@ def walk_rescaling(step: Step, evidence: Evidence, selection: CNNFixations) -> l
     scale, _ = _affine(step)
     channel = evidence.coordinates[:, -1] if scale.ndim else 0
     sign = np.where(scale < 0, -1, 1)[channel] if scale.ndim else np.where(scale < 0, -1, 1)
-    return [(step.input, evidence.at(evidence.coordinates, (evidence.sense * sign).astype(np.int8)))]
+    return [(step.input, evidence.turned(sign))]
 
 
 def adjoint_rescaling(step: Step, coefficients: np.ndarray) -> Below:

@@ -10,7 +10,7 @@ from gazeback.grounding.outputs import check_folder, unique_stems, write_outputs
 from gazeback.models.errors import ModelError, PhotoError, UserError
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import Grounding
+    from gazeback.grounding.words import Grounding
     from gazeback.models.captioner import Captioner
     from gazeback.models.photos import Photo
 

@@ -16,7 +16,7 @@ from gazeback.grounding.results import grounding_to_json
 from gazeback.grounding.verdict import is_language_habit
 
 if TYPE_CHECKING:
-    from gazeback.grounding.ground import GroundedWord, Grounding
+    from gazeback.grounding.words import GroundedWord, Grounding
 
 BAR_WIDTH = 10
 

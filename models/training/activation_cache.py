@@ -50,24 +50,23 @@ class ActivationCache:
 
     def _compute(self, split: Split, number: int, progress: Callable[[int], None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        outputs = [self.encoder.get_layer(layer).output for layer in self.layer_names]
+        outputs = {layer: self.encoder.get_layer(layer).output for layer in self.layer_names}
         frozen = keras.Model(self.encoder.input, outputs)
         frozen.compile(jit_compile=False)
-        files = [self._file(split, layer, number) for layer in self.layer_names]
-        partial = [file.with_suffix(".partial") for file in files]
-        maps = [
-            np.lib.format.open_memmap(
-                file, mode="w+", dtype=np.float16, shape=(len(split), *output.shape[1:])
+        files = {layer: self._file(split, layer, number) for layer in self.layer_names}
+        maps = {
+            layer: np.lib.format.open_memmap(
+                files[layer].with_suffix(".partial"), "w+", np.float16, (len(split), *output.shape[1:])
             )
-            for file, output in zip(partial, outputs, strict=True)
-        ]
+            for layer, output in outputs.items()
+        }
         for start, pixels in self._pixel_batches(split, number):
-            for target, values in zip(maps, frozen.predict_on_batch(pixels), strict=True):
-                target[start : start + len(pixels)] = values
+            for layer, values in frozen.predict_on_batch(pixels).items():
+                maps[layer][start : start + len(pixels)] = values
             progress(start + len(pixels))
-        for target, source, file in zip(maps, partial, files, strict=True):
-            target.flush()
-            os.replace(source, file)
+        for layer, file in files.items():
+            maps[layer].flush()
+            os.replace(file.with_suffix(".partial"), file)
 
     def _pixel_batches(self, split: Split, number: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is computed."""

@@ -27,10 +27,10 @@ class Checkpoint:
     file: Path
     settings: str
 
-    def save(self, standing: Standing, current: list, best: list) -> None:
-        """Write the variables of now and of the best epoch (Keras variables and arrays, in a fixed order)."""
-        arrays = {f"current/{i}": np.asarray(value) for i, value in enumerate(current)}
-        arrays |= {f"best/{i}": np.asarray(value) for i, value in enumerate(best)}
+    def save(self, standing: Standing, current: list[np.ndarray], best: list[np.ndarray]) -> None:
+        """Write the values of all variables, of now and of the best epoch, in a fixed order."""
+        arrays = {f"current/{i}": value for i, value in enumerate(current)}
+        arrays |= {f"best/{i}": value for i, value in enumerate(best)}
         about = json.dumps({"settings": self.settings, **asdict(standing)})
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_suffix(".partial")

@@ -67,13 +67,13 @@ def run_phase(
         standing = replace(standing, epoch=standing.epoch + 1)
         if loss < standing.best_loss:
             standing = replace(standing, best_loss=loss, best_epoch=standing.epoch)
-            best = [np.array(variable) for variable in trainee.variables]
+            best = _values(trainee.variables)
         standing = replace(
             standing,
             seconds=standing.seconds + time.perf_counter() - started,
             finished=standing.epoch >= plan.epochs or standing.epoch - standing.best_epoch >= plan.patience,
         )
-        checkpoint.save(standing, state, best)
+        checkpoint.save(standing, _values(state), best)
         report("dev", standing.epoch, plan.epochs, loss)
     _assign(trainee.variables, best)
     return standing
@@ -123,7 +123,7 @@ def _resume(
 ) -> tuple[Standing, list[np.ndarray]]:
     saved = checkpoint.load()
     if saved is None:
-        return Standing(plan.name, finished=plan.epochs == 0), [np.array(variable) for variable in variables]
+        return Standing(plan.name, finished=plan.epochs == 0), _values(variables)
     standing, current, best = saved
     _assign(state, current)
     return standing, best
@@ -132,3 +132,7 @@ def _resume(
 def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    return [variable.value.numpy() for variable in variables]

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,8 @@ HEAVY = ("tensorflow", "keras", "numpy", "matplotlib", "scipy")
 
 @pytest.fixture
 def run(captioner, monkeypatch):
-    """Runs `evaluate ARGUMENTS` with the tiny captioner; lets errors through, as the real door turns them into exit 2."""
+    """Runs `evaluate ARGUMENTS` with the tiny captioner; lets errors through: the real door makes them exit
+    2."""
     import gazeback.eval.tasks
 
     monkeypatch.setattr(gazeback.eval.tasks, "load_captioner", lambda model: captioner)
@@ -45,7 +47,7 @@ def test_phrases(run, data_folder, tmp_path):
     result = run("phrases", "--data", data_folder, "--methods", "grad-cam,center,activation", "--json", path)
     assert result.exit_code == 0
     assert "6 phrases of 2 photos, 4 of them swapped" in result.output
-    assert "1 × missing image" in result.output
+    assert "missing image: 1" in result.output
     assert "- center" in result.output
     written = json.loads(path.read_text())
     assert written["task"] == "phrases"
@@ -54,7 +56,10 @@ def test_phrases(run, data_folder, tmp_path):
     assert written["skipped"]["unreadable image"] == 1
     assert set(written["methods"]) == {"grad-cam", "center", "activation"}
     assert set(written["grad-cam minus"]) == {"center", "activation"}
-    assert {image["file_name"]: len(image["phrases"]) for image in written["images"]} == {"1_a.png": 3, "2_b.png": 3}
+    assert {image["file_name"]: len(image["phrases"]) for image in written["images"]} == {
+        "1_a.png": 3,
+        "2_b.png": 3,
+    }
     assert {image["part"] for image in written["images"]} <= {"tune", "report"}
     assert list(tmp_path.glob(".*")) == []
 
@@ -65,7 +70,7 @@ def test_phrases_of_no_usable_photo(run, data_folder):
     result = run("phrases", "--data", data_folder, "--methods", "center")
     assert result.exit_code == 0
     assert "none could be measured" in result.output
-    assert "3 × missing image" in result.output
+    assert "missing image: 3" in result.output
 
 
 def test_words(run, data_folder, tmp_path):
@@ -76,13 +81,44 @@ def test_words(run, data_folder, tmp_path):
     assert json.loads(path.read_text())["kinds"]["nouns"]["visual"]["n"] == 6
 
 
+def test_speed(run, data_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("gazeback.eval.speed.ground", lambda *arguments, **options: None)
+    monkeypatch.setattr("gazeback.eval.speed.word_evidence", lambda *arguments, **options: None)
+    for name in ("3_c.png", "4_missing.png"):
+        shutil.copy(data_folder / "dev" / "1_a.png", data_folder / "dev" / name)
+    path = tmp_path / "speed.json"
+    result = run("speed", "--data", data_folder, "--rounds", "2", "--json", path)
+    assert result.exit_code == 0
+    assert "grounding / captioning" in result.output
+    written = json.loads(path.read_text())
+    assert written["limit"] == 10
+    assert written["ratios"]["tracing one word / forward pass"]["n"] == 8
+    assert len(written["images"]) == 4
+
+
+def test_captions(run, data_folder, tmp_path):
+    content = {
+        "images": [{"id": 1, "file_name": "1_a.png"}],
+        "annotations": [{"image_id": 1, "caption": "A red dog ."}],
+    }
+    (data_folder / "captions_dev.json").write_text(json.dumps(content))
+    path = tmp_path / "captions.json"
+    result = run("captions", "--data", data_folder, "--json", path)
+    assert result.exit_code == 0
+    assert "bleu_4" in result.output
+    assert json.loads(path.read_text())["images"][0]["file_name"] == "1_a.png"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("phrases", "--data", "nowhere"), "no such data folder: nowhere"),
         (("words", "--data", "{data}", "--split", "tset"), "no phrases_tset.json in .*its splits are dev"),
         (("phrases", "--data", "{data}", "--methods", "lime"), "unknown method 'lime'; there are evidence"),
-        (("speed", "--data", "{data}", "--method", "center"), "unknown method 'center'; the tracer has evidence"),
+        (
+            ("speed", "--data", "{data}", "--method", "center"),
+            "unknown method 'center'; the tracer has evidence",
+        ),
         (("words", "--data", "{data}", "--json", "no/folder.json"), "there is no folder no"),
         (("words", "--data", "{data}", "--json", "{data}"), "it is a folder"),
         (("captions", "--data", "{data}"), "no captions_dev.json"),

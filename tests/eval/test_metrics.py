@@ -7,7 +7,9 @@ RANDOM = np.random.default_rng(5)
 
 
 def random_boxes(count: int) -> list[list[float]]:
-    return np.concatenate([RANDOM.uniform(-4, 12, (count, 2)), RANDOM.uniform(0, 9, (count, 2))], axis=1).tolist()
+    return np.concatenate(
+        [RANDOM.uniform(-4, 12, (count, 2)), RANDOM.uniform(0, 9, (count, 2))], axis=1
+    ).tolist()
 
 
 def mask_by_loops(boxes, height, width):
@@ -120,7 +122,9 @@ def test_a_map_with_negative_or_undefined_values_is_refused(bad):
 
 
 def test_shapes_are_checked():
-    with pytest.raises(ValueError, match=r"maps \[n, H, W\] and masks \[m, H, W\], got \(1, 2, 2\) and \(1, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"maps \[n, H, W\] and masks \[m, H, W\], got \(1, 2, 2\) and \(1, 2, 3\)"
+    ):
         energy_inside(np.ones((1, 2, 2)), np.ones((1, 2, 3), bool))
 
 
@@ -160,6 +164,12 @@ def test_a_group_may_come_in_pieces():
     assert pieces.summary() == whole.summary()
 
 
+def test_figures_are_printed_as_papers_print_shares():
+    assert str(Summary(9, 9, 0.1234, 0.0101)) == ".123 ± .010"
+    assert str(Summary(9, 9, -0.0504, 10.0)) == "-.050 ± 10.000"
+    assert str(Summary(9, 9, -10.01, 0.0)) == "-10.010 ± .000"
+
+
 def test_without_enough_values_the_summary_says_none():
     mean = Mean()
     assert mean.summary() == Summary(0, 0, None, None)
@@ -168,6 +178,6 @@ def test_without_enough_values_the_summary_says_none():
     assert mean.summary().n == 0
     mean.update([1.0, 0.0], "a")
     assert mean.summary() == Summary(2, 1, 0.5, None)
-    assert str(mean.summary()) == "0.500 ± -"
+    assert str(mean.summary()) == ".500 ± -"
     mean.reset()
     assert mean.summary().n == 0

@@ -81,7 +81,7 @@ def test_one_good_box_is_enough():
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(DataError, match="no such data folder: .*nowhere"):
+    with pytest.raises(DataError, match=r"no such data folder: .*nowhere"):
         PhraseData(tmp_path / "nowhere", "dev")
 
 
@@ -102,7 +102,10 @@ def test_a_folder_without_phrases(tmp_path):
         ("{}", "must be a list of objects with file_name and sentences"),
         ('[{"file_name": 3}]', "must be a list of objects"),
         ("[]", "no image in the all part"),
-        ('[{"file_name": "x.png", "sentences": [{"phrases": []}]}]', "phrases of x.png are not in the expected"),
+        (
+            '[{"file_name": "x.png", "sentences": [{"phrases": []}]}]',
+            "phrases of x.png are not in the expected",
+        ),
         ('[{"file_name": "x.png", "sentences": [{"sentence": "a", "phrases": 7}]}]', "phrases of x.png"),
     ],
 )

@@ -16,7 +16,8 @@ def question(captioner) -> Question:
 
 
 def enlarged_by_loops(small, height, width):
-    """Each new pixel's centre, in old pixels, between its four neighbours; beyond the outermost centres the edge."""
+    """Each new pixel's centre, in old pixels, between its four neighbours; beyond the outermost centres the
+    edge."""
     h, w = small.shape
     large = np.zeros((height, width))
     for row in range(height):

@@ -16,7 +16,7 @@ def test_no_warning_for_extreme_nats():
 
 def test_kinds(captioner):
     sentence = Sentence(
-        tuple("A red dog , on the grass with it".split()),
+        ("A", "red", "dog", ",", "on", "the", "grass", "with", "it"),
         (
             Phrase("A red dog", 0, 3, ("animals",), ()),
             Phrase("the grass", 5, 7, ("notvisual",), ()),

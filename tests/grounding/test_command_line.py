@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,11 @@ HEAVY = ("tensorflow", "keras", "matplotlib", "skimage", "scipy", "nltk", "numpy
 
 def python(code: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **options)
+
+
+def without_log_level() -> dict[str, str]:
+    chosen = ("TF_CPP_MIN_LOG_LEVEL", "PYTHONWARNINGS")
+    return {name: value for name, value in os.environ.items() if name not in chosen}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ground", "--help"]])
@@ -61,27 +67,47 @@ def test_no_such_command_is_one_line() -> None:
 def test_libraries_are_silenced_before_they_are_imported() -> None:
     done = python(
         "import warnings\n"
-        "from gazeback.grounding.command_line import silence_libraries\n"
+        "from gazeback.grounding.quiet import silence_libraries\n"
         "silence_libraries()\n"
         "import tensorflow, keras\n"
         "warnings.warn('chatter')\n"
         "tensorflow.get_logger().warning('chatter')\n"
         "keras.layers.Dense(1)(tensorflow.zeros((1, 1)))\n",
-        env={name: value for name, value in os.environ.items() if not name.startswith("TF_")},
+        env=without_log_level(),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    command_line.silence_libraries()
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+def test_an_import_that_fails_is_still_told(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'chatter')\nraise ImportError('no luck')\n"
+    )
+    done = python(
+        "from gazeback.grounding.quiet import silence_libraries\nsilence_libraries()\nimport tensorflow\n",
+        env={**without_log_level(), "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "chatter" not in done.stderr
+    assert "ImportError: no luck" in done.stderr
+
+
+def test_what_the_user_set_stays() -> None:
+    done = python(
+        "import sys, warnings\n"
+        "from gazeback.grounding.quiet import QuietFinder, silence_libraries\n"
+        "silence_libraries()\n"
+        "assert not any(isinstance(finder, QuietFinder) for finder in sys.meta_path)\n"
+        "warnings.warn('chatter')\n",
+        env={**without_log_level(), "TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONWARNINGS": "default"},
+    )
+    assert done.returncode == 0
+    assert "chatter" in done.stderr
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    code = "import sys, time; from gazeback.grounding.command_line import main; sys.argv = ['gazeback', '--help']"
+    code = "import sys\nfrom gazeback.grounding.command_line import main\nsys.stdin.read()\nmain()"
     with subprocess.Popen(
-        [sys.executable, "-c", f"{code}; sys.stdin.read(); main()"],
+        [sys.executable, "-c", code, "--help"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdin

@@ -143,7 +143,8 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
     ("options", "line"),
     [
         (["--beam", "0"], "--beam: expected a width of 1 or more, got 0"),
-        (["--beam", "x"], "Invalid value for '--beam': 'x' is not a valid integer. See `gazeback ground --help`."),
+        (["--beam", "x"],
+         "Invalid value for '--beam': 'x' is not a valid integer. See `gazeback ground --help`."),
         (["--share", "0"], "--share: expected a share above 0 and at most 1, got 0"),
         (["--share", "nan"], "--share: expected a share above 0 and at most 1, got nan"),
         (["--method", "magic"], "--method: expected one of evidence, fixations, got 'magic'"),
@@ -151,12 +152,11 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--caption", " .,! "], "--caption: expected at least one word, got ' .,! '"),
         (["--model", "no.keras"], "--model no.keras: no such file; give a FILE.keras made by `gazeback train "
          "captioner`, or leave the option out for the bundled captioner"),
-        (["--model", "."], "--model .: a folder; give a FILE.keras made by `gazeback train captioner`, or leave "
-         "the option out for the bundled captioner"),
+        (["--model", "."], "--model .: a folder; give a FILE.keras made by `gazeback train captioner`, "
+         "or leave the option out for the bundled captioner"),
         (["--out", "dog.jpg"], "dog.jpg: cannot be the output folder, as dog.jpg is a file"),
         (["--out", "dog.jpg/in"], "dog.jpg/in: cannot be the output folder, as dog.jpg is a file"),
         (["--limit", "3"], "--annotations, --instances and --limit belong to --coco DIR, which is missing"),
-        (["--bean", "3"], "No such option: --bean Did you mean --beam? See `gazeback ground --help`."),
     ],
 )  # fmt: skip
 def test_bad_options_are_one_line_before_any_work(run, stage, photo, options: list[str], line: str) -> None:
@@ -166,6 +166,14 @@ def test_bad_options_are_one_line_before_any_work(run, stage, photo, options: li
     assert result.stderr == f"Error: {line}\n"
     assert stage.loaded == []
     assert names(photo.parent) == ["dog.jpg"]
+
+
+def test_an_unknown_option_is_one_line(run, photo) -> None:
+    result = run("ground", photo, "--bean", "3")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()  # its words are click's, and change with its version
+    assert line.startswith("Error: No such option")
+    assert line.endswith("See `gazeback ground --help`.")
 
 
 def test_an_unwritable_output_folder_is_told_before_any_work(run, stage, photo, monkeypatch) -> None:

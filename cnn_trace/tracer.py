@@ -13,7 +13,7 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.evidence import Evidence
-from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.fixations import Fixations, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
 from gazeback.cnn_trace.head import (
     Decomposition,
@@ -23,7 +23,7 @@ from gazeback.cnn_trace.head import (
     read_by_head,
     strongest,
 )
-from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs
+from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
 from gazeback.cnn_trace.rules.activation import OUTPUT_ACTIVATIONS, kind
 from gazeback.cnn_trace.rules.table import find_rule
 from gazeback.cnn_trace.selection import CNNFixations, WeightedFixations
@@ -92,7 +92,7 @@ class Tracer:
 
     def __init__(self, model: keras.Model) -> None:
         self.graph: Graph = flatten(model, lambda operation: find_rule(operation) is not None)
-        self._recorders: dict[frozenset[Tensor], Recorder] = {}
+        self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}
 
     def target(self, layer: str | None = None, output: int = 0) -> Tensor:
         """The tensor on which questions start: a layer's output, or the model's with a final softmax taken off."""
@@ -112,6 +112,7 @@ class Tracer:
         neurons: Neurons,
         options: Options,
         also: frozenset[Tensor] = frozenset(),
+        known: Recording | None = None,
     ) -> Traced:
         """Trace the same number of neurons of one tensor for every image, in one forward pass.
 
@@ -122,6 +123,7 @@ class Tracer:
                 target without the batch axis.
             options: how to trace.
             also: further tensors to record.
+            known: an earlier recording of the same images (see :meth:`first_recording`).
         """
         if not self.graph.image_inputs:
             raise TraceError(
@@ -129,8 +131,8 @@ class Tracer:
                 f"{[list(t.shape) for t in self.graph.inputs]}"
             )
         if options.method == "fixations" or (target.is_map and options.handoff is None):
-            return self._published(arrays, target, neurons, options, also)
-        return self._evidence(arrays, target, neurons, options, also)
+            return self._published(arrays, target, neurons, options, also, known)
+        return self._evidence(arrays, target, neurons, options, also, known)
 
     def _published(
         self,
@@ -139,8 +141,9 @@ class Tracer:
         choose: Neurons,
         options: Options,
         also: frozenset[Tensor],
+        known: Recording | None,
     ) -> Traced:
-        recording = self.record(arrays, also | read_by_walk(self.graph, [target], options.selection))
+        recording = self.record(arrays, also | read_by_walk(self.graph, [target], options.selection), known)
         neurons = choose(recording)
         images, questions = neurons.shape[:2]
         flat = np.column_stack([np.repeat(np.arange(images), questions), neurons.reshape(images * questions, -1)])
@@ -156,11 +159,13 @@ class Tracer:
         choose: Neurons,
         options: Options,
         also: frozenset[Tensor],
+        known: Recording | None,
     ) -> Traced:
         selection = options.selection
         handoff = handoff_maps(self.graph, target, options.handoff)
         wanted = read_by_head(self.graph, target, handoff, selection)
-        recording = self.record(arrays, also | wanted | read_by_walk(self.graph, list(handoff), selection))
+        wanted |= read_by_walk(self.graph, list(handoff), selection)
+        recording = self.record(arrays, also | wanted, known)
         neurons = choose(recording)
         images, questions = neurons.shape[:2]
         image = np.repeat(np.arange(images), questions)
@@ -171,12 +176,30 @@ class Tracer:
         reached = walk(self.graph, recording, handed, selection)
         return Traced(self._fixations(reached, recording, images, questions, net), head, recording)
 
-    def record(self, arrays: list[np.ndarray], wanted: set[Tensor]) -> Recording:
-        """One forward pass that returns the wanted tensors; compiled at the first call for each set of them."""
-        key = frozenset(wanted)
+    def first_recording(self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options) -> Recording:
+        """The forward pass up to some maps, with all that a walk from them reads.
+
+        For questions that become known only after a look at the maps, such as the words of a caption that is
+        still to be generated: pass the recording on to :meth:`explain`, and the CNN runs once.
+        """
+        return self.record(arrays, maps | read_by_walk(self.graph, list(maps), options.selection))
+
+    def record(
+        self, arrays: list[np.ndarray], wanted: set[Tensor] | frozenset[Tensor], known: Recording | None = None
+    ) -> Recording:
+        """One forward pass that returns the wanted tensors; compiled at the first call for each set of them.
+
+        What an earlier recording of the same images knows is not computed again.
+        """
+        before = {} if known is None else {t: x for t, x in known.values.items() if t not in self.graph.inputs}
+        key = (frozenset(wanted), frozenset(before))
         if key not in self._recorders:
-            self._recorders[key] = Recorder(self.graph, [t for t in _in_order(self.graph) if t in key])
-        return self._recorders[key](arrays)
+            ordered = [tensor for tensor in _in_order(self.graph) if tensor in wanted]
+            self._recorders[key] = Recorder(self.graph, ordered, key[1])
+        inputs = dict(zip(self.graph.inputs, arrays, strict=True))
+        values, masks = self._recorders[key]({**inputs, **before})
+        shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
+        return Recording({**inputs, **before, **values}, masks, shapes)
 
     def _fixations(
         self,
@@ -191,7 +214,7 @@ class Tracer:
         evidence = reached.get(source, Evidence.of(np.zeros((0, 4)), np.zeros((0, questions))))
 
         def one(image: int, question: int) -> Fixations:
-            points, weights = _merge_channels(*evidence.question(image, question), shape)
+            points, weights = merged(*evidence.question(image, question), shape)
             if net is None:
                 weights = np.ones(len(points))
 
@@ -249,18 +272,8 @@ def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarr
 
 def _combined(nets: list[np.ndarray]) -> np.ndarray:
     # Several hand-off maps: the finest grid, the others added to it.
-    from gazeback.cnn_trace.fixations import resized
-
     largest = max((net.shape[1:] for net in nets), key=lambda shape: shape[0] * shape[1])
     return np.sum([[resized(one, largest) for one in net] for net in nets], axis=0)
-
-
-def _merge_channels(
-    coordinates: np.ndarray, weights: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    flat = coordinates[:, 0] * shape[1] + coordinates[:, 1]
-    unique, index = np.unique(flat, return_inverse=True)
-    return np.stack(np.divmod(unique, shape[1]), axis=1), np.bincount(index, weights, len(unique))
 
 
 def _at_layer(

@@ -1,0 +1,82 @@
+"""Keeps the chatter of TensorFlow and its libraries off the terminal."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+NOISY = "tensorflow"
+
+
+def silence_libraries() -> None:
+    """Must run before TensorFlow is imported, but imports nothing itself.
+
+    What the user set stays: TF_CPP_MIN_LOG_LEVEL=0 or `python -W` bring the chatter back.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        sys.meta_path.insert(0, QuietFinder())
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for name in ("tensorflow", "absl", "keras", "jax", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class QuietFinder(MetaPathFinder):
+    """Finds TensorFlow as usual, but has it imported with nothing to write its messages to.
+
+    While it is loaded, TensorFlow tells what processor it found, before it looks at any log level.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != NOISY:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = QuietLoader(spec.loader)
+        return spec
+
+
+class QuietLoader(Loader):
+    """Another loader, with the process's error output closed while it executes a module."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        with error_output_closed():
+            self._loader.exec_module(module)
+
+
+@contextmanager
+def error_output_closed() -> Iterator[None]:
+    """What is written to file descriptor 2, also by C++ libraries, goes nowhere."""
+    if sys.stderr is None:  # the user has closed it
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

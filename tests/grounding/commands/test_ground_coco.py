@@ -1,0 +1,213 @@
+"""`gazeback ground --coco`: a split is grounded, resumed, never mixed, and bad images are passed over."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+NAMES = ["one.jpg", "two.jpg", "three.jpg", "deep/one.png"]
+FOUND = [name for name in NAMES if name != "two.jpg"]
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> dict[str, Any]:
+    """A split of four images, of which "two.jpg" is broken; image ids 0..3."""
+    images = tmp_path / "images"
+    (images / "deep").mkdir(parents=True)
+    for name in NAMES:
+        Image.fromarray(np.full((24, 32, 3), 90, np.uint8)).save(images / name)
+    (images / "two.jpg").write_text("no picture")
+    entries = [
+        {"id": index, "file_name": name, "height": 24, "width": 32} for index, name in enumerate(NAMES)
+    ]
+    captions = [{"id": 1, "image_id": 0, "caption": "x"}, {"id": 2, "image_id": 77, "caption": "x"}]
+    dog = {"id": 1, "image_id": 0, "category_id": 3, "segmentation": [[2, 2, 9, 2, 9, 9]]}
+    stray = {**dog, "image_id": 78}
+    files = {
+        "captions.json": {"images": entries, "annotations": captions},
+        "instances.json": {"categories": [{"id": 3, "name": "dog"}], "annotations": [dog, stray]},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    return files
+
+
+OPTIONS = ("ground", "--coco", "images", "--annotations", "captions.json", "--out", "out")
+
+
+def results() -> list[dict[str, Any]]:
+    return json.loads(Path("out/results.json").read_text())
+
+
+def test_a_split_is_grounded_and_its_bad_image_is_passed_over(run, stage, coco) -> None:
+    result = run(*OPTIONS, "--instances", "instances.json")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Error: images/two.jpg: not a picture that can be read")
+    assert result.stdout.splitlines() == [
+        "Grounded 3 of 4 images.",
+        "Not readable: 1 (two.jpg)",
+        "Captions that refer to no known image, left out: 1",
+        "Instances that refer to no known image or category, left out: 1",
+        "Results: out/results.json",
+        "Index: out/index.html",
+    ]
+    stems = ["one", "one-2", "three"]
+    written = sorted(path.name for path in Path("out/images").iterdir())
+    assert written == sorted(f"{stem}.{kind}" for stem in stems for kind in ("html", "jpg", "png", "json"))
+    index = Path("out/index.html").read_text()
+    assert index.count('data-caption="a dog in the park"') == 3
+    assert all(f'href="images/{stem}.html"' in index for stem in stems)
+
+
+def test_pycocotools_loads_the_results(run, stage, coco) -> None:
+    run(*OPTIONS)
+    loaded = COCO("captions.json").loadRes("out/results.json")
+    assert sorted(loaded.imgToAnns) == [0, 2, 3]
+    [entry] = loaded.imgToAnns[0]
+    assert entry["caption"] == "a dog in the park"
+    assert [word["text"] for word in entry["words"]] == ["a", "dog", "in", "the", "park"]
+    assert entry["words"][1]["points"] == [[12, 16, 1.0]]
+
+
+def test_outlines_reach_page_and_figure(run, stage, coco, monkeypatch) -> None:
+    seen: dict[str, Any] = {}
+    for kind in ("page", "figure"):
+        module = {"page": "report", "figure": "figure"}[kind]
+
+        def write(grounding: Any, path: Path, outlines: Any = None, kind: str = kind) -> Path:
+            seen[f"{path.stem}.{kind}"] = outlines
+            path.write_text("written")
+            return path
+
+        monkeypatch.setattr(f"gazeback.grounding.{module}.write_{kind}", write)
+    run(*OPTIONS, "--instances", "instances.json")
+    triangle = {1: [[[2, 2], [9, 2], [9, 9]]]}
+    assert seen["one.page"] == seen["one.figure"] == triangle
+    assert seen["three.page"] == {}
+
+
+def test_a_second_run_does_only_what_is_missing(run, stage, coco) -> None:
+    run(*OPTIONS, "--limit", 1)
+    assert [name for name, *_ in stage.grounded] == ["one.jpg"]
+    assert [entry["image_id"] for entry in results()] == [0]
+    result = run(*OPTIONS)
+    assert [name for name, *_ in stage.grounded] == ["one.jpg", "three.jpg", "one.png"]
+    assert result.stdout.startswith("Grounded 3 of 4 images (1 of them before).")
+    assert [entry["image_id"] for entry in results()] == [0, 2, 3]
+    Path("out/images/three.png").unlink()
+    run(*OPTIONS)
+    assert [name for name, *_ in stage.grounded][3:] == ["three.jpg"]
+
+
+def test_where_everything_is_done_no_captioner_is_loaded(run, stage, coco) -> None:
+    run(*OPTIONS, "--limit", 1)
+    stage.loaded.clear()
+    assert run(*OPTIONS, "--limit", 1).exit_code == 0
+    assert stage.loaded == []
+
+
+def test_an_interrupted_run_goes_on(run, stage, coco, monkeypatch) -> None:
+    ground = stage.ground
+
+    def interrupted(captioner: Any, photo: Any, *rest: Any, **options: Any) -> Any:
+        if photo.name == "three.jpg":
+            raise KeyboardInterrupt
+        return ground(captioner, photo, *rest, **options)
+
+    monkeypatch.setattr("gazeback.grounding.ground", interrupted)
+    assert run(*OPTIONS).exit_code == 130
+    assert not Path("out/results.json").exists()
+    monkeypatch.setattr("gazeback.grounding.ground", ground)
+    assert run(*OPTIONS).exit_code == 0
+    assert [name for name, *_ in stage.grounded] == ["one.jpg", "three.jpg", "one.png"]
+    assert len(results()) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["--method", "fixations"], "(method: default, now fixations)"),
+        (["--beam", "2"], "(beam: default, now 2)"),
+        (["--instances", "instances.json"], "(instances: default, now "),
+    ],
+)
+def test_different_settings_are_not_mixed(run, stage, coco, changed: list[str], told: str) -> None:
+    run(*OPTIONS, "--limit", 1)
+    before = results()
+    result = run(*OPTIONS, *changed)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: out: holds results of other settings {told}")
+    assert result.stderr.endswith("; choose another --out\n")
+    assert results() == before
+
+
+def test_files_of_another_origin_are_not_taken_for_results(run, stage, coco) -> None:
+    Path("out/images").mkdir(parents=True)
+    result = run(*OPTIONS)
+    assert result.exit_code == 2
+    assert "holds results of other settings (unknown ones)" in result.stderr
+
+
+def test_missing_images_are_counted_and_named(run, stage, coco) -> None:
+    Path("images/three.jpg").unlink()
+    result = run(*OPTIONS)
+    assert result.exit_code == 0
+    assert "Missing: 1 (three.jpg)" in result.stdout.splitlines()
+
+
+def test_json_is_the_summary_and_nothing_else(run, stage, coco) -> None:
+    Path("images/three.jpg").unlink()
+    summary = json.loads(run(*OPTIONS, "--json").stdout)
+    assert summary == {
+        "images": 4, "written": 2, "kept": 0, "missing": ["three.jpg"], "bad": ["two.jpg"],
+        "caption_strays": 1, "instance_strays": 0,
+        "results": "out/results.json", "index": "out/index.html",
+    }  # fmt: skip
+
+
+def test_a_broken_image_json_is_told(run, stage, coco) -> None:
+    run(*OPTIONS)
+    Path("out/images/one.json").write_text("{")
+    result = run(*OPTIONS)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: out/images/one.json: broken; delete it and run again\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--coco", "images"], "--coco DIR needs --annotations FILE: COCO captions, which list the images"),
+        (["--coco", "no", "--annotations", "captions.json"], "--coco no: no such folder"),
+        (["--coco", "captions.json", "--annotations", "captions.json"], "--coco captions.json: a file"),
+        (["--coco", "images", "--annotations", "no.json"],
+         "no.json: no such file; expected COCO captions in JSON"),
+        (["--coco", "images/deep", "--annotations", "captions.json"],
+         "--coco images/deep: holds none of the 4 images of captions.json"),
+        (["--coco", "images", "--annotations", "captions.json", "--limit", "0"],
+         "--limit: expected 1 image or more, got 0"),
+        (["--coco", "images", "--annotations", "captions.json", "x.jpg"],
+         "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"),
+        (["--coco", "images", "--annotations", "captions.json", "--caption", "a dog"],
+         "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"),
+        (["--annotations", "captions.json"],
+         "--annotations, --instances and --limit belong to --coco DIR, which is missing"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_writes_nothing(run, stage, coco, arguments: list[str], line: str) -> None:
+    result = run("ground", *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {line}\n")
+    assert stage.loaded == []
+    assert not Path("gazeback-out").exists()
+
+
+def test_where_no_image_can_be_read_nothing_is_written(run, stage, coco) -> None:
+    for name in FOUND:
+        Path("images", name).write_text("no picture")
+    result = run(*OPTIONS)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "Error: --coco images: none of the 4 images could be grounded"
+    assert not Path("out").exists()
