@@ -40,7 +40,7 @@ class Fixations:
         return len(self.points)
 
     def at(self, layer: str) -> Evidence:
-        """The evidence at the output of a layer: coordinates ``[n, 3]`` (row, column, channel), weights ``[n]``.
+        """The evidence at a layer's output: coordinates ``[n, 3]`` (row, column, channel), weights ``[n]``.
 
         Raises:
             TraceError: the model has no such layer, or the walk did not pass it.
@@ -74,7 +74,9 @@ class Fixations:
         scale = min(1.0, _GRID_SIDE / max(height, width))
         grid = (max(1, round(height * scale)), max(1, round(width * scale)))
         sigma = DEFAULT_BLUR * float(np.hypot(height, width)) if sigma is None else sigma
-        cells = np.minimum((self.points + 0.5) * np.divide(grid, self.shape), np.subtract(grid, 1)).astype(int)
+        cells = np.minimum((self.points + 0.5) * np.divide(grid, self.shape), np.subtract(grid, 1)).astype(
+            int
+        )
         counts = np.zeros(grid, np.float64)
         np.add.at(counts, tuple(cells.T), self.weights)
         blurred = gaussian_filter(counts, sigma * np.divide(grid, self.shape), mode="constant")

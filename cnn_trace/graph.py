@@ -68,7 +68,7 @@ class Graph:
         return found
 
     def ancestors(self, targets: Iterable[Tensor], known: frozenset[Tensor] = frozenset()) -> list[Call]:
-        """The calls that the targets depend on, in the order of the forward pass; ``known`` tensors need none."""
+        """The calls that the targets depend on, in forward order; ``known`` tensors need none."""
         needed, found = set(targets) - known, []
         for call in reversed(self.calls):
             if needed.intersection(call.outputs):
@@ -269,7 +269,9 @@ def _symbolic_inputs(model: keras.Model) -> Any:
     if not model.built or not shapes:
         raise _not_built(model)
     shape = next(iter(shapes.values()))
-    return tree.map_shape_structure(lambda s: KerasTensor((None, *s[1:]), dtype="float32", name="input"), shape)
+    return tree.map_shape_structure(
+        lambda s: KerasTensor((None, *s[1:]), dtype="float32", name="input"), shape
+    )
 
 
 def _not_built(model: keras.Model) -> TraceError:

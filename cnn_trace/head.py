@@ -1,7 +1,8 @@
 """The head: an answer as an exact sum of contributions of the last spatial map and of the non-image inputs.
 
-With every nonlinearity frozen at the value it had in the forward pass, what lies behind the last map is linear,
-so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision (design, section 4, steps 1-2).
+With every nonlinearity frozen at the value it had in the forward pass, what lies behind the last map is
+linear, so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision (design,
+section 4, steps 1-2).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Decomposition:
     """Answers as sums.
 
     Attributes:
-        maps: coefficients ``[questions, height, width, channels]`` of each spatial map that feeds the answers.
+        maps: coefficients ``[questions, height, width, channels]`` of each spatial map that feeds the
+            answers.
         others: coefficients ``[questions, ...]`` of each tensor that does not depend on an image.
         bias: float64 ``[questions]``, what biases and constants contribute.
     """

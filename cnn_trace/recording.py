@@ -24,7 +24,9 @@ class Recorder:
         known: tensors whose values will be passed in, so that nothing before them is run again.
     """
 
-    def __init__(self, graph: Graph, wanted: Iterable[Tensor], known: frozenset[Tensor] = frozenset()) -> None:
+    def __init__(
+        self, graph: Graph, wanted: Iterable[Tensor], known: frozenset[Tensor] = frozenset()
+    ) -> None:
         self.graph = graph
         self.wanted = [tensor for tensor in wanted if tensor not in graph.inputs and tensor not in known]
         calls = graph.ancestors(self.wanted, known)
@@ -32,11 +34,11 @@ class Recorder:
         self.given = [tensor for tensor in (*graph.inputs, *known) if tensor in read]
         self._program = _Program(_Plan(calls, self.given, self.wanted))
         if keras.backend.backend() == "tensorflow":
-            # XLA's convolutions on the CPU are slow; a plain graph is what ``model.predict`` users compare with.
+            # XLA's convolutions are slow on the CPU.
             self._program.compile(jit_compile=False)
 
     def __call__(self, values: dict[Tensor, np.ndarray]) -> tuple[dict[Tensor, np.ndarray], Masks]:
-        """Run the forward pass on the values of the given tensors; returns the wanted ones and their masks."""
+        """Run on the values of the given tensors; returns the wanted ones, and the masks that they carry."""
         if not self.wanted:
             return {}, {}
         self._program.make_predict_function()
@@ -70,8 +72,8 @@ class Recording:
 def shapes_of(graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int) -> dict[Tensor, tuple[int, ...]]:
     """The shape of every tensor for input shapes without, and results with, the batch axis.
 
-    Where the model leaves sizes open (a fully convolutional net, a caption of any length), Keras works them out
-    call by call; the result is kept with the graph.
+    Where the model leaves sizes open (a fully convolutional net, a caption of any length), Keras works them
+    out call by call; the result is kept with the graph.
     """
     if inputs not in graph.known_shapes:
         shapes = dict(zip(graph.inputs, inputs, strict=True))
@@ -187,13 +189,16 @@ def check_inputs(graph: Graph, inputs: Any) -> list[np.ndarray]:
     if isinstance(inputs, dict):
         missing = [name for name in graph.input_names if name not in inputs]
         if missing:
-            raise TraceError(f"model {graph.name!r} needs the inputs {list(graph.input_names)}; missing: {missing}")
+            raise TraceError(
+                f"model {graph.name!r} needs the inputs {list(graph.input_names)}; missing: {missing}"
+            )
         inputs = [inputs[name] for name in graph.input_names]
     elif not isinstance(inputs, list | tuple) or (len(graph.inputs) == 1 and len(inputs) != 1):
         inputs = [inputs]
     if len(inputs) != len(graph.inputs):
         raise TraceError(
-            f"model {graph.name!r} has {len(graph.inputs)} inputs {list(graph.input_names)}, got {len(inputs)}"
+            f"model {graph.name!r} has {len(graph.inputs)} inputs {list(graph.input_names)}, "
+            f"got {len(inputs)}"
         )
     arrays = [_checked(graph, t, x) for t, x in zip(graph.inputs, inputs, strict=True)]
     if len({len(x) for x in arrays}) > 1:
@@ -212,8 +217,8 @@ def _checked(graph: Graph, tensor: Tensor, given: Any) -> np.ndarray:
     if not fits:
         wanted = ", ".join("any" if e is None else str(e) for e in ("n", *expected))
         raise TraceError(
-            f"input {tensor.name!r} of model {graph.name!r} has the shape [{wanted}], got {list(array.shape)}; "
-            "resize the image to what the model expects"
+            f"input {tensor.name!r} of model {graph.name!r} has the shape [{wanted}], "
+            f"got {list(array.shape)}; resize the image to what the model expects"
         )
     if array.size == 0:
         raise TraceError(f"input {tensor.name!r} is empty: shape {list(array.shape)}")

@@ -1,8 +1,6 @@
 """Which contributors of a neuron are kept: the part in which the published methods differ.
 
-A rule works out what each input contributes to a neuron; a selection decides. They meet in four questions, one
-for each way in which a layer can feed a neuron: a vector of inputs, a window with channels, the places inside
-one channel of a window, and branches that are merged.
+A rule works out what each input contributes to a neuron; a selection decides which of them are followed.
 """
 
 from __future__ import annotations
@@ -61,7 +59,8 @@ class CNNFixations:
 class WeightedFixations(CNNFixations):
     """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (design: evidence).
 
-    A neuron hands its whole weight on; where it has several contributors, in proportion to what they contribute.
+    A neuron hands its whole weight on; where it has several contributors, in proportion to what they
+    contribute.
     """
 
     once: bool = False

@@ -43,8 +43,8 @@ class Options:
         location: where in a window the walk goes on: ``"same"`` (its centre) or ``"argmax"``.
         fc_to_spatial: fixations, dense over a flattened map: ``"argmax"`` or ``"all"``.
         share: evidence: the share of the net relevance whose neurons are walked down, in (0, 1].
-        reference: evidence: the average picture's map that relevance is counted against: None (zero), a vector
-            ``[channels]`` or a map ``[height, width, channels]``.
+        reference: evidence: the average picture's map that relevance is counted against: None (zero), a
+            vector ``[channels]`` or a map ``[height, width, channels]``.
         handoff: evidence: the layer at whose map the head ends; by default the last map.
     """
 
@@ -75,7 +75,8 @@ class Traced:
 
     Attributes:
         fixations: ``[image][question]``.
-        decomposition: the exact head, questions of all images one after another; None for the published methods.
+        decomposition: the exact head, questions of all images one after another; None for the published
+            methods.
         recording: the values of the forward pass that were read.
     """
 
@@ -95,7 +96,8 @@ class Tracer:
         self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}
 
     def target(self, layer: str | None = None, output: int = 0) -> Tensor:
-        """The tensor on which questions start: a layer's output, or the model's with a final softmax taken off."""
+        """The tensor on which questions start: a layer's output, or the model's with a final softmax taken
+        off."""
         if layer is not None:
             return self.graph.calls_of(layer)[-1].outputs[0]
         tensor = self.graph.outputs[output]
@@ -119,8 +121,8 @@ class Tracer:
         Args:
             arrays: one array per model input, batch first (see :func:`recording.check_inputs`).
             target: where the questions start.
-            neurons: chooses them from the recording: int ``[images, questions, rank - 1]``, coordinates on the
-                target without the batch axis.
+            neurons: chooses them from the recording: int ``[images, questions, rank - 1]``, coordinates on
+                the target without the batch axis.
             options: how to trace.
             also: further tensors to record.
             known: an earlier recording of the same images (see :meth:`first_recording`).
@@ -146,7 +148,9 @@ class Tracer:
         recording = self.record(arrays, also | read_by_walk(self.graph, [target], options.selection), known)
         neurons = choose(recording)
         images, questions = neurons.shape[:2]
-        flat = np.column_stack([np.repeat(np.arange(images), questions), neurons.reshape(images * questions, -1)])
+        flat = np.column_stack(
+            [np.repeat(np.arange(images), questions), neurons.reshape(images * questions, -1)]
+        )
         shape = recording.shapes[target]
         start = neuron_start(shape, flat, np.tile(np.arange(questions), images), questions)
         reached = walk(self.graph, recording, {target: start}, options.selection)
@@ -176,7 +180,9 @@ class Tracer:
         reached = walk(self.graph, recording, handed, selection)
         return Traced(self._fixations(reached, recording, images, questions, net), head, recording)
 
-    def first_recording(self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options) -> Recording:
+    def first_recording(
+        self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options
+    ) -> Recording:
         """The forward pass up to some maps, with all that a walk from them reads.
 
         For questions that become known only after a look at the maps, such as the words of a caption that is
@@ -185,13 +191,18 @@ class Tracer:
         return self.record(arrays, maps | read_by_walk(self.graph, list(maps), options.selection))
 
     def record(
-        self, arrays: list[np.ndarray], wanted: set[Tensor] | frozenset[Tensor], known: Recording | None = None
+        self,
+        arrays: list[np.ndarray],
+        wanted: set[Tensor] | frozenset[Tensor],
+        known: Recording | None = None,
     ) -> Recording:
         """One forward pass that returns the wanted tensors; compiled at the first call for each set of them.
 
         What an earlier recording of the same images knows is not computed again.
         """
-        before = {} if known is None else {t: x for t, x in known.values.items() if t not in self.graph.inputs}
+        before = (
+            {} if known is None else {t: x for t, x in known.values.items() if t not in self.graph.inputs}
+        )
         key = (frozenset(wanted), frozenset(before))
         if key not in self._recorders:
             ordered = [tensor for tensor in _in_order(self.graph) if tensor in wanted]
@@ -311,12 +322,12 @@ def trace(
 
     Args:
         model: a built ``keras.Model``: functional, sequential, subclassed, nested at will.
-        images: ``[n, height, width, channels]`` as the model expects them (preprocessed), or one image without
-            the batch axis; for models with several inputs a list, tuple or dict of arrays.
+        images: ``[n, height, width, channels]`` as the model expects them (preprocessed), or one image
+            without the batch axis; for models with several inputs a list, tuple or dict of arrays.
         target: what is asked about. None: the strongest class of each image. An int: this class (or, with
             ``layer`` and a map, the strongest place of this channel). A tuple: one neuron, for example
-            ``(row, column, channel)`` or ``(step, word)``. An integer array ``[n]``: one class per image. A list:
-            several targets of one forward pass, each an int or a tuple.
+            ``(row, column, channel)`` or ``(step, word)``. An integer array ``[n]``: one class per image. A
+            list: several targets of one forward pass, each an int or a tuple.
         layer: start from this layer's output instead of the model's.
         method: ``"evidence"`` or ``"fixations"``.
         output: which output of the model, if it has several.
@@ -326,7 +337,8 @@ def trace(
         One :class:`Fixations` per image; with a list of targets, one list of them per image.
 
     Raises:
-        TraceError: an input, a target or an option that does not fit; MissingRule: a layer that no rule knows.
+        TraceError: an input, a target or an option that does not fit; MissingRule: a layer that no rule
+            knows.
     """
     settings = Options(method=method, **options)
     tracer = tracer_of(model)
@@ -367,7 +379,9 @@ def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
         return np.tile(neuron, (images, 1))
     values = recording[start]
     if not np.isfinite(values).all():
-        raise TraceError(f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace")
+        raise TraceError(
+            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
+        )
     if target is not None:
         if not 0 <= target < shape[-1]:
             raise TraceError(f"target {target!r} is out of range: {start.name!r} has {shape[-1]} channels")

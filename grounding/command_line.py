@@ -20,11 +20,11 @@ COMMANDS = {
     ),
     "train": (
         "gazeback.models.training.command:train",
-        "Train a captioner on your own photos and captions.",
+        "Train a model of your own.",
     ),
     "evaluate": (
         "gazeback.eval.command:evaluate",
-        "Measure how well the evidence lands where the words are.",
+        "Measure how good captions and explanations are.",
     ),
 }
 EXIT_BAD_INPUT = 2

@@ -1,7 +1,7 @@
 """``ground``: a caption on a photo, word by word.
 
-A word's evidence comes from its logit (design, section 4); how visual it is, from the counterfactual: what the
-language half would have given it on seeing the mean picture.
+A word's evidence comes from its logit (design, section 4); how visual it is, from the counterfactual: what
+the language half would have given it on seeing the mean picture.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class GroundedWord:
         logprob: log p(word | photo, words before), in nats.
         visual: ``logprob - language``: what the photo adds to the word, in nats.
         language: log p(word | mean picture, words before), in nats. ``logprob == visual + language`` exactly.
-        visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo brought.
+        visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo
+            brought.
         preceding: the signed exact contribution of each earlier word to this word's logit.
         runners_up: the most probable other words at this step, with their probabilities.
         fixations: the evidence, in pixels of the photo.
@@ -166,7 +167,9 @@ class _Session:
         self.tracer: Tracer = tracer_of(captioner.model)
         self.inputs = {"image": np.asarray(image, np.float32)[None], "words": np.zeros((1, 1), np.int32)}
         self.map = self.tracer.target(captioner.features_layer)
-        self.seen: Recording = self.tracer.first_recording(self._arrays(), frozenset([self.map]), self.options)
+        self.seen: Recording = self.tracer.first_recording(
+            self._arrays(), frozenset([self.map]), self.options
+        )
 
     @property
     def features(self) -> np.ndarray:

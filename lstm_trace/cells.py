@@ -1,6 +1,8 @@
-"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (design, section 4, step 1).
+"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (design, section 4, step
+1).
 
-Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in the
+Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in
+    the
 kernels is Keras's own: LSTM i, f, c, o; GRU z, r, h.
 """
 
@@ -33,7 +35,8 @@ def function(activation: Any) -> Function:
 
 @dataclass(frozen=True)
 class Back:
-    """What one step back gives: coefficients on ``x_t``, on the previous states, and the bias terms ``[n]``."""
+    """What one step back gives: coefficients on ``x_t``, on the previous states, and the bias terms
+    ``[n]``."""
 
     x: np.ndarray
     states: State
@@ -42,7 +45,8 @@ class Back:
 
 @dataclass(frozen=True)
 class LSTMCell:
-    """``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter and Schmidhuber 1997; Keras's form)."""
+    """``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter and Schmidhuber 1997; Keras's
+    form)."""
 
     kernel: np.ndarray
     recurrent: np.ndarray
@@ -86,7 +90,8 @@ class LSTMCell:
         return (o * squashed, new_c), frozen
 
     def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
-        """``dc_t += dh_t o tanh(c_t)/c_t``, ``dz_t = dc_t i g_t/z_t``, ``dx_t = W dz_t``, ``dh_(t-1) = W_h dz_t``.
+        """``dc_t += dh_t o tanh(c_t)/c_t``, ``dz_t = dc_t i g_t/z_t``, ``dx_t = W dz_t``, ``dh_(t-1) = W_h
+        dz_t``.
 
         Args:
             dh: coefficients on ``h_t``, ``[n, U]``, those of the states' own h included.
@@ -172,7 +177,8 @@ class GRUCell:
         return (z * h + (1 - z) * value,), frozen
 
     def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
-        """The same with z and r frozen: only the candidate's input path and ``z h_(t-1)`` carry coefficients."""
+        """The same with z and r frozen: only the candidate's input path and ``z h_(t-1)`` carry
+        coefficients."""
         units = self.recurrent.shape[0]
         candidate = slice(2 * units, 3 * units)
         fresh = dh * (1 - frozen["z"])

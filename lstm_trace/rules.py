@@ -47,8 +47,8 @@ def _placed(
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """The published walk (*CNN Fixations*, IEEE TIP 2018, section IV-D; design, section 3).
 
-    From the supporting units of m_t, through each gate, every unit of m_(t-1) and of x_t with a positive product;
-    the union over the gates; and so on down the time steps.
+    From the supporting units of m_t, through each gate, every unit of m_(t-1) and of x_t with a positive
+    product; the union over the gates; and so on down the time steps.
     """
     unrolled = unroll(step)
     cell, layer = unrolled.cell, step.layer

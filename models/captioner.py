@@ -1,8 +1,8 @@
 """A trained caption generator with everything the explanation of its captions needs, and how it is stored.
 
-Stored by ``Captioner.save``: a ``.keras`` file (Keras' own zip) with one more member, ``gazeback.npz``, which holds the
-vocabulary, the mean features and the names. Keras ignores the member, so the file also opens with
-``keras.models.load_model``.
+Stored by ``Captioner.save``: a ``.keras`` file (Keras' own zip) with one more member, ``gazeback.npz``,
+which holds the vocabulary, the mean features and the names. Keras ignores the member, so the file also
+opens with ``keras.models.load_model``.
 """
 
 import io
@@ -34,8 +34,8 @@ MAX_WORDS = 20
 class Caption:
     """One generated caption.
 
-    ``words`` and their numbers ``ids`` are without start and end; ``logprobs`` (nats) has one entry per word and then
-    the end token's; ``logprob`` is their sum; ``score`` is what beam search ranked by.
+    ``words`` and their numbers ``ids`` are without start and end; ``logprobs`` (nats) has one entry per
+    word and then the end token's; ``logprob`` is their sum; ``score`` is what beam search ranked by.
     """
 
     words: tuple[str, ...]
@@ -52,9 +52,9 @@ class Caption:
 class Captioner:
     """A caption generator: one functional model and its vocabulary.
 
-    ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start first);
-    output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts nothing.
-    ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos.
+    ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start
+    first); output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts
+    nothing. ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos.
     ``features_layer``: the layer whose output is the last spatial map ``[n, h, w, C]``.
     """
 
@@ -80,7 +80,9 @@ class Captioner:
         return ShowAndTellSteps.of(self.model) or PrefixSteps(self.model, self.features_layer)
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """The last spatial map: images ``[n, s, s, 3]`` (RGB 0..255) to float32 ``[n, h, w, C]``. One CNN pass."""
+        """The last spatial map: images ``[n, s, s, 3]`` (RGB 0..255) to float32 ``[n, h, w, C]``. One CNN
+        pass.
+        """
         images = np.asarray(images, np.float32)
         expected = (self.image_size, self.image_size, 3)
         if images.shape[1:] != expected:
@@ -90,10 +92,11 @@ class Captioner:
         return np.asarray(self._encoder.predict_on_batch(images))
 
     def log_probabilities(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """log p(next word) after each input word, in nats: float32 ``[n, T, V]``. Runs the language half only.
+        """log p(next word) after each input word, in nats: float32 ``[n, T, V]``. Runs the language half
+        only.
 
-        ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n, C]`` (the mean picture: ``mean_features[None]``).
-        ``words``: int ``[n, T]``, start first.
+        ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n, C]`` (the mean picture:
+        ``mean_features[None]``). ``words``: int ``[n, T]``, start first.
         """
         words = np.asarray(words, np.int32)
         if words.ndim != 2 or len(words) != len(features):
@@ -170,8 +173,8 @@ class Captioner:
 def load_captioner(source: str | Path | None = None) -> Captioner:
     """Load the bundled captioner (None) or a ``.keras`` file written by ``gazeback train captioner``.
 
-    Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code is
-    never run (Keras' safe mode, no pickles).
+    Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code
+    is never run (Keras' safe mode, no pickles).
     """
     if source is None:
         return Captioner(**bundled.load())

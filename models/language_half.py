@@ -1,8 +1,8 @@
 """The language half of a captioner, one word at a time: log p(next word | picture, words so far).
 
-Beam search needs many short steps on few rows, where a compiled graph's overhead would exceed the arithmetic. The
-layers of ``show_and_tell`` are therefore repeated here in NumPy. A captioner with other layers is run through Keras
-again for every prefix: slower, same numbers.
+Beam search needs many short steps on few rows, where a compiled graph's overhead would exceed the
+arithmetic. The layers of ``show_and_tell`` are therefore repeated here in NumPy. A captioner with other
+layers is run through Keras again for every prefix: slower, same numbers.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,9 @@ class LanguageHalf(Protocol):
     """What beam search steps through. A state is a tuple of arrays whose first axis counts the rows."""
 
     def start(self, features: np.ndarray) -> State:
-        """The state after the image step; ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n, C]``."""
+        """The state after the image step; ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n,
+        C]``.
+        """
         ...
 
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
@@ -50,7 +52,9 @@ def pooled(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShowAndTellSteps:
-    """The layers of ``show_and_tell`` behind the pooled features, as arrays. C features, E embedding, H units, V words."""
+    """The layers of ``show_and_tell`` behind the pooled features, as arrays. C features, E embedding, H
+    units, V words.
+    """
 
     image_weights: np.ndarray  # [C, E], batch normalisation folded in
     image_bias: np.ndarray  # [E]
@@ -63,7 +67,9 @@ class ShowAndTellSteps:
 
     @classmethod
     def of(cls, model: keras.Model) -> "ShowAndTellSteps | None":
-        """Read the arrays from a captioner built by ``show_and_tell.build``; None if its layers are others."""
+        """Read the arrays from a captioner built by ``show_and_tell.build``; None if its layers are
+        others.
+        """
         by_name = {layer.name: layer for layer in model.layers}
         if not _is_show_and_tell(by_name):
             return None
@@ -121,12 +127,15 @@ def _is_show_and_tell(by_name: dict[str, keras.layers.Layer]) -> bool:
 
 
 class PrefixSteps:
-    """Any other captioner: the whole prefix goes through its layers behind the last map again at every step."""
+    """Any other captioner: the whole prefix goes through its layers behind the last map again at every
+    step.
+    """
 
     def __init__(self, model: keras.Model, features_layer: str) -> None:
         maps = model.get_layer(features_layer).output
         self._map_size = [side or 1 for side in maps.shape[1:3]]
-        # A Function, not a Model: making a Model of an inner tensor and an input rewires the captioner's own input.
+        # A Function, not a Model: making a Model of an inner tensor and an input rewires the captioner's
+        # own input.
         self._half = keras.Function([maps, model.inputs[1]], model.output)
 
     def start(self, features: np.ndarray) -> State:

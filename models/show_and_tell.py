@@ -1,10 +1,11 @@
 """Show and Tell as one Keras functional model: from the pixels to the logits of every next word.
 
-Source: Vinyals, Toshev, Bengio, Erhan, *Show and Tell*, CVPR 2015 and TPAMI 2017 (im2txt): the globally pooled last
-map, embedded without activation, is the LSTM's first input; then come the start token and the words.
+Source: Vinyals, Toshev, Bengio, Erhan, *Show and Tell*, CVPR 2015 and TPAMI 2017 (im2txt): the globally
+pooled last map, embedded without activation, is the LSTM's first input; then come the start token and the
+words.
 
-Departure: the image embedding is batch-normalised. Without it, it grows to ten times the length of the word embeddings
-and saturates the gates at the image step. At inference this is a fixed affine map.
+Departure: the image embedding is batch-normalised. Without it, it grows to ten times the length of the word
+embeddings and saturates the gates at the image step. At inference this is a fixed affine map.
 """
 
 from collections.abc import Callable
@@ -31,10 +32,11 @@ def build(
 ) -> keras.Model:
     """Put the language half on an encoder.
 
-    Inputs: the encoder's image ``[n, s, s, 3]`` and ``words``, int32 ``[n, T]``, the first of which is the start token.
-    Output: logits ``[n, T + 1, vocabulary_size]``; step 0 has seen only the image and predicts nothing, step t has
-    read words 0..t-1 and predicts word t. ``dropout`` acts on the LSTM's inputs and outputs, ``feature_dropout`` on
-    the pooled features; ``word_dropout`` removes whole words, so that the network has to look at the picture.
+    Inputs: the encoder's image ``[n, s, s, 3]`` and ``words``, int32 ``[n, T]``, the first of which is the
+    start token. Output: logits ``[n, T + 1, vocabulary_size]``; step 0 has seen only the image and predicts
+    nothing, step t has read words 0..t-1 and predicts word t. ``dropout`` acts on the LSTM's inputs and
+    outputs, ``feature_dropout`` on the pooled features; ``word_dropout`` removes whole words, so that the
+    network has to look at the picture.
     """
     language = (
         layers.Dropout(feature_dropout, name="feature_dropout"),
@@ -74,7 +76,9 @@ def _connect(
 
 
 def decoder(model: keras.Model) -> keras.Model:
-    """The captioner's own layers behind the pooling, as a model of pooled features ``[n, C]`` and words ``[n, T]``."""
+    """The captioner's own layers behind the pooling, as a model of pooled features ``[n, C]`` and words
+    ``[n, T]``.
+    """
     pooled = keras.Input(model.get_layer(POOL).output.shape[1:], name="pooled")
     words = keras.Input((None,), dtype="int32", name="words")
     return keras.Model([pooled, words], _connect(model.get_layer, pooled, words), name="decoder")

@@ -1,8 +1,9 @@
 """Reads a weights file of PyTorch's legacy format (before 1.6, not a zip) into NumPy arrays, without PyTorch.
 
-The format is a row of pickles: magic number, protocol version, system information, the state dict (whose tensors
-point at storages by persistent ids) and the list of storage keys; then each storage as its element count (int64)
-and its raw little-endian elements. Source: the legacy branch of ``torch.save``, ``torch/serialization.py``.
+The format is a row of pickles: magic number, protocol version, system information, the state dict (whose
+tensors point at storages by persistent ids) and the list of storage keys; then each storage as its element
+count (int64) and its raw little-endian elements. Source: the legacy branch of ``torch.save``,
+``torch/serialization.py``.
 
 A pickle can call any function of any installed module. The unpickler here resolves exactly the few names in
 ``_allowed_globals`` and refuses every other one before anything is called.
@@ -132,7 +133,8 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """Return the tensors of a legacy PyTorch ``.pth`` file by name, in the file's order.
 
-    Raises ``TorchFileError`` for anything that is not a dictionary of plain tensors, and never runs code from it.
+    Raises ``TorchFileError`` for anything that is not a dictionary of plain tensors, and never runs code
+    from it.
     """
     try:
         with open(path, "rb") as file:

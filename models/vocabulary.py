@@ -14,8 +14,8 @@ _TOKENIZER = NLTKWordTokenizer()
 def tokenize(text: str) -> list[str]:
     """Split a caption into lower-case words; punctuation is dropped, ``man's`` becomes ``man`` and ``'s``.
 
-    NLTK's improved Treebank rules, which need no downloaded data. They split a full stop from its word only at the
-    end of the text; here it is split everywhere, because a caption may have several sentences.
+    NLTK's improved Treebank rules, which need no downloaded data. They split a full stop from its word only
+    at the end of the text; here it is split everywhere, because a caption may have several sentences.
     """
     pieces = _TOKENIZER.tokenize(text.lower().replace("\u2019", "'"))
     words = (piece.strip('.,;:!?"`*_~|/\\()[]{}<>-\u201c\u201d\u2026') for piece in pieces)
@@ -24,7 +24,9 @@ def tokenize(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A captioner's words; a word's number is its place in ``words``. The first three are start, end and unknown."""
+    """A captioner's words; a word's number is its place in ``words``. The first three are start, end and
+    unknown.
+    """
 
     words: tuple[str, ...]
     start: int = 0
@@ -43,7 +45,9 @@ class Vocabulary:
 
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_count: int = 5) -> "Vocabulary":
-        """Keep the words that occur at least ``min_count`` times, most frequent first (ties in alphabetical order)."""
+        """Keep the words that occur at least ``min_count`` times, most frequent first (ties in
+        alphabetical order).
+        """
         counts = Counter(word for caption in captions for word in caption)
         kept = sorted(
             (word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word)

@@ -25,7 +25,9 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
     """``f(z)`` is frozen as ``f(0) + z * (f(z) - f(0)) / z``: a ReLU's mask, tanh(z)/z, and so on."""
     if kind(step.call) in ("softmax", "log_softmax", "logsoftmax"):
-        raise TraceError(f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint")
+        raise TraceError(
+            f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint"
+        )
     z, y = step.value(step.input), step.value(step.output)
     at_zero = value_at_zero(step.call, z.shape[1:])
     below = coefficients * frozen_ratio(z, y, at_zero)
@@ -51,11 +53,15 @@ def kind(call: Call) -> str:
     return name.lower()
 
 
-def walk_transparent(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+def walk_transparent(
+    step: Step, evidence: Evidence, selection: CNNFixations
+) -> list[tuple[Tensor, Evidence]]:
     """A layer that changes nothing when the model is used: dropout, noise, identity."""
     return [(step.input, evidence)]
 
 
-def adjoint_transparent(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
+def adjoint_transparent(
+    step: Step, coefficients: np.ndarray
+) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
     """A layer that changes nothing when the model is used."""
     return [(step.input, coefficients)], 0.0

@@ -151,11 +151,14 @@ def adjoint_depthwise(
 def scatter(below: np.ndarray, window: Window, of_tap) -> None:  # type: ignore[no-untyped-def]
     """Add to ``below [questions, height, width, channels]`` what each tap of the windows sends there.
 
-    ``of_tap((i, j))`` gives ``[questions, out height, out width, channels]``; what falls on padding is dropped.
+    ``of_tap((i, j))`` gives ``[questions, out height, out width, channels]``; what falls on padding is
+    dropped.
     """
     for tap in window.taps:
         values = of_tap(tap)
-        (out_y, in_y), (out_x, in_x) = (_overlap(window, axis, tap, values.shape[1 + axis]) for axis in (0, 1))
+        (out_y, in_y), (out_x, in_x) = (
+            _overlap(window, axis, tap, values.shape[1 + axis]) for axis in (0, 1)
+        )
         below[:, in_y, in_x] += values[:, out_y, out_x]
 
 
@@ -163,7 +166,7 @@ def _overlap(window: Window, axis: int, tap: tuple[int, int], length: int) -> tu
     """Output positions whose tap lies on the map, and where: slices of the output and of the input."""
     stride = window.stride[axis]
     offset = tap[axis] * window.dilation[axis] - window.pad_before[axis]
-    first = max(0, -(-(-offset) // stride))
+    first = max(0, (stride - 1 - offset) // stride)
     last = min(length - 1, (window.map_size[axis] - 1 - offset) // stride)
     if last < first:
         return slice(0, 0), slice(0, 0)

@@ -64,7 +64,9 @@ def sum_back(step: Step, coefficients: np.ndarray, tensor: Tensor) -> np.ndarray
 
 def adjoint_add(step: Step, coefficients: np.ndarray) -> Below:
     """Every operand takes the coefficient; a constant operand's part is a bias term."""
-    return [(t, sum_back(step, coefficients, t)) for t in step.call.inputs], _constant_part(step, coefficients)
+    return [(t, sum_back(step, coefficients, t)) for t in step.call.inputs], _constant_part(
+        step, coefficients
+    )
 
 
 def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
@@ -107,7 +109,8 @@ def _factor(step: Step) -> np.ndarray:
     constants = _constants(step.call)
     if len(step.call.inputs) != 1 or not constants:
         raise TraceError(
-            f"{step.call.name!r} multiplies two tensors of the model; there is a rule for a constant factor only"
+            f"{step.call.name!r} multiplies two tensors of the model; there is a rule for a constant factor "
+            "only"
         )
     place, constant = constants[0]
     if type(step.layer).__name__ in ("Divide", "TrueDivide"):
@@ -119,7 +122,9 @@ def _factor(step: Step) -> np.ndarray:
 
 def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """``a - b`` is the sum of a and -b: the larger of the two; on b the opposite sense is sought."""
-    signs = [1 if place == 0 else -1 for place, x in enumerate(_operands(step.call)[:2]) if isinstance(x, Tensor)]
+    signs = [
+        1 if place == 0 else -1 for place, x in enumerate(_operands(step.call)[:2]) if isinstance(x, Tensor)
+    ]
     values = np.stack(
         [
             sign * _values_at(step, evidence, tensor) * evidence.sense
@@ -146,7 +151,9 @@ def adjoint_negative(step: Step, coefficients: np.ndarray) -> Below:
     return [(step.input, -coefficients)], 0.0
 
 
-def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+def walk_concatenate(
+    step: Step, evidence: Evidence, selection: CNNFixations
+) -> list[tuple[Tensor, Evidence]]:
     """The branch that owns the element (inception and dense blocks: the channel)."""
     found, axis = [], concatenation_axis(step.call)
     start = 0

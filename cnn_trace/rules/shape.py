@@ -54,8 +54,7 @@ def _before(sides: Any) -> list[int]:
 def adjoint_pad(step: Step, coefficients: np.ndarray) -> Below:
     """Cut the padding off."""
     inner = tuple(
-        slice(b, b + n)
-        for b, n in zip(_before(step.layer.padding), step.shape(step.input)[1:], strict=False)
+        slice(b, b + n) for b, n in zip(_before(step.layer.padding), step.shape(step.input)[1:], strict=False)
     )
     return [(step.input, coefficients[(slice(None), *inner)])], 0.0
 
@@ -64,8 +63,7 @@ def adjoint_crop(step: Step, coefficients: np.ndarray) -> Below:
     """Zero where elements were cropped away."""
     below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
     inner = tuple(
-        slice(b, b + n)
-        for b, n in zip(_before(step.layer.cropping), coefficients.shape[1:], strict=False)
+        slice(b, b + n) for b, n in zip(_before(step.layer.cropping), coefficients.shape[1:], strict=False)
     )
     below[(slice(None), *inner)] = coefficients
     return [(step.input, below)], 0.0

@@ -1,7 +1,8 @@
 """The rule table: which rule traces which layer or operator. Read it from top to bottom.
 
-A rule has up to two parts. Its *walk* takes evidence on the layer's output to evidence on its inputs (the trunk);
-its *adjoint* takes the coefficients of an exact decomposition through it, nonlinearities frozen (the head).
+A rule has up to two parts. Its *walk* takes evidence on the layer's output to evidence on its inputs (the
+trunk); its *adjoint* takes the coefficients of an exact decomposition through it, nonlinearities frozen (the
+head).
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Rule:
 
     Attributes:
         walk: ``walk(step, evidence, selection)`` -> ``[(input tensor, evidence on it), ...]``.
-        adjoint: ``adjoint(step, coefficients [questions, ...])`` -> ``([(input tensor, coefficients)], bias)``,
-            such that ``sum(coefficients * output) == sum(below * input) + bias`` for every question.
+        adjoint: ``adjoint(step, coefficients [questions, ...])`` -> ``([(input tensor, coefficients)],
+            bias)``, such that ``sum(coefficients * output) == sum(below * input) + bias`` for every question.
         walk_reads, adjoint_reads: the tensors whose recorded values the two need.
     """
 
@@ -131,9 +132,22 @@ OPERATORS: dict[str, Rule] = {
 }
 
 ELEMENTWISE_OPERATORS = (
-    "Relu Relu6 Sigmoid Softplus Softsign Silu LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Tanh Softmax "
-    "LogSoftmax"
-).split()
+    "Relu",
+    "Relu6",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Gelu",
+    "Silu",
+    "HardSilu",
+    "Sigmoid",
+    "HardSigmoid",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Softmax",
+    "LogSoftmax",
+)
 OPERATORS.update(dict.fromkeys(ELEMENTWISE_OPERATORS, _ACTIVATION))
 
 # Layers that change nothing when the model is used.

@@ -51,7 +51,7 @@ class Window:
         return np.clip(raw, 0, np.subtract(self.map_size, 1)), inside
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
-        """The centre of the window, clipped to the map: ``position*stride - pad + ((size-1)*dilation)//2``."""
+        """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map."""
         half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
         raw = positions * self.stride - self.pad_before + half
         return np.clip(raw, 0, np.subtract(self.map_size, 1))

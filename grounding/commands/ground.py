@@ -46,11 +46,15 @@ class Settings:
         return load_captioner(self.model)
 
     def ground(self, captioner: "Captioner", photo: "Photo") -> "Grounding":
+        """Raises PhotoError for a photo that has no grounding; others may still have one."""
         from gazeback.grounding import ground
 
         options: dict[str, Any] = {"method": self.method, "beam": self.beam, "share": self.share}
         given = {name: value for name, value in options.items() if value is not None}
-        return ground(captioner, photo, self.caption, **given)
+        try:
+            return ground(captioner, photo, self.caption, **given)
+        except UserError as error:
+            raise PhotoError(str(error)) from None
 
 
 def check_model(model: str) -> None:

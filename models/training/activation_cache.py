@@ -19,7 +19,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ActivationCache:
-    """Activations of some layers of a frozen encoder over every photo of a split, one float16 file per view."""
+    """Activations of some layers of a frozen encoder over every photo of a split, one float16 file per
+    view.
+    """
 
     folder: Path
     encoder: keras.Model
@@ -27,16 +29,17 @@ class ActivationCache:
     seed: int
 
     def load(self, split: Split, views: int, progress: Progress) -> dict[str, list[np.ndarray]]:
-        """Return, per layer, one memory-mapped float16 array ``[photos, ...]`` per view; computes what is missing.
+        """Return, per layer, one memory-mapped float16 array ``[photos, ...]`` per view; computes what is
+        missing.
 
         ``progress(done, total)`` counts photos times views.
         """
+        total = views * len(split)
         for number in range(views):
+            before = number * len(split)
             if not all(self._file(split, layer, number).is_file() for layer in self.layer_names):
-                self._compute(
-                    split, number, lambda done: progress(number * len(split) + done, views * len(split))
-                )
-        progress(views * len(split), views * len(split))
+                self._compute(split, number, lambda done, before=before: progress(before + done, total))
+        progress(total, total)
         return {
             layer: [np.load(self._file(split, layer, number), mmap_mode="r") for number in range(views)]
             for layer in self.layer_names
@@ -69,7 +72,9 @@ class ActivationCache:
             os.replace(file.with_suffix(".partial"), file)
 
     def _pixel_batches(self, split: Split, number: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is computed."""
+        """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is
+        computed.
+        """
         size = self.encoder.input.shape[1]
 
         def decode(start: int) -> np.ndarray:

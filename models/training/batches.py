@@ -1,4 +1,6 @@
-"""Batches of captions: grouped by length where captions come alone, by photo where a photo's pass is to be shared."""
+"""Batches of captions: grouped by length where captions come alone, by photo where a photo's pass is to be
+shared.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ CHUNK = 20
 class Batch:
     """``words`` ``[n, T]`` go in, ``targets`` ``[n, T]`` should come out; ``weights`` are 0 on padding.
 
-    ``photos`` ``[m]`` are the photos' places in the split, ``rows`` ``[n]`` each caption's place in ``photos``.
+    ``photos`` ``[m]`` are the photos' places in the split, ``rows`` ``[n]`` each caption's place in
+    ``photos``.
     """
 
     photos: np.ndarray
@@ -60,7 +63,9 @@ class EncodedCaptions:
         return Batch(photos, rows.astype(np.int32), words, targets, weights)
 
     def by_length(self, size: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
-        """Every caption once, in batches of similar length; without ``random`` in the order of their length."""
+        """Every caption once, in batches of similar length; without ``random`` in the order of their
+        length.
+        """
         lengths = np.array([len(sentence) for sentence in self.words])
         if random is None:
             order = np.argsort(lengths, kind="stable")

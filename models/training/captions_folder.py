@@ -48,13 +48,15 @@ def _read_split(folder: Path, names: tuple[str, ...]) -> Split:
             if file.is_file() and photo_folder.is_dir():
                 return read_split(file, photo_folder, name)
     raise DataError(
-        f"{folder}: found no {' or '.join(names)} split; expected captions_{names[0]}.json beside {names[0]}/ "
-        f"or annotations/captions_{names[-1]}2017.json beside {names[-1]}2017/"
+        f"{folder}: found no {' or '.join(names)} split; expected captions_{names[0]}.json and {names[0]}/ "
+        f"or annotations/captions_{names[-1]}2017.json and {names[-1]}2017/"
     )
 
 
 def read_split(file: Path, photo_folder: Path, name: str) -> Split:
-    """Read one COCO captions file whose photos lie in ``photo_folder``; photos without captions are left out."""
+    """Read one COCO captions file whose photos lie in ``photo_folder``; photos without captions are left
+    out.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         paths = {image["id"]: photo_folder / image["file_name"] for image in content["images"]}

@@ -1,4 +1,6 @@
-"""Where a training run stands, on disk: all variables and the epoch, replaced as a whole after every epoch."""
+"""Where a training run stands, on disk: all variables and the epoch, replaced as a whole after every
+epoch.
+"""
 
 import json
 import os
@@ -10,7 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a phase has come. ``best_loss`` is the lowest dev loss so far, reached after ``best_epoch`` epochs."""
+    """How far a phase has come. ``best_loss`` is the lowest dev loss so far, reached after ``best_epoch``
+    epochs.
+    """
 
     phase: str
     epoch: int = 0

@@ -1,5 +1,6 @@
 """``gazeback train captioner``: the command line of training."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,39 +14,37 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+DATA_HELP = (
+    "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
+    "(or COCO's annotations/captions_train2017.json, train2017/, ...)."
+)
+ENCODER_HELP = "efficientnet_lite0, or a network of keras.applications (downloads its ImageNet weights)."
+FINE_TUNE_HELP = "Encoder layer behind which it learns; known for efficientnet_lite0."
+
 
 @click.group()
 def train() -> None:
     """Train a model of your own."""
 
 
+def _number(name: str, least: int, text: str) -> Callable:
+    """An option that takes a whole number; left out, the default of ``Settings`` holds."""
+    return click.option(name, type=click.IntRange(min=least), default=None, help=text)
+
+
 @train.command()
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Captions folder: captions_train.json, "
-              "train/, captions_dev.json, dev/ (or COCO's annotations/captions_train2017.json, train2017/, ...).")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
-@click.option("--encoder", default="efficientnet_lite0", show_default=True, help="efficientnet_lite0, or a network "
-              "of keras.applications by name (downloads its ImageNet weights).")  # fmt: skip
-@click.option(
-    "--random-encoder", is_flag=True, help="Give the encoder random weights instead of ImageNet ones."
-)
-@click.option("--epochs", type=click.IntRange(min=0), default=None, help="Epochs with the encoder frozen.")
-@click.option("--fine-tune-epochs", type=click.IntRange(min=0), default=None, help="Epochs, after those, in which the "
-              "encoder's last blocks learn too.")  # fmt: skip
-@click.option("--fine-tune-after", metavar="LAYER", default=None, help="Encoder layer behind which it learns; the "
-              "default is known for efficientnet_lite0 only.")  # fmt: skip
-@click.option(
-    "--views", type=click.IntRange(min=1), default=None, help="Views per photo: itself, mirrored, crops."
-)
-@click.option(
-    "--min-count", type=click.IntRange(min=1), default=None, help="Words seen less often are unknown."
-)
-@click.option("--units", type=click.IntRange(min=1), default=None, help="LSTM units.")
-@click.option(
-    "--embedding-size", type=click.IntRange(min=1), default=None, help="Size of the word embeddings."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=None, help="Same seed, same data, same captioner."
-)
+@click.option("--encoder", default="efficientnet_lite0", show_default=True, help=ENCODER_HELP)
+@click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet ones.")
+@_number("--epochs", 0, "Epochs with the encoder frozen.")
+@_number("--fine-tune-epochs", 0, "Epochs, after those, in which the encoder's last blocks learn too.")
+@click.option("--fine-tune-after", metavar="LAYER", default=None, help=FINE_TUNE_HELP)
+@_number("--views", 1, "Views of a photo to learn from: itself, its mirror image, crops.")
+@_number("--min-count", 1, "Words seen less often are unknown.")
+@_number("--units", 1, "LSTM units.")
+@_number("--embedding-size", 1, "Size of the word embeddings.")
+@_number("--seed", 0, "Same seed, same data, same captioner.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: str | int | None) -> None:
     """Train a Show-and-Tell caption generator on photos with captions.

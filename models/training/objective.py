@@ -12,7 +12,8 @@ _BATCH_SPEC = (
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Mean cross-entropy per word in nats; ``smoothing`` is the share of the target spread evenly over all words.
+    """Mean cross-entropy per word in nats; ``smoothing`` is the share of the target spread evenly over all
+    words.
 
     Source of the smoothing: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7.
     """
@@ -24,9 +25,11 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smo
 
 
 class Trainee:
-    """The trained part of a captioner, cut in two: photo-wise (``tail``, may be None) and caption-wise (``decoder``).
+    """The trained part of a captioner, cut in two: photo-wise (``tail``, may be None) and caption-wise
+    (``decoder``).
 
-    ``tail`` maps a cached activation to pooled features; without it the cached activations are the pooled features.
+    ``tail`` maps a cached activation to pooled features; without it the cached activations are the pooled
+    features.
     """
 
     def __init__(self, tail: keras.Model | None, decoder: keras.Model) -> None:
@@ -45,7 +48,9 @@ class Trainee:
         return self.decoder([tf.gather(pooled, rows), words], training=training)[:, 1:]
 
     def training_step(self, optimizer: keras.optimizers.Optimizer, smoothing: float):
-        """Return a compiled function of (activations, rows, words, targets, weights) that learns and returns the loss."""
+        """Return a compiled function of (activations, rows, words, targets, weights) that learns and
+        returns the loss.
+        """
         optimizer.build(self.trainable)
 
         @tf.function(input_signature=(self._activations, *_BATCH_SPEC))
@@ -60,7 +65,9 @@ class Trainee:
         return step
 
     def dev_step(self):
-        """Return a compiled function of the same arguments: (summed cross-entropy in nats, number of words)."""
+        """Return a compiled function of the same arguments: (summed cross-entropy in nats, number of
+        words).
+        """
 
         @tf.function(input_signature=(self._activations, *_BATCH_SPEC))
         def step(activations, rows, words, targets, weights):

@@ -1,4 +1,6 @@
-"""One phase of training: epochs over cached activations, a checkpoint after each, stopped when the dev loss rises."""
+"""One phase of training: epochs over cached activations, a checkpoint after each, stopped when the dev
+loss rises.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,9 @@ Report = Callable[[str, int, int, float], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a phase learns. ``photos`` per batch if the trainee has a photo-wise tail, else ``captions`` per batch."""
+    """How a phase learns. ``photos`` per batch if the trainee has a photo-wise tail, else ``captions`` per
+    batch.
+    """
 
     name: str
     epochs: int
@@ -37,7 +41,9 @@ class Material:
     views: Sequence[np.ndarray]
 
     def activations(self, batch: Batch, random: np.random.Generator | None = None) -> np.ndarray:
-        """Return float32 activations of a batch's photos, each from a random view, or the photos themselves."""
+        """Return float32 activations of a batch's photos, each from a random view, or the photos
+        themselves.
+        """
         if random is None:
             return self.views[0][batch.photos].astype(np.float32)
         chosen = random.integers(len(self.views), size=len(batch.photos))
@@ -48,10 +54,11 @@ class Material:
 def run_phase(
     trainee: Trainee, plan: Plan, train: Material, dev: Material, checkpoint: Checkpoint, report: Report
 ) -> Standing:
-    """Train until the plan's last epoch or ``patience`` epochs without a lower dev loss; leaves the best weights.
+    """Train until the plan's last epoch or ``patience`` epochs without a lower dev loss; leaves the best
+    weights.
 
-    Continues from the checkpoint if it holds one. ``report(what, done, total, loss)`` is called after every batch
-    (``what`` = the phase's name) and after every epoch (``what`` = "dev").
+    Continues from the checkpoint if it holds one. ``report(what, done, total, loss)`` is called after every
+    batch (``what`` = the phase's name) and after every epoch (``what`` = "dev").
     """
     steps = sum(1 for _ in _epoch_batches(trainee, plan, train, epoch=0))
     optimizer = _optimizer(plan, steps)
@@ -80,7 +87,9 @@ def run_phase(
 
 
 def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:
-    """Mean cross-entropy per word (with the end token) over every dev caption, in nats; perplexity is its exponential."""
+    """Mean cross-entropy per word (with the end token) over every dev caption, in nats; perplexity is its
+    exponential.
+    """
     total = words = 0.0
     for batch in dev.captions.by_length(batch_size):
         summed, count = dev_step(
@@ -93,7 +102,9 @@ def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:
 def _epoch_batches(
     trainee: Trainee, plan: Plan, train: Material, epoch: int
 ) -> Iterator[tuple[Batch, np.ndarray]]:
-    """An epoch's batches with activations; order and views depend on the seed, the phase and the epoch only."""
+    """An epoch's batches with activations; order and views depend on the seed, the phase and the epoch
+    only.
+    """
     random = np.random.default_rng([plan.seed, epoch, *plan.name.encode()])
     by_photo = trainee.tail is not None
     batches = (

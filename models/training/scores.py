@@ -1,7 +1,8 @@
 """BLEU and CIDEr of generated captions, by the COCO evaluation code's scorers with this package's tokeniser.
 
-The published tool tokenises with a Java program; here candidates and references pass through ``vocabulary.tokenize``.
-Sources: Papineni et al., *BLEU*, ACL 2002; Vedantam et al., *CIDEr*, CVPR 2015 (CIDEr-D, as in COCO's server).
+The published tool tokenises with a Java program; here candidates and references pass through
+``vocabulary.tokenize``. Sources: Papineni et al., *BLEU*, ACL 2002; Vedantam et al., *CIDEr*, CVPR 2015
+(CIDEr-D, as in COCO's server).
 """
 
 import contextlib
@@ -18,8 +19,9 @@ _UNAVAILABLE = "scoring captions needs the COCO scorers: pip install pycocoevalc
 def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Score one candidate per photo against that photo's references.
 
-    Returns ``bleu_1`` to ``bleu_4`` and ``cider`` (1.0 is what COCO tables print as 100), and how varied the
-    candidates are: ``distinct_captions`` and ``distinct_words``. Raises UserError if the scorers are not installed.
+    Returns ``bleu_1`` to ``bleu_4`` and ``cider`` (1.0 is what COCO tables print as 100), and how varied
+    the candidates are: ``distinct_captions`` and ``distinct_words``. Raises UserError if the scorers are
+    not installed.
     """
     if len(candidates) != len(references) or not candidates:
         raise ValueError(

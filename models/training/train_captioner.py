@@ -1,8 +1,10 @@
-"""Trains a Show-and-Tell captioner: first on the features of a frozen encoder, then with the encoder's last blocks."""
+"""Trains a Show-and-Tell captioner: first on the features of a frozen encoder, then with the encoder's
+last blocks.
+"""
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -14,7 +16,7 @@ from gazeback.models.encoders import LITE0, build_encoder, last_map_layer
 from gazeback.models.errors import UserError
 from gazeback.models.training.activation_cache import ActivationCache
 from gazeback.models.training.batches import EncodedCaptions
-from gazeback.models.training.captions_folder import Split, read_captions_folder
+from gazeback.models.training.captions_folder import read_captions_folder
 from gazeback.models.training.checkpoint import Checkpoint, Standing
 from gazeback.models.training.objective import Trainee
 from gazeback.models.training.phase import Material, Plan, run_phase
@@ -42,7 +44,7 @@ class Settings:
     epochs: int = 12
     learning_rate: float = 1e-3
     captions_per_batch: int = 128
-    fine_tune_epochs: int = 6
+    fine_tune_epochs: int = 5
     fine_tune_after: str | None = None
     fine_tune_learning_rate: float = 2e-4
     photos_per_batch: int = 32
@@ -60,6 +62,18 @@ class Settings:
                 f"--fine-tune-epochs needs --fine-tune-after LAYER for the encoder {self.encoder}"
             )
         return layer
+
+    def frozen_plan(self) -> Plan:
+        """The first phase: the language half on the features of the frozen encoder."""
+        rate, batch = self.learning_rate, self.captions_per_batch
+        return Plan("frozen", self.epochs, rate, batch, self.smoothing, self.patience, self.seed)
+
+    def fine_tune_plan(self) -> Plan:
+        """The second phase: the encoder's last blocks learn with the language half."""
+        rate, batch = self.fine_tune_learning_rate, self.photos_per_batch
+        return Plan(
+            "fine-tuned", self.fine_tune_epochs, rate, batch, self.smoothing, self.patience, self.seed
+        )
 
 
 class Run:
@@ -89,14 +103,16 @@ class Run:
         return self.model.get_layer(layer).output
 
     def _between(self, first: str, last: str) -> keras.Model:
-        """The layers from ``first``'s output to ``last``'s output; raises UserError if a shortcut goes around it."""
+        """The layers from ``first``'s output to ``last``'s output; raises UserError if a shortcut goes
+        around it.
+        """
         if first not in {layer.name for layer in self.encoder.layers}:
             raise UserError(f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {first!r}")
         try:
             return keras.Model(self._output(first), self._output(last))
         except ValueError:
             raise UserError(
-                f"--fine-tune-after: a shortcut connection goes around layer {first!r}; choose the end of a block"
+                f"--fine-tune-after: a shortcut goes around layer {first!r}; choose the end of a block"
             ) from None
 
     def activations(self, report: Callable) -> dict[str, dict[str, list[np.ndarray]]]:
@@ -131,7 +147,9 @@ class Run:
                 layer.trainable = False
 
     def mean_features(self, views: dict) -> np.ndarray:
-        """The mean pooled feature vector ``[C]`` over the training photos, seen by the encoder as it is now."""
+        """The mean pooled feature vector ``[C]`` over the training photos, seen by the encoder as it is
+        now.
+        """
         if self.tail is None:
             return np.mean(views["train"][POOL][0], axis=0, dtype=np.float64).astype(np.float32)
         maps = views["train"][self.cut][0]
@@ -160,24 +178,17 @@ def train_captioner(
 ) -> Captioner:
     """Train on a captions folder and write the captioner to ``out`` (a ``.keras`` file).
 
-    Features, checkpoints and the log lie in ``out`` with ``.training`` appended; started again with the same settings,
-    the run goes on where it was. ``report(what, done, total, loss)`` is called as the work goes on.
+    Features, checkpoints and the log lie in ``out`` with ``.training`` appended; started again with the
+    same settings, the run goes on where it was. ``report(what, done, total, loss)`` is called as the work
+    goes on.
     """
     out = Path(out)
     run = Run(Path(data), out.with_name(out.name + ".training"), settings)
     views = run.activations(report)
-    frozen = Plan(
-        "frozen", settings.epochs, settings.learning_rate, settings.captions_per_batch,
-        settings.smoothing, settings.patience, settings.seed,
-    )  # fmt: skip
-    run.phase(frozen, Trainee(None, run.decoder), views, POOL, report)
+    run.phase(settings.frozen_plan(), Trainee(None, run.decoder), views, POOL, report)
     if run.tail is not None and run.cut is not None:
-        fine = Plan(
-            "fine-tuned", settings.fine_tune_epochs, settings.fine_tune_learning_rate, settings.photos_per_batch,
-            settings.smoothing, settings.patience, settings.seed,
-        )  # fmt: skip
         run.freeze_batch_statistics()
-        run.phase(fine, Trainee(run.tail, run.decoder), views, run.cut, report)
+        run.phase(settings.fine_tune_plan(), Trainee(run.tail, run.decoder), views, run.cut, report)
     captioner = run.captioner(run.mean_features(views), out.stem)
     captioner.save(out)
     return captioner

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -50,6 +51,9 @@ def test_every_listed_command_exists(name: str) -> None:
     result = CliRunner().invoke(command_line.gazeback, [name, "--help"])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: gazeback {name}")
+    with click.Context(command_line.gazeback) as context:
+        command = command_line.gazeback.get_command(context, name)
+    assert command.get_short_help_str(200) == command_line.COMMANDS[name][1].rstrip(".") + "."
 
 
 def test_version() -> None:

@@ -33,7 +33,9 @@ def tiny_captioner() -> Captioner:
     model = show_and_tell.build(tiny_encoder(), len(vocabulary), embedding_size=5, units=7)
     random = np.random.default_rng(3)
     for layer in model.layers:  # batch statistics and biases that make a difference
-        layer.set_weights([np.abs(w) + random.uniform(0.1, 0.9, w.shape) - 0.5 * (w.ndim > 1) for w in layer.get_weights()])
+        layer.set_weights(
+            [np.abs(w) + random.uniform(0.1, 0.9, w.shape) - 0.5 * (w.ndim > 1) for w in layer.get_weights()]
+        )
     return Captioner(model, vocabulary, random.random(8).astype(np.float32), "last", "tiny")
 
 
@@ -63,7 +65,9 @@ def captions_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def data_pack() -> Path:
-    """The shared data pack, which lies beside the checkout or where GAZEBACK_DATA says; skips if it is absent."""
+    """The shared data pack, which lies beside the checkout or where GAZEBACK_DATA says; skips if it is
+    absent.
+    """
     folder = Path(os.environ.get("GAZEBACK_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no data pack at {folder}; set GAZEBACK_DATA")
@@ -75,4 +79,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")
+            )

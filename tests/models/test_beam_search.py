@@ -34,7 +34,9 @@ class TableLanguage:
 
     def logprobs(self, photo: int, ids: tuple[int, ...]) -> list[float]:
         sentence = [START, *ids, END]
-        return [float(self.log_p(photo, np.array(sentence[:i]))[sentence[i]]) for i in range(1, len(sentence))]
+        return [
+            float(self.log_p(photo, np.array(sentence[:i]))[sentence[i]]) for i in range(1, len(sentence))
+        ]
 
 
 def brute_force(
@@ -67,7 +69,9 @@ def test_wide_beam_equals_exhaustive_search(seed, words, max_words, normalisatio
     found = search(language, 2, beam=beam, max_words=max_words, length_normalisation=normalisation)
     for photo in range(2):
         expected = brute_force(language, photo, max_words, normalisation)[:beam]
-        np.testing.assert_allclose([h.score for h in found[photo]], [score for score, _ in expected], atol=1e-9)
+        np.testing.assert_allclose(
+            [h.score for h in found[photo]], [score for score, _ in expected], atol=1e-9
+        )
         assert [h.ids for h in found[photo]] == [ids for _, ids in expected]
 
 
@@ -113,7 +117,9 @@ def test_a_likely_end_does_not_crowd_out_the_word():
     class LateReward(TableLanguage):
         def log_p(self, photo, prefix):
             with np.errstate(divide="ignore"):
-                return np.log(np.array([0.0, 0.6, 0.0, 0.4]) if len(prefix) == 1 else np.array([0, 1.0, 0, 0]))
+                return np.log(
+                    np.array([0.0, 0.6, 0.0, 0.4]) if len(prefix) == 1 else np.array([0, 1.0, 0, 0])
+                )
 
     found = search(LateReward(0, 1, 1.0), 1, beam=1, max_words=3, length_normalisation=1.0)
     assert found[0][0].ids == (3,)

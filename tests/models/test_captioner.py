@@ -1,4 +1,6 @@
-"""The captioner: its language half equals the whole model, its files come back whole, broken ones are named."""
+"""The captioner: its language half equals the whole model, its files come back whole, broken ones are
+named.
+"""
 
 import json
 import zipfile
@@ -89,7 +91,9 @@ def test_saved_and_loaded_it_is_the_same(tiny_captioner, images, tmp_path):
     assert loaded.vocabulary == tiny_captioner.vocabulary
     assert (loaded.name, loaded.features_layer, loaded.image_size) == ("tiny", "last", 16)
     np.testing.assert_array_equal(loaded.mean_features, tiny_captioner.mean_features)
-    np.testing.assert_allclose(whole_model(loaded, images, WORDS), whole_model(tiny_captioner, images, WORDS), atol=1e-5)
+    np.testing.assert_allclose(
+        whole_model(loaded, images, WORDS), whole_model(tiny_captioner, images, WORDS), atol=1e-5
+    )
     assert keras.models.load_model(path, compile=False).output.shape == (None, None, 9)
 
 
@@ -138,7 +142,7 @@ def test_a_vocabulary_that_does_not_fit_is_named(tiny_captioner, tmp_path):
     smaller = type(tiny_captioner.vocabulary)(tiny_captioner.vocabulary.words[:-1])
     broken = Captioner(tiny_captioner.model, smaller, tiny_captioner.mean_features, "last", "tiny")
     broken.save(tmp_path / "x.keras")
-    with pytest.raises(ModelError, match="8 words and mean features of shape .* for a model with 9 words"):
+    with pytest.raises(ModelError, match=r"8 words and mean features of shape .* for a model with 9 words"):
         load_captioner(tmp_path / "x.keras")
 
 

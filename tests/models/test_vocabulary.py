@@ -37,7 +37,10 @@ def test_encode_and_decode_are_inverse():
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(("a", "b", "c"), "starts with <start>"), (("<start>", "<end>", "<unknown>", "a", "a"), "'a' comes twice")],
+    [
+        (("a", "b", "c"), "starts with <start>"),
+        (("<start>", "<end>", "<unknown>", "a", "a"), "'a' comes twice"),
+    ],
 )
 def test_a_wrong_word_list_is_refused(words, message):
     with pytest.raises(ValueError, match=message):

@@ -98,6 +98,20 @@ def test_a_bad_photo_is_named_and_the_others_are_written(run, stage, photo) -> N
     assert names(Path("gazeback-out")) == ["dog.html", "dog.json", "dog.png"]
 
 
+def test_a_photo_without_a_caption_is_named_and_the_others_are_written(
+    run, stage, photo, monkeypatch
+) -> None:
+    def speechless(captioner: object, photo: object, *rest: object) -> object:
+        if photo.name == "void.png":
+            raise UserError("the captioner found no words for void.png")
+        return stage.ground(captioner, photo, *rest)
+
+    monkeypatch.setattr("gazeback.grounding.ground", speechless)
+    result = run("ground", *copy(photo, "void.png"), photo)
+    assert (result.exit_code, result.stderr) == (2, "Error: the captioner found no words for void.png\n")
+    assert names(Path("gazeback-out")) == ["dog.html", "dog.json", "dog.png"]
+
+
 def bad_photo(name: str) -> Path:
     path = Path(name)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
