@@ -147,7 +147,7 @@ class CocoRun:
         summary.results, summary.index = self.out / "results.json", self.out / "index.html"
         shown: list[IndexEntry] = []
         write_results(self._entries(done, shown), summary.results)
-        write_atomically(summary.index, index_html(shown, "COCO images").encode(errors="replace"))
+        write_atomically(summary.index, index_html(shown, self.images_dir.resolve().name).encode(errors="replace"))
 
     def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
         """One COCO result per image, in order; `shown` gets what the index needs of it."""

@@ -13,6 +13,9 @@ from PIL import Image
 
 from gazeback.models.photos import bundled_photo
 
+# Keras hands NumPy 2 its variables in the old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 def test_one_command_explains_the_bundled_photo_and_is_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -55,7 +58,7 @@ def odd_photos(folder: Path) -> dict[str, Path]:
 
 def test_odd_photos_are_grounded_upright(run, tmp_path: Path) -> None:
     photos = odd_photos(tmp_path)
-    result = run("ground", *photos.values(), "--caption", "a woman in an orange suit", "--json")
+    result = run("ground", *photos.values(), "--caption", "orange suit", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     found = {entry["photo"]: entry for entry in map(json.loads, result.stdout.splitlines())}
     assert list(found) == list(photos)

@@ -1,0 +1,71 @@
+"""The captioner that comes with the package."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from gazeback.models import bundled, load_captioner
+from gazeback.models.errors import ModelError
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def captioner():
+    return load_captioner()
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return np.asarray(Image.fromarray(data.astronaut()).resize((224, 224)), np.float32)[None]
+
+
+def test_it_captions_a_photo(captioner, astronaut):
+    caption = captioner.generate(astronaut)[0]
+    assert {"man", "woman", "person", "girl", "boy", "people"} & set(caption.words)
+    assert 4 <= len(caption.words) <= 20
+    assert len(caption.logprobs) == len(caption.ids) + 1
+
+
+def test_its_parts_fit(captioner):
+    assert captioner.image_size == 224
+    assert captioner.mean_features.shape == (1280,)
+    assert captioner.model.output.shape == (None, None, len(captioner.vocabulary))
+    assert {"dog", "red", "a", "the", "running"} <= set(captioner.vocabulary.words)
+
+
+def test_language_half_equals_the_whole_model(captioner, astronaut):
+    words = np.array([captioner.vocabulary.encode("a man in a red shirt is".split())])
+    words = np.concatenate([[[captioner.vocabulary.start]], words], axis=1).astype(np.int32)
+    logits = np.asarray(captioner.model([astronaut, words]))[:, 1:]
+    expected = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    answer = captioner.log_probabilities(captioner.features(astronaut), words)
+    np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_the_image_does_not_saturate_the_gates(captioner, astronaut):
+    """The image embedding has the scale of the word embeddings."""
+    steps = captioner._steps
+    image = captioner.features(astronaut).mean((1, 2)) @ steps.image_weights + steps.image_bias
+    assert 0.3 < image.std() / steps.embedding[3:].std() < 4
+
+
+def test_files_stay_small():
+    sizes = {file.name: file.stat().st_size for file in bundled.WEIGHTS.iterdir()}
+    assert sizes[bundled.DECODER_FILE] <= 12 * MEGABYTE
+    assert sum(sizes.values()) <= 20 * MEGABYTE
+
+
+def test_what_was_written_is_what_is_loaded(captioner, tmp_path):
+    bundled.write(captioner.model, captioner.vocabulary, captioner.mean_features, tmp_path)
+    again = bundled.load(tmp_path)
+    assert again["vocabulary"] == captioner.vocabulary
+    for ours, theirs in zip(captioner.model.layers, again["model"].layers, strict=True):
+        for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"show_and_tell\.npz: the bundled captioner is missing"):
+        bundled.load(tmp_path)
