@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import find_objects, gaussian_filter, label, sum_labels, zoom
 from scipy.spatial import KDTree
 
 from gazeback.cnn_trace.errors import TraceError
@@ -17,6 +17,9 @@ from gazeback.cnn_trace.evidence import Evidence
 DEFAULT_BLUR = 0.04
 # Heat maps of larger images are blurred on a smaller grid: the blur hides the difference.
 _GRID_SIDE = 320
+# Where a heat map's region ends, as a share of its maximum: chosen on training photos, whose phrases' boxes the
+# regions then fit best.
+REGION = 0.04
 
 
 @dataclass(frozen=True)
@@ -70,28 +73,40 @@ class Fixations:
         Returns:
             float32 ``[height, width]``, 0 to 1; all 0 if there are no points.
         """
+        full = resized(self._heat(sigma), self.shape)
+        peak = full.max()
+        return (full / peak if peak > 0 else full).astype(np.float32)
+
+    def _heat(self, sigma: float | None) -> np.ndarray:
+        """The heat map before scaling, on a grid that is as fine as the blur needs."""
         height, width = self.shape
         scale = min(1.0, _GRID_SIDE / max(height, width))
         grid = (max(1, round(height * scale)), max(1, round(width * scale)))
         sigma = DEFAULT_BLUR * float(np.hypot(height, width)) if sigma is None else sigma
-        cells = np.minimum((self.points + 0.5) * np.divide(grid, self.shape), np.subtract(grid, 1)).astype(
-            int
-        )
+        cells = ((self.points + 0.5) * np.divide(grid, self.shape)).astype(int)
         counts = np.zeros(grid, np.float64)
-        np.add.at(counts, tuple(cells.T), self.weights)
+        np.add.at(counts, tuple(np.minimum(cells, np.subtract(grid, 1)).T), self.weights)
         blurred = gaussian_filter(counts, sigma * np.divide(grid, self.shape), mode="constant")
-        if self.net is not None:
-            blurred = blurred * resized(self.net, grid)
-        full = resized(blurred, self.shape)
-        peak = full.max()
-        return (full / peak if peak > 0 else full).astype(np.float32)
+        return blurred if self.net is None else blurred * resized(self.net, grid)
 
-    def box(self) -> list[float] | None:
-        """The tight box ``[x, y, width, height]`` in pixels around all points, None without points."""
+    def box(self, threshold: float | None = None) -> list[float] | None:
+        """A box ``[x, y, width, height]`` in pixels; None without points.
+
+        Args:
+            threshold: None gives the tight box around all points, as published. A share of the heat map's
+                maximum gives the box of its heaviest connected region that reaches it.
+        """
         if not len(self):
             return None
-        (top, left), (bottom, right) = self.points.min(axis=0), self.points.max(axis=0)
-        return [float(left), float(top), float(right - left + 1), float(bottom - top + 1)]
+        if threshold is None:
+            (top, left), (bottom, right) = self.points.min(axis=0), self.points.max(axis=0) + 1
+        else:
+            heat = self._heat(None)
+            rows, columns = _heaviest_region(heat, threshold * heat.max())
+            down, across = np.divide(self.shape, heat.shape)
+            top, bottom = rows.start * down, rows.stop * down
+            left, right = columns.start * across, columns.stop * across
+        return [float(left), float(top), float(right - left), float(bottom - top)]
 
     def mask(self, threshold: float) -> np.ndarray:
         """bool ``[height, width]``: where the heat map reaches the threshold (a share of its maximum)."""
@@ -126,6 +141,14 @@ class Fixations:
         heat = self.heatmap()
         panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat)
         return figure
+
+
+def _heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
+    """Rows and columns of the connected region of ``heat >= level`` that holds the most heat."""
+    regions, count = label(heat >= level)
+    heaviest = int(np.argmax(sum_labels(heat, regions, range(1, count + 1))))
+    rows, columns = find_objects(regions)[heaviest]
+    return rows, columns
 
 
 def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -106,10 +106,24 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
     if functional is not None:
         outputs = flattener.expand(tree.flatten(functional._outputs_struct), known, prefix="")
     else:
-        outputs = flattener.open(model, (symbolic,), {}, known, prefix="")
+        outputs = _opened_model(flattener, model, symbolic, known)
     graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, _input_names(symbolic))
     _mark_images(graph)
     return graph
+
+
+def _opened_model(
+    flattener: _Flattener, model: keras.Model, symbolic: Any, known: dict[int, Tensor]
+) -> list[Tensor]:
+    try:
+        return flattener.open(model, (symbolic,), {}, known, prefix="")
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"the call of model {model.name!r} does not run on symbolic tensors ({error}); write it with "
+            "Keras layers and keras.ops, and with one argument for all inputs"
+        ) from error
 
 
 class _Flattener:

@@ -139,7 +139,7 @@ def _execute(call: Call, values: dict[Tensor, Any], wanted: list[Tensor]) -> Non
                 values[call.outputs[0]] = _apply(call, values)
         return
     if call.part == "activation" and call.inputs[0] in values:
-        activation: Any = call.operation.activation  # type: ignore[attr-defined]
+        activation: Any = call.operation.activation
         results = activation(values[call.inputs[0]])
     else:
         results = _apply(call, values)
@@ -218,7 +218,7 @@ def _checked(graph: Graph, tensor: Tensor, given: Any) -> np.ndarray:
         wanted = ", ".join("any" if e is None else str(e) for e in ("n", *expected))
         raise TraceError(
             f"input {tensor.name!r} of model {graph.name!r} has the shape [{wanted}], "
-            f"got {list(array.shape)}; resize the image to what the model expects"
+            f"got {list(array.shape)}" + "; resize the image to what the model expects" * (len(expected) == 3)
         )
     if array.size == 0:
         raise TraceError(f"input {tensor.name!r} is empty: shape {list(array.shape)}")

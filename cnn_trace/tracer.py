@@ -24,7 +24,7 @@ from gazeback.cnn_trace.head import (
     strongest,
 )
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
-from gazeback.cnn_trace.rules.activation import OUTPUT_ACTIVATIONS, kind
+from gazeback.cnn_trace.rules.activation import is_output_activation
 from gazeback.cnn_trace.rules.table import find_rule
 from gazeback.cnn_trace.selection import CNNFixations, WeightedFixations
 from gazeback.cnn_trace.walk import neuron_start, read_by_walk, walk
@@ -101,9 +101,7 @@ class Tracer:
         if layer is not None:
             return self.graph.calls_of(layer)[-1].outputs[0]
         tensor = self.graph.outputs[output]
-        while tensor.call is not None and (tensor.call.part == "activation" or len(tensor.call.inputs) == 1):
-            if kind(tensor.call) not in OUTPUT_ACTIVATIONS or tensor.call.part == "linear":
-                break
+        while tensor.call is not None and is_output_activation(tensor.call):
             tensor = tensor.call.inputs[0]
         return tensor
 
@@ -132,6 +130,8 @@ class Tracer:
                 f"model {self.graph.name!r} has no image input [n, height, width, channels]; its inputs are "
                 f"{[list(t.shape) for t in self.graph.inputs]}"
             )
+        if target.call is None or not target.call.depends_on_image:
+            raise TraceError(f"{target.name!r} does not depend on an image: no pixel to trace it to")
         if options.method == "fixations" or (target.is_map and options.handoff is None):
             return self._published(arrays, target, neurons, options, also, known)
         return self._evidence(arrays, target, neurons, options, also, known)
@@ -154,7 +154,11 @@ class Tracer:
         shape = recording.shapes[target]
         start = neuron_start(shape, flat, np.tile(np.arange(questions), images), questions)
         reached = walk(self.graph, recording, {target: start}, options.selection)
-        return Traced(self._fixations(reached, recording, images, questions, None), None, recording)
+        return Traced(
+            self._fixations(reached, recording, images, questions, None, options.selection.once),
+            None,
+            recording,
+        )
 
     def _evidence(
         self,
@@ -178,7 +182,9 @@ class Tracer:
         head = decompose(self.graph, recording, target, start, image, handoff)
         handed, net = _hand_off(head, recording, image, questions, options)
         reached = walk(self.graph, recording, handed, selection)
-        return Traced(self._fixations(reached, recording, images, questions, net), head, recording)
+        return Traced(
+            self._fixations(reached, recording, images, questions, net, once=False), head, recording
+        )
 
     def first_recording(
         self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options
@@ -219,14 +225,16 @@ class Tracer:
         images: int,
         questions: int,
         net: np.ndarray | None,
+        once: bool,
     ) -> list[list[Fixations]]:
         source = self.graph.image_inputs[0]
-        shape = recording.shapes[source][1:3]
+        _, height, width, _ = recording.shapes[source]
+        shape = (height, width)
         evidence = reached.get(source, Evidence.of(np.zeros((0, 4)), np.zeros((0, questions))))
 
         def one(image: int, question: int) -> Fixations:
             points, weights = merged(*evidence.question(image, question), shape)
-            if net is None:
+            if once:
                 weights = np.ones(len(points))
 
             def at(layer: str) -> Evidence:
@@ -344,16 +352,18 @@ def trace(
     tracer = tracer_of(model)
     arrays = check_inputs(tracer.graph, images)
     start = tracer.target(layer, output)
-    needs_values = target is None or len(start.shape) != 2
-    also = frozenset([start] if needs_values else [])
     asked = partial(_neurons, start, target)
-    found = tracer.explain(arrays, start, asked, settings, also).fixations
+    found = tracer.explain(arrays, start, asked, settings, frozenset([start])).fixations
     return found if isinstance(target, list) else [questions[0] for questions in found]
 
 
 def _neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
     """int ``[images, questions, rank - 1]``: the neurons that a target names."""
     images = recording.shapes[start][0]
+    if not np.isfinite(recording[start]).all():
+        raise TraceError(
+            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
+        )
     if isinstance(target, np.ndarray):
         if target.shape != (images,) or target.dtype.kind not in "iu":
             raise TraceError(
@@ -378,11 +388,9 @@ def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
             raise TraceError(f"target {target!r} is out of range: {start.name!r} has the shape {shape}")
         return np.tile(neuron, (images, 1))
     values = recording[start]
-    if not np.isfinite(values).all():
-        raise TraceError(
-            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
-        )
     if target is not None:
+        if not isinstance(target, int | np.integer):
+            raise TraceError(f"a target is an int, a tuple of ints or None, got {target!r}")
         if not 0 <= target < shape[-1]:
             raise TraceError(f"target {target!r} is out of range: {start.name!r} has {shape[-1]} channels")
         values = np.where(np.arange(shape[-1]) == target, values, -np.inf)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gazeback.cnn_trace.evidence import Evidence, union
-from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.rules.table import missing_rule, rule_of
+from gazeback.cnn_trace.rules.table import Walk, missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -36,7 +36,7 @@ def walk(
     return merged
 
 
-def walk_rule(call):  # type: ignore[no-untyped-def]
+def walk_rule(call: Call) -> Walk:
     """The walk of a call's rule; raises MissingRule where it has none."""
     rule = rule_of(call)
     if rule.walk is None:

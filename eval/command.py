@@ -84,9 +84,10 @@ def words(**options: Any) -> None:
     ),
 )
 def speed(method: str, rounds: int, **options: Any) -> None:
-    """What does grounding cost, compared with captioning and with a forward pass?
+    """What does grounding cost?
 
-    Ten photos unless --limit says otherwise; all in one process, one photo at a time.
+    As ratios to captioning and to a forward pass, in one process, one photo at a time. Ten photos unless
+    --limit says otherwise.
     """
     from gazeback.eval.tasks import run_speed
 
@@ -96,7 +97,10 @@ def speed(method: str, rounds: int, **options: Any) -> None:
 @evaluate.command()
 @_measures()
 def captions(**options: Any) -> None:
-    """How good are the captions: BLEU, CIDEr, perplexity, and how varied."""
+    """How good are the captions?
+
+    BLEU, CIDEr, perplexity, and how many different captions and words there are.
+    """
     from gazeback.eval.tasks import run_captions
 
     run_captions(_settings(**options))

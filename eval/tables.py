@@ -10,7 +10,7 @@ from rich.table import Table
 from gazeback.eval.metrics import Summary
 from gazeback.eval.phrases import METRICS
 
-WIDTH = 120
+WIDTH = 400
 
 
 def show_phrases(summary: Any, paired: Any, first: str, skipped: Counter[str]) -> None:
@@ -89,7 +89,7 @@ def _show(
 
 
 def _console() -> Console:
-    """As wide as the terminal; a file or a pipe gets room for the widest table."""
+    """As wide as the terminal; a file or a pipe gets room for any table."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
 

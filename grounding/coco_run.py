@@ -17,7 +17,7 @@ from PIL import Image
 from gazeback.grounding.atomic import write_atomically
 from gazeback.grounding.coco import CocoImage, CocoSplit, Instances, word_outlines, write_results
 from gazeback.grounding.index import IndexEntry, index_html
-from gazeback.grounding.outputs import unique_stems, write_outputs
+from gazeback.grounding.outputs import unique_stems, write_outputs, writing_to
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
 
@@ -110,9 +110,10 @@ class CocoRun:
         grounding = ground(photo)
         words = [word.text for word in grounding.words]
         outlines = word_outlines(words, item.image, photo, self.instances) if self.instances else None
-        self._claim()
-        write_outputs(grounding, self.out / "images", item.stem, outlines)
-        write_atomically(self.files(item)[0], _thumbnail(photo))
+        with writing_to(self.out):
+            self._claim()
+            write_outputs(grounding, self.out / "images", item.stem, outlines)
+            write_atomically(self.files(item)[0], _thumbnail(photo))
 
     def run(
         self,
@@ -146,8 +147,10 @@ class CocoRun:
         done = [item for item in items if item not in unfinished]
         summary.results, summary.index = self.out / "results.json", self.out / "index.html"
         shown: list[IndexEntry] = []
-        write_results(self._entries(done, shown), summary.results)
-        write_atomically(summary.index, index_html(shown, self.images_dir.resolve().name).encode(errors="replace"))
+        with writing_to(self.out):
+            write_results(self._entries(done, shown), summary.results)
+            page = index_html(shown, self.images_dir.resolve().name)
+            write_atomically(summary.index, page.encode(errors="replace"))
 
     def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
         """One COCO result per image, in order; `shown` gets what the index needs of it."""

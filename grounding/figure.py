@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.atomic import write_atomically
 from gazeback.grounding.evidence_map import evidence_map, fitted, heat_colours
 from gazeback.grounding.panels import MARGIN, Panels, arrange
@@ -65,7 +66,7 @@ def draw_figure(grounding: Grounding, outlines: Outlines | None = None) -> Figur
     for index, word in enumerate(grounding.words):
         axis = _photo_axes(figure, panels, index + 1)
         axis.imshow(_blend(pixels, word), extent=(0, photo.width, photo.height, 0))
-        _draw_shapes(axis, word.fixations.box(), (outlines or {}).get(index, ()))
+        _draw_shapes(axis, word.fixations.box(REGION), (outlines or {}).get(index, ()))
         axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
         _write_word(figure, panels, index + 1, word)
     return figure

@@ -1,7 +1,8 @@
 """The files of one grounded photo, and names for them that never collide."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,26 +28,31 @@ def write_outputs(
     from gazeback.grounding.results import write_json
 
     paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_page(grounding, paths["html"], outlines=outlines)
         write_figure(grounding, paths["png"], outlines=outlines)
         write_json(grounding, paths["json"])
+    return paths
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Raises UserError where the operating system refuses: no permission, no space, something in the way."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from None
-    return paths
 
 
 def check_folder(folder: Path) -> None:
     """Raise UserError if `folder` cannot be made or written to; leaves no trace."""
-    try:
+    with writing_to(folder):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         if not existing.is_dir():
             raise UserError(f"{folder}: cannot be the output folder, as {existing} is a file")
         with tempfile.TemporaryFile(dir=existing):  # a permission bit does not tell of read-only file systems
             pass
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror or error})") from None
 
 
 def unique_stems(names: Sequence[str]) -> list[str]:

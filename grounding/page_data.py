@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.evidence_map import HEAT_STOPS, evidence_map
 from gazeback.grounding.verdict import is_language_habit, verdict
 
@@ -58,7 +59,7 @@ def _evidence(fixations: Fixations) -> dict[str, Any]:
     points, weights = np.asarray(fixations.points), np.maximum(np.asarray(fixations.weights, float), 0)
     order = np.argsort(-weights, kind="stable")
     strongest = max(float(weights.max(initial=0)), np.finfo(float).tiny)
-    box = fixations.box()
+    box = fixations.box(REGION)
     return {
         "map": base64.b64encode(small.tobytes()).decode(),
         "rows": small.shape[0],

@@ -19,8 +19,7 @@ def silence_libraries() -> None:
 
     What the user set stays: TF_CPP_MIN_LOG_LEVEL=0 or `python -W` bring the chatter back.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
         sys.meta_path.insert(0, QuietFinder())
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if not sys.warnoptions:

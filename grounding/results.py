@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def write_json(grounding: Grounding, path: str | os.PathLike[str]) -> Path:
 
 
 def _word_to_json(word: GroundedWord) -> dict[str, Any]:
-    box = word.fixations.box()
+    box = word.fixations.box(REGION)
     return {
         "text": word.text,
         "known": bool(word.known),

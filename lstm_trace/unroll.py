@@ -7,11 +7,15 @@ from typing import Any
 
 import keras
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.step import Step
 from gazeback.lstm_trace.cells import GRUCell, LSTMCell, State
+
+# The products of one step are small: on several threads they mostly wait for each other.
+one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Unrolled:
     frozen: list[dict[str, np.ndarray]]
 
 
+@one_thread
 def unroll(step: Step) -> Unrolled:
     """Run the layer of a step in NumPy on its recorded input.
 
@@ -72,7 +77,9 @@ def _mask(step: Step, shape: tuple[int, int]) -> np.ndarray:
     given = step.call.keywords.get("mask")
     if isinstance(given, Tensor):
         return np.asarray(step.recording[given], bool)
-    return step.recording.masks.get(step.input, np.ones(shape, bool))
+    # Keras hands on the mask that a tensor carries only where that tensor is the only one it is called on.
+    implied = step.recording.masks.get(step.input) if len(step.call.inputs) == 1 else None
+    return np.ones(shape, bool) if implied is None else implied
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Coefficients:
     bias: np.ndarray
 
 
+@one_thread
 def frozen_back(
     unrolled: Unrolled, layer: Any, outputs: np.ndarray, final: State, image: np.ndarray
 ) -> Coefficients:

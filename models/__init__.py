@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gazeback.models.captioner import Caption, Captioner, load_captioner
+    from gazeback.models.classifiers import Classifier, load_classifier
     from gazeback.models.errors import UserError
     from gazeback.models.photos import Photo, load_photo, squeeze
     from gazeback.models.vocabulary import Vocabulary, tokenize
@@ -16,6 +17,8 @@ _HOMES = {
     "Caption": "captioner",
     "Captioner": "captioner",
     "load_captioner": "captioner",
+    "Classifier": "classifiers",
+    "load_classifier": "classifiers",
     "UserError": "errors",
     "Photo": "photos",
     "load_photo": "photos",
@@ -26,10 +29,12 @@ _HOMES = {
 __all__ = [
     "Caption",
     "Captioner",
+    "Classifier",
     "Photo",
     "UserError",
     "Vocabulary",
     "load_captioner",
+    "load_classifier",
     "load_photo",
     "squeeze",
     "tokenize",

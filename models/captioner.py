@@ -1,14 +1,5 @@
-"""A trained caption generator with everything the explanation of its captions needs, and how it is stored.
+"""A trained caption generator with everything the explanation of its captions needs."""
 
-Stored by ``Captioner.save``: a ``.keras`` file (Keras' own zip) with one more member, ``gazeback.npz``,
-which holds the vocabulary, the mean features and the names. Keras ignores the member, so the file also
-opens with ``keras.models.load_model``.
-"""
-
-import io
-import json
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +8,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gazeback.models import bundled
+from gazeback.models import bundled, captioner_file
 from gazeback.models.beam_search import beam_search
-from gazeback.models.errors import ModelError, UserError
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
 
-MEMBER = "gazeback.npz"
-KIND = "gazeback captioner"
 BEAM = 3
 LENGTH_NORMALISATION = 0.7
 MAX_WORDS = 20
@@ -145,29 +133,9 @@ class Captioner:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads back."""
-        path = Path(path)
-        if path.suffix != ".keras":
-            raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
-        partial = path.with_name(f".{path.stem}.partial.keras")
-        try:
-            self.model.save(partial)
-            with zipfile.ZipFile(partial, "a") as archive:
-                archive.writestr(MEMBER, self._member())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def _member(self) -> bytes:
-        about = {
-            "kind": KIND,
-            "name": self.name,
-            "features_layer": self.features_layer,
-            "words": list(self.vocabulary.words),
-        }
-        target = io.BytesIO()
-        np.savez_compressed(target, about=np.array(json.dumps(about)), mean_features=self.mean_features)
-        return target.getvalue()
+        """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""
+        names = {"name": self.name, "features_layer": self.features_layer}
+        captioner_file.write(Path(path), self.model, self.vocabulary, self.mean_features, **names)
 
 
 def load_captioner(source: str | Path | None = None) -> Captioner:
@@ -176,65 +144,4 @@ def load_captioner(source: str | Path | None = None) -> Captioner:
     Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code
     is never run (Keras' safe mode, no pickles).
     """
-    if source is None:
-        return Captioner(**bundled.load())
-    path = Path(source)
-    about, mean_features = _read_member(path)
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-        return _checked(
-            Captioner(
-                model,
-                Vocabulary(tuple(about["words"])),
-                mean_features,
-                about["features_layer"],
-                about["name"],
-            ),
-            path,
-        )
-    except ModelError:
-        raise
-    except Exception as error:  # Keras raises whatever its layers raise on a damaged configuration
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path}: a broken captioner file ({reason})") from error
-
-
-def _read_member(path: Path) -> tuple[dict, np.ndarray]:
-    """The part of the file that makes it a captioner: (names and words, mean features)."""
-    if path.is_dir():
-        raise ModelError(f"{path}: expected a .keras file, got a folder")
-    if not path.exists():
-        raise ModelError(f"{path}: no such file; expected a .keras file trained by gazeback train captioner")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if MEMBER not in archive.namelist():
-                raise ModelError(
-                    f"{path}: not a captioner; expected a .keras file trained by gazeback train captioner"
-                )
-            content = np.load(io.BytesIO(archive.read(MEMBER)), allow_pickle=False)
-        about, mean_features = json.loads(str(content["about"])), content["mean_features"]
-    except zipfile.BadZipFile:
-        raise ModelError(
-            f"{path}: not a .keras file, or a broken one (it is no complete zip archive)"
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise ModelError(f"{path}: a broken captioner file ({MEMBER}: {error})") from None
-    if not isinstance(about, dict) or about.get("kind") != KIND:
-        raise ModelError(f"{path}: not a captioner of this program ({MEMBER} says otherwise)")
-    return about, mean_features
-
-
-def _checked(captioner: Captioner, path: Path) -> Captioner:
-    """Refuse a captioner whose parts do not fit together."""
-    channels = captioner.model.get_layer(captioner.features_layer).output.shape[-1]
-    words = captioner.model.output.shape[-1]
-    if words != len(captioner.vocabulary) or captioner.mean_features.shape != (channels,):
-        raise ModelError(
-            f"{path}: a broken captioner file: {len(captioner.vocabulary)} words and mean features of shape "
-            f"{captioner.mean_features.shape} for a model with {words} words and {channels} channels"
-        )
-    return captioner
+    return Captioner(**(bundled.load() if source is None else captioner_file.read(Path(source))))

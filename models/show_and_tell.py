@@ -26,8 +26,8 @@ def build(
     vocabulary_size: int,
     embedding_size: int = 256,
     units: int = 512,
-    dropout: float = 0.4,
-    feature_dropout: float = 0.2,
+    dropout: float = 0.35,
+    feature_dropout: float = 0.15,
     word_dropout: float = 0.1,
 ) -> keras.Model:
     """Put the language half on an encoder.

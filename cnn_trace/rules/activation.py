@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
@@ -44,6 +45,13 @@ def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
     operation: Any = call.operation
     function = operation.activation if call.part == "activation" else operation
     return float(as_array(function(np.zeros((1, *shape), np.float32))).flat[0])
+
+
+def is_output_activation(call: Call) -> bool:
+    """Whether a call is a softmax or sigmoid of its own, or one fused into a layer with a kernel."""
+    layer = isinstance(call.operation, keras.Layer)
+    alone = isinstance(call.operation, keras.layers.Activation | keras.layers.Softmax)
+    return (call.part == "activation" or alone or not layer) and kind(call) in OUTPUT_ACTIVATIONS
 
 
 def kind(call: Call) -> str:

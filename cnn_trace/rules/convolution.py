@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gazeback.cnn_trace.evidence import Evidence
@@ -148,7 +150,7 @@ def adjoint_depthwise(
     return [(step.input, below)], np.broadcast_to(bias, len(coefficients))
 
 
-def scatter(below: np.ndarray, window: Window, of_tap) -> None:  # type: ignore[no-untyped-def]
+def scatter(below: np.ndarray, window: Window, of_tap: Callable[[tuple[int, int]], np.ndarray]) -> None:
     """Add to ``below [questions, height, width, channels]`` what each tap of the windows sends there.
 
     ``of_tap((i, j))`` gives ``[questions, out height, out width, channels]``; what falls on padding is

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-_laid_out: WeakKeyDictionary[Any, tuple[tuple[float, float], np.ndarray]] = WeakKeyDictionary()
+_laid_out: WeakKeyDictionary[Any, tuple[float, np.ndarray]] = WeakKeyDictionary()
 
 
 def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
@@ -16,13 +16,18 @@ def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
     The copy is kept per layer, and made again when the weights have changed since.
     """
     array = as_array(kernel)
-    flat = array.reshape(-1)
-    fingerprint = (float(flat.sum(dtype=np.float64)), float(flat @ flat))
+    fingerprint = _fingerprint(array.reshape(-1, array.shape[-1]))
     known = _laid_out.get(layer)
     if known is None or known[0] != fingerprint:
         known = (fingerprint, np.ascontiguousarray(np.moveaxis(array, -1, -2)))
         _laid_out[layer] = known
     return known[1]
+
+
+def _fingerprint(matrix: np.ndarray) -> float:
+    # A random projection: kernels that differ only in the order of their values differ in it too.
+    rows, columns = (np.random.default_rng(n).normal(size=(n,)).astype(matrix.dtype) for n in matrix.shape)
+    return float(rows @ matrix @ columns)
 
 
 def as_array(variable: Any) -> np.ndarray:

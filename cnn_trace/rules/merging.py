@@ -76,11 +76,11 @@ def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
         if isinstance(operand, Tensor):
             below.append((operand, sum_back(step, coefficients * (1 - 2 * place), operand)))
     signed = [x if place == 0 else -x for place, x in _constants(step.call)]
-    return below, _inner(coefficients, sum(signed, np.float32(0)))
+    return below, _inner(coefficients, sum(signed, np.zeros(1, np.float32)))
 
 
 def _constant_part(step: Step, coefficients: np.ndarray) -> np.ndarray:
-    return _inner(coefficients, sum((x for _, x in _constants(step.call)), np.float32(0)))
+    return _inner(coefficients, sum((x for _, x in _constants(step.call)), np.zeros(1, np.float32)))
 
 
 def _inner(coefficients: np.ndarray, constant: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
 
 def concatenation_axis(call: Call) -> int:
     """The axis of a concatenation, counted from the front."""
-    axis: int = call.operation.axis  # type: ignore[attr-defined]
+    axis: int = call.operation.axis
     return axis % len(call.outputs[0].shape)
 
 

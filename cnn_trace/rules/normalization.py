@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from gazeback.cnn_trace.evidence import Evidence
@@ -50,13 +51,12 @@ def _axis(step: Step) -> int:
 def walk_rescaling(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Rescaling and Normalization: in place; a negative scale turns the sense."""
     scale, _ = _affine(step)
-    channel = evidence.coordinates[:, -1] if scale.ndim else 0
-    sign = np.where(scale < 0, -1, 1)[channel] if scale.ndim else np.where(scale < 0, -1, 1)
-    return [(step.input, evidence.turned(sign))]
+    sign = np.broadcast_to(np.where(scale < 0, -1, 1), (1, *step.shape(step.output)[1:]))
+    return [(step.input, evidence.turned(sign[(0, *evidence.coordinates[:, 1:].T)]))]
 
 
 def adjoint_rescaling(step: Step, coefficients: np.ndarray) -> Below:
-    """``y = x * scale + offset`` with constants, per channel or for all."""
+    """``y = x * scale + offset`` with constants that broadcast to the tensor."""
     scale, offset = _affine(step)
     shift = (coefficients * offset).reshape(len(coefficients), -1).sum(axis=1)
     return [(step.input, coefficients * scale)], shift
@@ -65,14 +65,7 @@ def adjoint_rescaling(step: Step, coefficients: np.ndarray) -> Below:
 def _affine(step: Step) -> tuple[np.ndarray, np.ndarray]:
     layer = step.layer
     if type(layer).__name__ == "Rescaling":
-        return _last_axis(layer.scale), _last_axis(layer.offset)
-    deviation = np.sqrt(as_array(layer.variance))
+        return np.asarray(layer.scale, np.float32), np.asarray(layer.offset, np.float32)
     mean = as_array(layer.mean)
-    if layer.invert:
-        return _last_axis(deviation), _last_axis(mean)
-    return _last_axis(1 / np.maximum(deviation, 1e-7)), _last_axis(-mean / np.maximum(deviation, 1e-7))
-
-
-def _last_axis(constant: Any) -> np.ndarray:
-    array = np.asarray(constant, np.float32)
-    return array.reshape(-1) if array.size > 1 else array.reshape(())
+    deviation = np.maximum(np.sqrt(as_array(layer.variance)), keras.config.epsilon())
+    return (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)

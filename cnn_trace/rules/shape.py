@@ -81,7 +81,7 @@ def adjoint_gather(step: Step, coefficients: np.ndarray) -> Below:
     shape = step.shape(step.input)[1:]
     below = np.zeros((len(coefficients), int(np.prod(shape))), np.float32)
     flat = coefficients.reshape(len(coefficients), -1)
-    np.add.at(below, (slice(None), _source(step).ravel()), flat)
+    np.add.at(below.T, _source(step).ravel(), flat.T)
     return [(step.input, below.reshape(len(coefficients), *shape))], 0.0
 
 

@@ -162,6 +162,10 @@ TRANSPARENT = (
 )
 LAYERS.update(dict.fromkeys(TRANSPARENT, _TRANSPARENT))
 
+# Layers that Keras lacks, by the name of their class, wherever it is defined. Local response normalisation
+# divides by a number near 1: evidence stays in place; the head freezes the denominator, y = x * (y / x).
+BY_CLASS_NAME: dict[str, Rule] = {"LocalResponseNormalization": _ACTIVATION}
+
 
 def register_rule(layer: type[keras.Layer], rule: Rule) -> None:
     """Teach the tracer a layer class of your own (and its subclasses)."""
@@ -173,12 +177,12 @@ def find_rule(operation: keras.Operation) -> Rule | None:
     _load_registered_packages()
     if not isinstance(operation, keras.Layer):
         return OPERATORS.get(type(operation).__name__)
-    kind = type(operation)
+    kind: Any = type(operation)
     for parent in kind.__mro__:
         # A subclass with a ``call`` of its own is another layer.
         if parent in LAYERS and (parent is kind or kind.call is parent.call):
             return LAYERS[parent]
-    return None
+    return BY_CLASS_NAME.get(kind.__name__)
 
 
 def rule_of(call: Call) -> Rule:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gazeback.cnn_trace.errors import TraceError
+
 
 @dataclass(frozen=True)
 class Window:
@@ -25,8 +27,10 @@ class Window:
     map_size: tuple[int, int]
 
     @classmethod
-    def of(cls, layer: Any, map_size: tuple[int, int]) -> Window:
+    def of(cls, layer: Any, map_size: tuple[int, ...]) -> Window:
         """The window of a convolution or pooling layer on a map of (height, width)."""
+        if layer.data_format == "channels_first":
+            raise TraceError(f"layer {layer.name!r} has its channels first; only channels_last can be traced")
         size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
         stride = tuple(layer.strides)
         dilation = tuple(getattr(layer, "dilation_rate", (1, 1)))
@@ -47,7 +51,7 @@ class Window:
             int ``[n, 2]`` (row, column), clipped to the map, and bool ``[n]``: whether it was inside.
         """
         raw = positions * self.stride - self.pad_before + np.multiply(tap, self.dilation)
-        inside = ((raw >= 0) & (raw < self.map_size)).all(axis=1)
+        inside = np.all((raw >= 0) & (raw < self.map_size), axis=1)
         return np.clip(raw, 0, np.subtract(self.map_size, 1)), inside
 
     def centre(self, positions: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """``gazeback train captioner``: the command line of training."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,6 +15,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from gazeback.models.errors import UserError
+from gazeback.models.training.settings import Settings
+from gazeback.models.training.sketch import sketch
 
 DATA_HELP = (
     "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
@@ -27,15 +33,19 @@ def train() -> None:
     """Train a model of your own."""
 
 
+train.add_command(sketch)
+
+
 def _number(name: str, least: int, text: str) -> Callable:
-    """An option that takes a whole number; left out, the default of ``Settings`` holds."""
-    return click.option(name, type=click.IntRange(min=least), default=None, help=text)
+    """An option that takes a whole number and has the default of ``Settings``."""
+    default = getattr(Settings(), name.removeprefix("--").replace("-", "_"))
+    return click.option(name, type=click.IntRange(min=least), default=default, show_default=True, help=text)
 
 
 @train.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
-@click.option("--encoder", default="efficientnet_lite0", show_default=True, help=ENCODER_HELP)
+@click.option("--encoder", default=Settings.encoder, show_default=True, help=ENCODER_HELP)
 @click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet ones.")
 @_number("--epochs", 0, "Epochs with the encoder frozen.")
 @_number("--fine-tune-epochs", 0, "Epochs, after those, in which the encoder's last blocks learn too.")
@@ -46,20 +56,16 @@ def _number(name: str, least: int, text: str) -> Callable:
 @_number("--embedding-size", 1, "Size of the word embeddings.")
 @_number("--seed", 0, "Same seed, same data, same captioner.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: str | int | None) -> None:
+def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: Any) -> None:
     """Train a Show-and-Tell caption generator on photos with captions.
 
     Started again with the same options after it was stopped, it goes on from the last finished epoch.
     """
-    import json
-
-    from gazeback.models.errors import UserError
-    from gazeback.models.training.train_captioner import Settings, train_captioner
+    from gazeback.models.training.train_captioner import train_captioner
 
     if out.suffix != ".keras":
         raise UserError(f"--out {out}: expected a file that ends in .keras")
-    options = {name: value for name, value in chosen.items() if value is not None}
-    settings = Settings(weights=None if random_encoder else "imagenet", **options)  # type: ignore[arg-type]
+    settings = Settings(weights=None if random_encoder else "imagenet", **chosen)
     with _Bars() as bars:
         trained = train_captioner(data, out, settings, bars.report)
     result = {"captioner": str(out), "words": len(trained.vocabulary), "dev_losses": bars.dev_losses}

@@ -12,25 +12,10 @@ import numpy as np
 from gazeback.models.training.batches import Batch, EncodedCaptions
 from gazeback.models.training.checkpoint import Checkpoint, Standing
 from gazeback.models.training.objective import Trainee
+from gazeback.models.training.settings import Plan
 
 WARM_UP_SHARE = 0.05
 Report = Callable[[str, int, int, float], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a phase learns. ``photos`` per batch if the trainee has a photo-wise tail, else ``captions`` per
-    batch.
-    """
-
-    name: str
-    epochs: int
-    learning_rate: float
-    batch: int
-    smoothing: float = 0.1
-    patience: int = 3
-    seed: int = 0
-    gradient_norm: float = 2.0
 
 
 @dataclass(frozen=True)

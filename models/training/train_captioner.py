@@ -3,8 +3,8 @@ last blocks.
 """
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -12,68 +12,18 @@ import numpy as np
 
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner
-from gazeback.models.encoders import LITE0, build_encoder, last_map_layer
+from gazeback.models.encoders import build_encoder, last_map_layer
 from gazeback.models.errors import UserError
 from gazeback.models.training.activation_cache import ActivationCache
 from gazeback.models.training.batches import EncodedCaptions
 from gazeback.models.training.captions_folder import read_captions_folder
 from gazeback.models.training.checkpoint import Checkpoint, Standing
 from gazeback.models.training.objective import Trainee
-from gazeback.models.training.phase import Material, Plan, run_phase
+from gazeback.models.training.phase import Material, run_phase
+from gazeback.models.training.settings import Plan, Settings
 from gazeback.models.vocabulary import Vocabulary
 
 POOL = show_and_tell.POOL
-# The encoder layer behind which fine-tuning starts, for encoders whose best one has been measured.
-FINE_TUNE_AFTER = {LITE0: "block6a_project_bn"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a training run depends on besides the data. The defaults made the bundled captioner."""
-
-    encoder: str = LITE0
-    weights: str | None = "imagenet"
-    min_count: int = 5
-    max_words: int = 20
-    embedding_size: int = 256
-    units: int = 512
-    dropout: float = 0.4
-    feature_dropout: float = 0.2
-    word_dropout: float = 0.1
-    views: int = 6
-    epochs: int = 12
-    learning_rate: float = 1e-3
-    captions_per_batch: int = 128
-    fine_tune_epochs: int = 5
-    fine_tune_after: str | None = None
-    fine_tune_learning_rate: float = 2e-4
-    photos_per_batch: int = 32
-    smoothing: float = 0.1
-    patience: int = 3
-    seed: int = 0
-
-    def fine_tune_layer(self) -> str | None:
-        """The encoder layer behind which layers are fine-tuned; None without fine-tuning."""
-        if self.fine_tune_epochs == 0:
-            return None
-        layer = self.fine_tune_after or FINE_TUNE_AFTER.get(self.encoder)
-        if layer is None:
-            raise UserError(
-                f"--fine-tune-epochs needs --fine-tune-after LAYER for the encoder {self.encoder}"
-            )
-        return layer
-
-    def frozen_plan(self) -> Plan:
-        """The first phase: the language half on the features of the frozen encoder."""
-        rate, batch = self.learning_rate, self.captions_per_batch
-        return Plan("frozen", self.epochs, rate, batch, self.smoothing, self.patience, self.seed)
-
-    def fine_tune_plan(self) -> Plan:
-        """The second phase: the encoder's last blocks learn with the language half."""
-        rate, batch = self.fine_tune_learning_rate, self.photos_per_batch
-        return Plan(
-            "fine-tuned", self.fine_tune_epochs, rate, batch, self.smoothing, self.patience, self.seed
-        )
 
 
 class Run:
@@ -131,7 +81,8 @@ class Run:
 
     def phase(self, plan: Plan, trainee: Trainee, views: dict, layer: str, report: Callable) -> Standing:
         """Run one phase on the cached activations of ``layer``."""
-        settings = json.dumps([asdict(self.settings), len(self.train), len(self.dev), len(self.vocabulary)])
+        relevant = self.settings.relevant_to(plan.name)
+        settings = json.dumps([relevant, len(self.train), len(self.dev), len(self.vocabulary)])
         train, dev = (
             Material(EncodedCaptions.of(split, self.vocabulary, self.settings.max_words), views[name][layer])
             for name, split in (("train", self.train), ("dev", self.dev))
@@ -183,6 +134,8 @@ def train_captioner(
     goes on.
     """
     out = Path(out)
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise UserError(f"{out}: there is no such folder to write to, or it is not writable")
     run = Run(Path(data), out.with_name(out.name + ".training"), settings)
     views = run.activations(report)
     run.phase(settings.frozen_plan(), Trainee(None, run.decoder), views, POOL, report)

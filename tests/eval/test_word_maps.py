@@ -43,7 +43,7 @@ def test_enlarging_an_even_map_keeps_it():
     np.testing.assert_allclose(enlarged(np.full((1, 7, 7), 2.5), 224, 224), 2.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["center", "activation", "grad-cam"])
+@pytest.mark.parametrize("name", METHODS)
 def test_maps_have_the_photos_size_and_can_be_measured(captioner, question, name):
     maps = build_method(name, captioner)(question)
     assert maps.shape == (2, 32, 32)

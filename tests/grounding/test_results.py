@@ -33,9 +33,10 @@ def test_points_are_row_column_weight_in_photo_pixels(make_grounding):
 
 def test_box_is_x_y_width_height_and_none_without_points(make_grounding):
     words = grounding_to_json(make_grounding(empty=["dog"]))["words"]
-    points = np.array(words[1]["points"])[:, :2]
-    (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
-    assert words[1]["box"] == [left, top, right - left + 1, bottom - top + 1]
+    x, y, width, height = words[1]["box"]
+    row, column, _ = max(words[1]["points"], key=lambda point: point[2])
+    assert x <= column < x + width
+    assert y <= row < y + height
     assert (words[2]["box"], words[2]["points"]) == (None, [])
 
 

@@ -4,56 +4,52 @@ import keras
 import numpy as np
 import pytest
 
+from gazeback.models import encoders
 from gazeback.models.encoders import build_encoder, last_map_layer
 from gazeback.models.errors import UserError
 
-PIXELS = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
+FAMILIES = {
+    "MobileNetV2": "mobilenet_v2",
+    "MobileNet": "mobilenet",
+    "InceptionV3": "inception_v3",
+    "Xception": "xception",
+    "DenseNet121": "densenet",
+    "ResNet50V2": "resnet_v2",
+    "NASNetMobile": "nasnet",
+    "EfficientNetB0": "efficientnet",
+    "EfficientNetV2S": "efficientnet_v2",
+    "MobileNetV3Small": "mobilenet_v3",
+    "ConvNeXtTiny": "convnext",
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "preprocess"),
-    [
-        ("MobileNetV2", keras.applications.mobilenet_v2.preprocess_input),
-        ("MobileNet", keras.applications.mobilenet.preprocess_input),
-        ("DenseNet121", keras.applications.densenet.preprocess_input),
-        ("ResNet50V2", keras.applications.resnet_v2.preprocess_input),
-        ("NASNetMobile", keras.applications.nasnet.preprocess_input),
-        ("EfficientNetB0", lambda pixels: pixels),
-        ("MobileNetV3Small", lambda pixels: pixels),
-    ],
-)
-def test_preprocessing_in_the_model_equals_keras_own(name, preprocess):
-    encoder = build_encoder(name, weights=None)
-    own = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(224, 224, 3))
-    own.set_weights(encoder.get_weights()[-len(own.get_weights()) :])
-    first = next(i for i, layer in enumerate(own.layers) if isinstance(layer, keras.layers.Conv2D))
-    ours = keras.Model(encoder.input, encoder.get_layer(own.layers[first].name).output)
-    theirs = keras.Model(own.input, own.layers[first].output)
-    np.testing.assert_allclose(
-        ours.predict_on_batch(PIXELS), theirs.predict_on_batch(preprocess(PIXELS.copy())), atol=1e-3
-    )
+@pytest.mark.parametrize("name", FAMILIES)
+def test_preprocessing_in_the_model_equals_keras_own(name):
+    image, prepared = encoders._input_and_pixels(name, 8)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    ours = pixels if prepared is image else keras.Model(image, prepared).predict_on_batch(pixels)
+    theirs = getattr(keras.applications, FAMILIES[name]).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["VGG16", "ResNet50"])
-def test_networks_trained_on_bgr_read_rgb(name, monkeypatch):
-    """The first convolution of the RGB encoder equals the original one on Keras' BGR preprocessing."""
+def test_networks_trained_on_bgr_read_rgb(monkeypatch):
+    """VGG's first convolution gives the same on RGB as the original one on Keras' BGR preprocessing."""
     original = {}
-    build = getattr(keras.applications, name)
+    build = keras.applications.VGG16
 
     def remembering(**options):
         model = build(**options)
-        layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-        original.update(name=layer.name, weights=layer.get_weights())
+        original["weights"] = model.layers[2].get_weights()
         return model
 
-    monkeypatch.setattr(keras.applications, name, remembering)
-    encoder = build_encoder(name, weights=None)
-    own = build(include_top=False, weights=None, input_shape=(224, 224, 3))
-    layer = next(layer for layer in own.layers if isinstance(layer, keras.layers.Conv2D))
-    layer.set_weights(original["weights"])
-    bgr = keras.applications.vgg16.preprocess_input(PIXELS.copy())
-    theirs = keras.Model(own.input, layer.output).predict_on_batch(bgr)
-    ours = keras.Model(encoder.input, encoder.get_layer(original["name"]).output).predict_on_batch(PIXELS)
+    monkeypatch.setattr(keras.applications, "VGG16", remembering)
+    encoder = build_encoder("VGG16", weights=None)
+    convolution = keras.layers.Conv2D(64, 3, padding="same", activation="relu")
+    convolution.build((None, 224, 224, 3))
+    convolution.set_weights(original["weights"])
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
+    theirs = convolution(keras.applications.vgg16.preprocess_input(pixels.copy()))
+    ours = keras.Model(encoder.input, encoder.get_layer("block1_conv1").output).predict_on_batch(pixels)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 

@@ -173,7 +173,7 @@ def test_it_stops_early_and_keeps_the_best_epoch(tiny, captions_folder, tmp_path
 
 
 def test_unknown_fine_tuning_layers_are_refused(tiny, captions_folder, tmp_path):
-    for layer, message in [("none", "has no layer 'none'"), (None, "needs --fine-tune-after LAYER")]:
+    for layer, message in [("none", "has no layer 'none'"), (None, "for the encoder tiny give --fine-tune-after LAYER, or --fine-tune-epochs 0")]:
         settings = training.Settings(**vars(SETTINGS) | {"fine_tune_after": layer})
         with pytest.raises(UserError, match=message):
             training.train_captioner(captions_folder, tmp_path / "x.keras", settings, silent)

@@ -169,6 +169,14 @@ def test_json_is_the_summary_and_nothing_else(run, stage, coco) -> None:
     }  # fmt: skip
 
 
+def test_a_file_in_the_way_is_told(run, stage, coco) -> None:
+    Path("out/results.json").mkdir(parents=True)
+    result = run(*OPTIONS)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: out: cannot be written to (Is a directory)\n")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["images", "results.json", "settings.json"]
+
+
 def test_a_broken_image_json_is_told(run, stage, coco) -> None:
     run(*OPTIONS)
     Path("out/images/one.json").write_text("{")

@@ -1,0 +1,36 @@
+"""Classifiers: networks with their class names, and photos on their way into them and back.
+
+Names are handed on when first used, so that importing the package loads no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gazeback.models.classifiers.caffe_layers import LocalResponseNormalization
+    from gazeback.models.classifiers.classifier import Classifier
+    from gazeback.models.classifiers.load import known_classifiers, load_classifier
+    from gazeback.models.classifiers.preprocessing import ModelInput, Preprocessing
+
+_HOMES = {
+    "Classifier": "classifier",
+    "LocalResponseNormalization": "caffe_layers",
+    "ModelInput": "preprocessing",
+    "Preprocessing": "preprocessing",
+    "known_classifiers": "load",
+    "load_classifier": "load",
+}
+__all__ = [
+    "Classifier",
+    "LocalResponseNormalization",
+    "ModelInput",
+    "Preprocessing",
+    "known_classifiers",
+    "load_classifier",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,60 @@
+"""The networks of ``keras.applications`` as classifiers: by name, with their own preprocessing."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from gazeback.models.classifiers import class_names
+from gazeback.models.classifiers.classifier import Classifier, input_shape, output_classes
+from gazeback.models.classifiers.preprocessing import Preprocessing
+from gazeback.models.errors import ModelError
+
+# What the weights of a family expect (its module's own ``preprocess_input``); the families that are not
+# named here carry their preprocessing inside the network.
+VALUES = {
+    "vgg16": "caffe",
+    "vgg19": "caffe",
+    "resnet": "caffe",
+    "resnet_v2": "tf",
+    "inception_v3": "tf",
+    "inception_resnet_v2": "tf",
+    "xception": "tf",
+    "mobilenet": "tf",
+    "mobilenet_v2": "tf",
+    "nasnet": "tf",
+    "densenet": "torch",
+}
+
+
+def known() -> dict[str, Callable[..., keras.Model]]:
+    """The networks by their names in small letters: ``{"vgg16": keras.applications.VGG16, ...}``."""
+    functions = inspect.getmembers(keras.applications, inspect.isfunction)
+    return {name.lower(): function for name, function in functions}
+
+
+def values_of(application: Callable[..., keras.Model]) -> str:
+    """The preprocessing that a network's ImageNet weights expect: a key of ``preprocessing.VALUES``."""
+    return VALUES.get(application.__module__.rpartition(".")[2], "none")
+
+
+def load(name: str, weights: str | Path | None, placement: str) -> Classifier:
+    """The network ``name``, with ImageNet weights (``"imagenet"``: downloaded once and then kept by Keras),
+    random ones (None), or those of a ``.weights.h5`` file.
+
+    Raises ModelError: the weights cannot be had.
+    """
+    application = known()[name]
+    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+        raise ModelError(f"{weights}: no such file; expected weights of {name}, or imagenet")
+    try:
+        model = application(weights=None if weights is None else str(weights))
+    except Exception as error:  # a failed download raises a bare Exception
+        raise ModelError(
+            f"the {weights} weights of {name} could not be loaded: "
+            f"{next(iter(str(error).strip().splitlines()), type(error).__name__)}"
+        ) from None
+    preprocess = Preprocessing(*input_shape(model), placement=placement, values=values_of(application))
+    assert output_classes(model) == class_names.IMAGENET_CLASSES
+    return Classifier(model, class_names.imagenet(), preprocess, name)

@@ -1,0 +1,76 @@
+"""A trained classifier with what its explanation needs: class names, and how a photo gets in and back out."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from gazeback.models.classifiers import class_names as names
+from gazeback.models.classifiers.preprocessing import Preprocessing
+from gazeback.models.errors import ModelError
+from gazeback.models.photos import Photo
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A Keras classifier.
+
+    model: images ``[n, height, width, channels]`` in, one value per class ``[n, classes]`` out. class_names:
+    in the order of the outputs. preprocess: a photo to a ``ModelInput`` (``.pixels``, ``.to_photo``). name:
+    for people. Raises ModelError where the names do not fit the model.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+    preprocess: Preprocessing
+    name: str
+
+    def __post_init__(self) -> None:
+        outputs = output_classes(self.model)
+        if outputs != len(self.class_names):
+            raise ModelError(f"{self.name}: {len(self.class_names)} class names for {outputs} outputs")
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of what the model reads, in pixels."""
+        return self.preprocess.height, self.preprocess.width
+
+    def class_index(self, target: str | int) -> int:
+        """The number of a class, given by its name, a synonym or its number; raises ModelError."""
+        return names.find(str(target), self.class_names)
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Class probabilities: preprocessed images ``[n, height, width, channels]`` to ``[n, classes]``.
+
+        Of a model that answers with logits, their softmax.
+        """
+        answer = np.asarray(self.model.predict_on_batch(np.asarray(pixels, np.float32)), np.float32)
+        if answer.min() >= 0 and answer.max() <= 1 + 1e-5:
+            return answer
+        odds = np.exp(answer - answer.max(axis=-1, keepdims=True))
+        return odds / odds.sum(axis=-1, keepdims=True)
+
+    def top(self, photo: Photo, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable classes of a photo: [(name, probability), ...], best first."""
+        answer = self.probabilities(self.preprocess(photo).pixels[None])[0]
+        return [(self.class_names[i], float(answer[i])) for i in np.argsort(-answer)[:count]]
+
+
+def output_classes(model: keras.Model) -> int:
+    """How many classes a model has; raises ModelError for a model that is no classifier of images."""
+    outputs = model.outputs
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or outputs[0].shape[1] is None:
+        shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+        raise ModelError(f"{model.name}: expected one output [n, classes], the model has {shapes}")
+    return int(outputs[0].shape[1])
+
+
+def input_shape(model: keras.Model, unknown_side: int = 224) -> tuple[int, int, int]:
+    """(height, width, channels) of the image that a model reads; raises ModelError if it reads none."""
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    images = [shape for shape in shapes if len(shape) == 4 and shape[3] in (1, 3)]
+    if len(shapes) != 1 or len(images) != 1:
+        given = ", ".join(map(str, shapes))
+        raise ModelError(f"{model.name}: expected one image input [n, height, width, 1 or 3], it has {given}")
+    _, height, width, channels = images[0]
+    return height or unknown_side, width or unknown_side, channels

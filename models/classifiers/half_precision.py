@@ -1,0 +1,61 @@
+"""The classifiers of sketches in half precision: one ``.npz`` with the weights, the names and how to build.
+
+``write`` makes the file from a trained classifier; ``models/weights/sketch.npz`` was made by it.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.models.classifiers import sketch_a_net, sketch_densenet
+from gazeback.models.classifiers.classifier import Classifier
+from gazeback.models.classifiers.preprocessing import Preprocessing
+from gazeback.models.errors import ModelError
+
+BUNDLED = Path(__file__).parents[1] / "weights" / "sketch.npz"
+NETWORKS = {"sketch_a_net": sketch_a_net.build, "sketch_densenet": sketch_densenet.build}
+
+
+def write(classifier: Classifier, network: str, options: dict[str, Any], path: Path) -> None:
+    """Write a classifier built by ``NETWORKS[network](**options)``, as a whole or not at all."""
+    about = {
+        "network": network,
+        "options": options,
+        "name": classifier.name,
+        "class_names": classifier.class_names,
+        "preprocessing": asdict(classifier.preprocess),
+    }
+    arrays = {
+        f"{layer.name}/{number}": array.astype(np.float16)
+        for layer in classifier.model.layers
+        for number, array in enumerate(layer.get_weights())
+    }
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as target:
+        np.savez_compressed(target, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+    os.replace(partial, path)
+
+
+def load(path: Path = BUNDLED, random: bool = False) -> Classifier:
+    """Read a classifier that ``write`` wrote; ``random``: with random weights. Raises ModelError."""
+    if not path.is_file():
+        raise ModelError(f"{path}: the bundled sketch classifier is missing; install gazeback again")
+    with np.load(path, allow_pickle=False) as content:
+        arrays = {key: content[key] for key in content.files}
+    about = json.loads(str(arrays.pop("about")))
+    model = NETWORKS[about["network"]](**about["options"])
+    if not random:
+        _set_weights(model, arrays)
+    preprocess = Preprocessing(**about["preprocessing"])
+    return Classifier(model, tuple(about["class_names"]), preprocess, about["name"])
+
+
+def _set_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    for layer in model.layers:
+        count = len(layer.weights)
+        layer.set_weights([arrays[f"{layer.name}/{number}"].astype(np.float32) for number in range(count)])

@@ -1,0 +1,97 @@
+"""A drawing as strokes on nothing: found, cut out, thickened, and laid into a small frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from gazeback.models.photos import Photo
+
+# A drawing is thickened at this size at most, so that the result does not depend on how it was scanned.
+WORKING_SIDE = 160
+FAINTEST = 0.2  # the share of the strongest stroke's ink from which a pixel belongs to the drawing
+BARELY_DRAWN = 0.05  # below this, a pixel of the small drawing is the fringe of a stroke
+
+Area = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """How a drawing lies in its frame of ``height`` x ``width`` pixels.
+
+    dilations: how often a stroke grows by a pixel on each side, at ``WORKING_SIDE``. margin: empty pixels
+    along every side of the frame.
+    """
+
+    height: int
+    width: int
+    dilations: int = 0
+    margin: int = 0
+
+
+def ink(photo: Photo) -> np.ndarray:
+    """How much a pixel differs from the paper: float32 ``[height, width]``, 0..1.
+
+    Paper is what most pixels are; strokes may be darker (pencil) or brighter (chalk). All 0 where nothing is
+    drawn.
+    """
+    grey = np.asarray(Image.fromarray(photo.pixels).convert("L"), np.float32)
+    paper = np.median(grey)
+    strokes = np.maximum(paper - grey if paper >= 128 else grey - paper, 0)
+    return strokes / max(float(strokes.max()), 1.0)
+
+
+def drawing_area(strokes: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the tight box around the drawing; the whole picture if it is empty."""
+    drawn = strokes >= FAINTEST
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    if not len(rows):
+        return 0, 0, *strokes.shape
+    return (
+        int(rows[0]),
+        int(columns[0]),
+        int(rows[-1] - rows[0] + 1),
+        int(columns[-1] - columns[0] + 1),
+    )
+
+
+def fit(photo: Photo, style: Strokes) -> tuple[np.ndarray, Area, Area]:
+    """The drawing in its frame: (float32 ``[height, width]`` 0..1, area of the photo, frame it fills).
+
+    The aspect is kept and the drawing lies in the middle. The contrast is stretched until the median of the
+    drawn pixels is 1: thin strokes are pale once they are made small.
+    """
+    strokes = ink(photo)
+    top, left, height, width = drawing_area(strokes)
+    drawing = np.rint(strokes[top : top + height, left : left + width] * 255).astype(np.uint8)
+    frame = _frame(height, width, style)
+    small = thickened(Image.fromarray(drawing), style.dilations)
+    small = small.resize((frame[3], frame[2]), Image.Resampling.BILINEAR)
+    pixels = np.zeros((style.height, style.width), np.float32)
+    pixels[frame[0] : frame[0] + frame[2], frame[1] : frame[1] + frame[3]] = small
+    return stretched(pixels / 255), (top, left, height, width), frame
+
+
+def stretched(pixels: np.ndarray) -> np.ndarray:
+    """Ink 0..1 with the contrast stretched until the median of the drawn pixels is 1."""
+    drawn = pixels[pixels > BARELY_DRAWN]
+    return np.minimum(pixels / np.median(drawn), 1.0) if len(drawn) else pixels
+
+
+def thickened(drawing: Image.Image, dilations: int) -> Image.Image:
+    """The drawing at ``WORKING_SIDE`` at most, each stroke grown by ``dilations`` pixels on each side."""
+    if max(drawing.size) > WORKING_SIDE:
+        scale = WORKING_SIDE / max(drawing.size)
+        size = tuple(max(1, round(side * scale)) for side in drawing.size)
+        drawing = drawing.resize(size, Image.Resampling.BILINEAR)
+    for _ in range(dilations):
+        drawing = drawing.filter(ImageFilter.MaxFilter(3))
+    return drawing
+
+
+def _frame(height: int, width: int, style: Strokes) -> tuple[int, int, int, int]:
+    """Where a drawing of ``height`` x ``width`` goes: (top, left, height, width), whole pixels."""
+    room = (style.height - 2 * style.margin, style.width - 2 * style.margin)
+    scale = min(room[0] / height, room[1] / width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    return (style.height - rows) // 2, (style.width - columns) // 2, rows, columns

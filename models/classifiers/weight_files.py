@@ -1,0 +1,121 @@
+"""Published weights of networks trained in Caffe: ``.npz`` and ``.onnx`` files, layer by layer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from gazeback.models.classifiers.caffe_layers import layer_name
+from gazeback.models.errors import ModelError
+
+# Keras layer name -> {"kernel": ..., "bias": ...} in Keras' own layouts.
+Arrays = dict[str, dict[str, np.ndarray]]
+ONNX_PARTS = {"_w_0": "kernel", "_b_0": "bias"}
+
+
+def find(weights: str | Path, patterns: tuple[str, ...], network: str) -> Path:
+    """The weights file itself, or the one file in a folder whose name fits one of the ``patterns``.
+
+    Raises:
+        ModelError: there is no such file or folder, or no file or several in the folder fit.
+    """
+    path = Path(weights)
+    expected = f"expected the weights of {network}: a file, or a folder with {' or '.join(patterns)}"
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelError(f"{path}: no such file or folder; {expected}")
+    found = sorted({file for pattern in patterns for file in path.glob(pattern)})
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "no such file"
+        raise ModelError(f"{path}: found {names} in the folder; {expected}")
+    return found[0]
+
+
+def load(model: keras.Model, path: Path, flattened: Mapping[str, tuple[int, int, int]]) -> None:
+    """Give every layer of ``model`` that has weights its arrays of the file.
+
+    ``flattened``: dense layers that read a flattened map -> the map's (rows, columns, channels); ONNX files
+    flatten channels first. Raises ModelError: the file is broken, or is not of this network.
+    """
+    if path.suffix == ".npz":
+        arrays = read_npz(path)
+    elif path.suffix == ".onnx":
+        arrays = read_onnx(path)
+        for name, shape in flattened.items():
+            if "kernel" in arrays.get(name, {}):
+                arrays[name]["kernel"] = channels_last(arrays[name]["kernel"], shape, path)
+    else:
+        raise ModelError(f"{path}: expected an .npz or .onnx file with the weights of {model.name}")
+    _assign(model, arrays, path)
+
+
+def read_npz(path: Path) -> Arrays:
+    """Arrays named ``LAYER/kernel`` and ``LAYER/bias``, kernels as ``[height, width, in, out]``."""
+    arrays: Arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            for key in content.files:
+                name, _, part = key.rpartition("/")
+                arrays.setdefault(layer_name(name), {})[part] = content[key]
+    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
+        raise ModelError(f"{path}: not an .npz file of weights, or a broken one ({error})") from None
+    return arrays
+
+
+def read_onnx(path: Path) -> Arrays:
+    """The initializers ``LAYER_w_0`` and ``LAYER_b_0`` of a network that Caffe2 exported."""
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise ModelError(f"{path}: reading ONNX files needs the package onnx: pip install onnx") from None
+    try:
+        initializers = onnx.load(str(path)).graph.initializer
+        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
+    except Exception as error:  # protobuf and onnx raise classes of their own
+        raise ModelError(f"{path}: not an ONNX file, or a broken one ({_first_line(error)})") from None
+    arrays: Arrays = {}
+    for key, value in values.items():
+        name, part = key[:-4], ONNX_PARTS.get(key[-4:])
+        if part is not None:
+            arrays.setdefault(layer_name(name), {})[part] = _keras_layout(value)
+    return arrays
+
+
+def _keras_layout(value: np.ndarray) -> np.ndarray:
+    """ONNX's ``[out, in, height, width]`` and ``[out, in]`` as Keras has them; a bias as it is."""
+    if value.ndim == 4:
+        return value.transpose(2, 3, 1, 0)
+    return value.T
+
+
+def channels_last(kernel: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.ndarray:
+    """A dense kernel ``[channels * rows * columns, out]`` as ``[rows * columns * channels, out]``."""
+    rows, columns, channels = shape
+    if kernel.ndim != 2 or len(kernel) != rows * columns * channels:
+        raise ModelError(f"{path}: expected a dense kernel over a map {shape}, got shape {kernel.shape}")
+    first = kernel.reshape(channels, rows, columns, -1)
+    return first.transpose(1, 2, 0, 3).reshape(len(kernel), -1)
+
+
+def _assign(model: keras.Model, arrays: Arrays, path: Path) -> None:
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        parts = arrays.get(layer.name, {})
+        given = [parts.get("kernel"), parts.get("bias")]
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        shapes = [None if array is None else array.shape for array in given]
+        if shapes != expected or not isinstance(layer, layers.Conv2D | layers.Dense):
+            raise ModelError(
+                f"{path}: not the weights of {model.name}: layer {layer.name} needs arrays of the shapes "
+                f"{expected}, the file has {shapes}"
+            )
+        layer.set_weights(given)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

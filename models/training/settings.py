@@ -1,0 +1,78 @@
+"""Everything that a training run depends on besides the data. Loads no Keras, so that --help stays quick."""
+
+from dataclasses import asdict, dataclass
+
+from gazeback.models.errors import UserError
+
+FROZEN, FINE_TUNED = "frozen", "fine-tuned"
+# The encoder layer behind which fine-tuning starts, for encoders whose best one has been measured.
+FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a phase learns. ``photos`` per batch if the trainee has a photo-wise tail, else ``captions`` per
+    batch.
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    batch: int
+    smoothing: float = 0.0
+    patience: int = 3
+    seed: int = 0
+    gradient_norm: float = 2.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a training run depends on besides the data. The defaults made the bundled captioner."""
+
+    encoder: str = "efficientnet_lite0"
+    weights: str | None = "imagenet"
+    min_count: int = 5
+    max_words: int = 20
+    embedding_size: int = 256
+    units: int = 512
+    dropout: float = 0.35
+    feature_dropout: float = 0.15
+    word_dropout: float = 0.1
+    views: int = 6
+    epochs: int = 5
+    learning_rate: float = 1e-3
+    captions_per_batch: int = 64
+    fine_tune_epochs: int = 8
+    fine_tune_after: str | None = None
+    fine_tune_learning_rate: float = 5e-4
+    photos_per_batch: int = 16
+    smoothing: float = 0.0
+    patience: int = 3
+    seed: int = 0
+
+    def fine_tune_layer(self) -> str | None:
+        """The encoder layer behind which layers are fine-tuned; None without fine-tuning."""
+        if self.fine_tune_epochs == 0:
+            return None
+        layer = self.fine_tune_after or FINE_TUNE_AFTER.get(self.encoder)
+        if layer is None:
+            raise UserError(
+                f"for the encoder {self.encoder} give --fine-tune-after LAYER, or --fine-tune-epochs 0"
+            )
+        return layer
+
+    def relevant_to(self, phase: str) -> dict[str, str | int | float | None]:
+        """What the outcome of a phase depends on: the first phase knows nothing of the second."""
+        later = ("fine_tune_epochs", "fine_tune_after", "fine_tune_learning_rate", "photos_per_batch")
+        left_out = later if phase == FROZEN else ()
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    def frozen_plan(self) -> Plan:
+        """The first phase: the language half on the features of the frozen encoder."""
+        rate, batch = self.learning_rate, self.captions_per_batch
+        return Plan(FROZEN, self.epochs, rate, batch, self.smoothing, self.patience, self.seed)
+
+    def fine_tune_plan(self) -> Plan:
+        """The second phase: the encoder's last blocks learn with the language half."""
+        rate, batch = self.fine_tune_learning_rate, self.photos_per_batch
+        return Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, self.smoothing, self.patience, self.seed)

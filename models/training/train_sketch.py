@@ -1,0 +1,178 @@
+"""Training a classifier of sketches from nothing, on the processor, in minutes."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gazeback.models.classifiers import keras_files
+from gazeback.models.classifiers.classifier import Classifier
+from gazeback.models.classifiers.half_precision import NETWORKS
+from gazeback.models.classifiers.preprocessing import Preprocessing
+from gazeback.models.classifiers.strokes import Strokes
+from gazeback.models.photos import load_photo
+from gazeback.models.training.checkpoint import Checkpoint, Standing
+from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
+from gazeback.models.training.sketch_settings import DILATIONS, MARGIN, MOST_DILATIONS, OPTIONS, Settings
+from gazeback.models.training.sketch_views import Drawing
+
+WARM_UP_SHARE, WEIGHT_DECAY, SMOOTHING = 0.1, 1e-2, 0.1
+Report = Callable[[str, int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of ``count`` sketches whose class is the most probable one, or among the five most probable."""
+
+    top_1: float
+    top_5: float
+    count: int
+
+
+def preprocessing_of(settings: Settings) -> Preprocessing:
+    """How a sketch becomes the network's input."""
+    size = OPTIONS[settings.network]["image_size"]
+    return Preprocessing(size, size, 1, placement="sketch", dilations=DILATIONS, margin=MARGIN)
+
+
+class Run:
+    """One training run: the network and its sketches."""
+
+    def __init__(self, data: Path, settings: Settings) -> None:
+        keras.utils.set_random_seed(settings.seed)
+        self.settings = settings
+        self.class_names, self.splits = read_sketch_folder(data)
+        self.options = {"classes": len(self.class_names), **OPTIONS[settings.network]}
+        self.model = NETWORKS[settings.network](**self.options)
+        self.preprocess = preprocessing_of(settings)
+        self.drawings = [Drawing.of(load_photo(path), MOST_DILATIONS) for path in self.splits["train"].paths]
+
+    def compile(self) -> None:
+        """Cross-entropy with smoothed labels; AdamW whose rate warms up and then decays as a cosine."""
+        settings = self.settings
+        steps = settings.epochs * -(-len(self.drawings) // settings.batch)
+        warm_up = max(1, round(WARM_UP_SHARE * steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate * 0.01,
+            max(1, steps - warm_up),
+            warmup_target=settings.learning_rate,
+            warmup_steps=warm_up,
+        )
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
+        self.model.compile(optimizer, loss, jit_compile=False)
+        optimizer.build(self.model.trainable_variables)
+
+    def batches(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """An epoch's batches of views and one-hot labels; depend on the seed and the epoch only."""
+        random = np.random.default_rng([self.settings.seed, epoch])
+        order = random.permutation(len(self.drawings))
+        style = Strokes(self.preprocess.height, self.preprocess.width, margin=self.preprocess.margin)
+        labels = np.eye(len(self.class_names), dtype=np.float32)[list(self.splits["train"].labels)]
+        starts = range(0, len(order), self.settings.batch)
+        parts = [order[start : start + self.settings.batch] for start in starts]
+
+        def views(part: np.ndarray) -> np.ndarray:
+            return np.stack([self.drawings[i].view(style, random) for i in part])[..., None]
+
+        with ThreadPoolExecutor(1) as pool:  # one worker: the order of random numbers stays the same
+            pending = [pool.submit(views, part) for part in parts]
+            for part, future in zip(parts, pending, strict=True):
+                yield future.result(), labels[part]
+
+    def pixels(self, sketches: Sketches) -> np.ndarray:
+        """Sketches as they are, as the network reads them: float32 ``[n, height, width, 1]``."""
+        return np.stack([self.preprocess(load_photo(path)).pixels for path in sketches.paths])
+
+    def classifier(self, name: str) -> Classifier:
+        """The network with its names and its preprocessing."""
+        return Classifier(self.model, self.class_names, self.preprocess, name)
+
+
+def train_sketch(
+    data: str | Path, out: str | Path, settings: Settings, report: Report
+) -> tuple[Classifier, Accuracy]:
+    """Train on a folder of sketches; write the classifier to ``out`` (``.keras``); measure what was held out.
+
+    The checkpoint lies in ``out`` with ``.training`` appended; started again with the same settings, the run
+    goes on after the last finished epoch. ``report(what, done, total, loss)`` is called after every batch
+    (``what`` = "train") and after every epoch ("dev", with the dev sketches' cross-entropy in nats).
+    """
+    out = Path(out)
+    run = Run(Path(data), settings)
+    run.compile()
+    facts = json.dumps([asdict(settings), OPTIONS[settings.network], run.class_names, len(run.drawings)])
+    folder = out.with_name(out.name + ".training")
+    _fit(run, Checkpoint(folder / f"{settings.network}.npz", facts), report)
+    classifier = run.classifier(out.stem)
+    keras_files.save(classifier, out)
+    held_out = run.splits["held-out"]
+    return classifier, accuracy(classifier, run.pixels(held_out), np.array(held_out.labels))
+
+
+def accuracy(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, batch: int = 64) -> Accuracy:
+    """Measure a classifier on preprocessed images ``[n, height, width, channels]`` and labels ``[n]``."""
+    parts = [classifier.probabilities(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
+    answer = np.concatenate(parts)
+    rank = (answer > answer[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    return Accuracy(float((rank < 1).mean()), float((rank < 5).mean()), len(labels))
+
+
+def _fit(run: Run, checkpoint: Checkpoint, report: Report) -> None:
+    """Train until the last epoch, or ``patience`` epochs without a lower dev loss; keep the best weights."""
+    settings, model = run.settings, run.model
+    state = [*model.variables, *model.optimizer.variables]
+    standing, best = _resume(checkpoint, settings, state, model.variables)
+    dev = run.pixels(run.splits["dev"]), np.array(run.splits["dev"].labels)
+    steps = -(-len(run.drawings) // settings.batch)
+    while not standing.finished:
+        started = time.perf_counter()
+        for done, (pixels, labels) in enumerate(run.batches(standing.epoch), 1):
+            loss = float(model.train_on_batch(pixels, labels))
+            report("train", standing.epoch * steps + done, settings.epochs * steps, loss)
+        loss = _cross_entropy(model, *dev)
+        standing = replace(standing, epoch=standing.epoch + 1)
+        if loss < standing.best_loss:
+            standing = replace(standing, best_loss=loss, best_epoch=standing.epoch)
+            best = _values(model.variables)
+        standing = replace(
+            standing,
+            seconds=standing.seconds + time.perf_counter() - started,
+            finished=standing.epoch >= settings.epochs
+            or standing.epoch - standing.best_epoch >= settings.patience,
+        )
+        checkpoint.save(standing, _values(state), best)
+        report("dev", standing.epoch, settings.epochs, loss)
+    _assign(model.variables, best)
+
+
+def _cross_entropy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray, batch: int = 64) -> float:
+    """Mean cross-entropy in nats."""
+    parts = [model.predict_on_batch(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
+    answer = np.concatenate([np.asarray(part) for part in parts])
+    return float(-np.log(answer[np.arange(len(labels)), labels] + 1e-9).mean())
+
+
+def _resume(
+    checkpoint: Checkpoint, settings: Settings, state: list[keras.Variable], variables: list[keras.Variable]
+) -> tuple[Standing, list[np.ndarray]]:
+    saved = checkpoint.load()
+    if saved is None:
+        return Standing(settings.network, finished=settings.epochs == 0), _values(variables)
+    standing, current, best = saved
+    _assign(state, current)
+    return standing, best
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable.value) for variable in variables]

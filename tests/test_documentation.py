@@ -1,0 +1,41 @@
+"""The documentation's Python and the examples run as they stand there."""
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gazeback.models.photos import bundled_photo
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if "```python" in page.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_in_the_documentation_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    Image.open(bundled_photo()).convert("RGB").save(tmp_path / "holiday.jpg")
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        exec(compile(block, page.name, "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ground_photo.py", "trace_classifier.py"])
+def test_the_examples_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = shutil.copy(ROOT / "examples" / name, tmp_path)
+    monkeypatch.setattr("sys.argv", [name])
+    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path / "out"))
+    runpy.run_path(script, run_name="__main__")
+    assert capsys.readouterr().out.count("\n") >= 2

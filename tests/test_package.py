@@ -1,0 +1,60 @@
+"""The package as it is installed: every folder with code is listed, typed, and imported the one way."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+def _folders() -> set[str]:
+    tops = ("cnn_trace", "lstm_trace", "models", "grounding", "eval")
+    return {
+        path.parent.relative_to(ROOT).as_posix() for top in tops for path in (ROOT / top).rglob("__init__.py")
+    }
+
+
+def test_every_folder_with_code_is_installed() -> None:
+    assert {name.removeprefix("gazeback.").replace(".", "/") for name in SETUP["packages"]} == _folders()
+    assert SETUP["package-dir"] == {
+        name: name.removeprefix("gazeback.").replace(".", "/") for name in SETUP["packages"]
+    }
+
+
+def test_every_folder_with_code_is_marked_as_typed() -> None:
+    assert {folder for folder in _folders() if not (ROOT / folder / "py.typed").is_file()} == set()
+
+
+def test_the_core_imports_no_backend_by_itself() -> None:
+    sources = [
+        path.read_text() for folder in ("cnn_trace", "lstm_trace") for path in (ROOT / folder).rglob("*.py")
+    ]
+    for backend in ("tensorflow", "jax", "torch"):
+        assert not [s for s in sources if f"import {backend}" in s or f"from {backend}" in s]
+
+
+def test_folders_import_one_way() -> None:
+    order = ["cnn_trace", "lstm_trace", "grounding", "eval"]
+    forbidden = {folder: set(order[order.index(folder) + 1 :]) for folder in order}
+    forbidden["models"] = set(order)
+    for folder in ("cnn_trace", "lstm_trace"):
+        forbidden[folder].add("models")
+    for folder, others in forbidden.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            lines = [
+                line
+                for line in path.read_text().splitlines()
+                if line.lstrip().startswith(("from ", "import "))
+            ]
+            wrong = [line for line in lines for other in others if f"gazeback.{other}" in line]
+            assert not wrong, f"{path}: {wrong}"
+
+
+def test_importing_the_doors_loads_no_tensorflow() -> None:
+    code = (
+        "import sys, gazeback.grounding, gazeback.grounding.command_line; print('tensorflow' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
