@@ -17,8 +17,8 @@ from gazeback.cnn_trace.evidence import Evidence
 DEFAULT_BLUR = 0.04
 # Heat maps of larger images are blurred on a smaller grid: the blur hides the difference.
 _GRID_SIDE = 320
-# Where a heat map's region ends, as a share of its maximum: chosen on training photos, whose phrases' boxes the
-# regions then fit best.
+# Where a heat map's region ends, as a share of its maximum: chosen on training photos, where the regions
+# then fit the phrases' boxes best.
 REGION = 0.04
 
 

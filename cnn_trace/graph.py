@@ -16,7 +16,7 @@ from keras import KerasTensor, tree
 from gazeback.cnn_trace.errors import TraceError
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Tensor:
     """A symbolic value of the flat graph: the output of one call, or an input of the model."""
 
@@ -25,13 +25,17 @@ class Tensor:
     name: str
     call: Call | None = None
 
+    def __repr__(self) -> str:
+        # Not the whole graph above it.
+        return f"Tensor({self.name!r}, {list(self.shape)})"
+
     @property
     def is_map(self) -> bool:
         """Whether the tensor is ``[n, height, width, channels]`` with more than one place."""
         return len(self.shape) == 4 and self.shape[1:3] != (1, 1)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Call:
     """One application of an operation (a layer or an operator) to tensors and constants.
 
@@ -46,6 +50,9 @@ class Call:
     name: str
     part: str = "whole"
     depends_on_image: bool = False
+
+    def __repr__(self) -> str:
+        return f"Call({self.name!r}, {type(self.operation).__name__}, {self.part})"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is explained: captioners, their vocabulary and weights, photos on their way into a network.
+"""What is explained: captioners and classifiers, their words and weights, photos on their way into a network.
 
 Names are handed on when first used, so that importing the package loads no TensorFlow.
 """

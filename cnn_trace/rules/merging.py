@@ -69,6 +69,46 @@ def adjoint_add(step: Step, coefficients: np.ndarray) -> Below:
     )
 
 
+def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
+    """The mean of several branches: each takes its part."""
+    share = coefficients / len(step.call.inputs)
+    return [(tensor, sum_back(step, share, tensor)) for tensor in step.call.inputs], 0.0
+
+
+def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """A maximum (minimum) goes on to the branch that is the maximum (minimum), in either sense."""
+    if len(step.call.inputs) == 1:
+        return [(step.input, broadcast_back(step, evidence, step.input))]
+    values = np.stack([_values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)
+    branch = (values if _is_maximum(step) else -values).argmax(axis=1)
+    return [
+        (tensor, broadcast_back(step, evidence.take(branch == b), tensor))
+        for b, tensor in enumerate(step.call.inputs)
+    ]
+
+
+def adjoint_extreme(step: Step, coefficients: np.ndarray) -> Below:
+    """Frozen: the coefficient belongs to the branch that is the maximum (minimum); a constant's is a bias."""
+    operands = [
+        step.value(x) if isinstance(x, Tensor) else np.asarray(as_array(x), np.float32)
+        for x in _operands(step.call)
+    ]
+    values = np.stack([np.broadcast_to(value, coefficients.shape) for value in operands])
+    branch = (values if _is_maximum(step) else -values).argmax(axis=0)
+    below, bias = [], np.zeros(len(coefficients))
+    for b, (operand, value) in enumerate(zip(_operands(step.call), values, strict=True)):
+        kept = np.where(branch == b, coefficients, 0)
+        if isinstance(operand, Tensor):
+            below.append((operand, sum_back(step, kept, operand)))
+        else:
+            bias = bias + _inner(kept, value)
+    return below, bias
+
+
+def _is_maximum(step: Step) -> bool:
+    return type(step.layer).__name__ == "Maximum"
+
+
 def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
     """The second operand takes the coefficient with the opposite sign."""
     below = []

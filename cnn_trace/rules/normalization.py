@@ -48,6 +48,43 @@ def _axis(step: Step) -> int:
     return axis % len(step.output.shape)
 
 
+def walk_layer(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Layer normalisation, its statistics frozen: in place; a negative gamma turns the sense."""
+    if not step.layer.scale:
+        return [(step.input, evidence)]
+    sign = np.where(as_array(step.layer.gamma) < 0, -1, 1)
+    sign = np.broadcast_to(_along(step, sign), (1, *step.shape(step.output)[1:]))
+    return [(step.input, evidence.turned(sign[(0, *evidence.coordinates[:, 1:].T)]))]
+
+
+def adjoint_layer(step: Step, coefficients: np.ndarray) -> Below:
+    """``y = (x - mean) / deviation * gamma + beta`` with this input's mean and deviation as constants."""
+    layer, x = step.layer, step.value(step.input)
+    axes = _axes(step)
+    mean = x.mean(axis=axes, keepdims=True)
+    scale = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + layer.epsilon)
+    if layer.scale:
+        scale = scale * _along(step, as_array(layer.gamma))
+    shift = -mean * scale
+    if layer.center:
+        shift = shift + _along(step, as_array(layer.beta))
+    return [(step.input, coefficients * scale)], (coefficients * shift).reshape(len(x), -1).sum(axis=1)
+
+
+def _axes(step: Step) -> tuple[int, ...]:
+    axis = step.layer.axis
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    return tuple(sorted(a % len(step.input.shape) for a in axes))
+
+
+def _along(step: Step, weights: np.ndarray) -> np.ndarray:
+    """Weights of the normalised axes, shaped to multiply a tensor."""
+    shape = [1] * len(step.input.shape)
+    for axis, size in zip(_axes(step), weights.shape, strict=True):
+        shape[axis] = size
+    return weights.reshape(shape)
+
+
 def walk_rescaling(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Rescaling and Normalization: in place; a negative scale turns the sense."""
     scale, _ = _affine(step)

@@ -69,6 +69,16 @@ def adjoint_crop(step: Step, coefficients: np.ndarray) -> Below:
     return [(step.input, below)], 0.0
 
 
+def walk_nowhere(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
+    """An embedding looks numbers up in a table: no picture lies behind it."""
+    return []
+
+
+def adjoint_nowhere(step: Step, coefficients: np.ndarray) -> Below:
+    """Nothing is handed on; the head lists the coefficients on the embedding's output."""
+    return [], 0.0
+
+
 def walk_gather(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
     """Slices, transposes and repeats, by where each element of the output was taken from."""
     source = _source(step)[tuple(evidence.coordinates[:, 1:].T)]

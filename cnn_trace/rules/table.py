@@ -19,7 +19,17 @@ from keras import layers
 from gazeback.cnn_trace.errors import MissingRule
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Call, Tensor
-from gazeback.cnn_trace.rules import activation, convolution, dense, merging, normalization, pooling, shape
+from gazeback.cnn_trace.rules import (
+    activation,
+    convolution,
+    dense,
+    merging,
+    normalization,
+    pooling,
+    products,
+    separable,
+    shape,
+)
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -74,6 +84,7 @@ _ACTIVATION = Rule(activation.walk, activation.adjoint, nothing, inputs_and_outp
 _TRANSPARENT = Rule(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
 _ADD = Rule(merging.walk_add, merging.adjoint_add, branches, nothing)
 _SCALED = Rule(merging.walk_scaled, merging.adjoint_scaled, nothing, nothing)
+_PRODUCT = Rule(products.walk, products.adjoint, branches, branches)
 _CONCATENATE = Rule(merging.walk_concatenate, merging.adjoint_concatenate, nothing, nothing)
 _RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing)
 _GATHER = Rule(shape.walk_gather, shape.adjoint_gather, nothing, nothing)
@@ -86,8 +97,11 @@ LAYERS: dict[type, Rule] = {
     layers.DepthwiseConv2D: Rule(
         convolution.walk_depthwise, convolution.adjoint_depthwise, inputs_for_argmax, nothing
     ),
+    layers.SeparableConv2D: Rule(separable.walk),
     layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing),
     layers.BatchNormalization: Rule(normalization.walk_batch, normalization.adjoint_batch, nothing, nothing),
+    layers.LayerNormalization: Rule(normalization.walk_layer, normalization.adjoint_layer, nothing, inputs),
+    layers.Embedding: Rule(shape.walk_nowhere, shape.adjoint_nowhere, nothing, nothing),
     layers.Rescaling: _RESCALING,
     layers.Normalization: _RESCALING,
     layers.MaxPooling2D: Rule(pooling.walk, pooling.adjoint_max, inputs, inputs),
@@ -95,6 +109,10 @@ LAYERS: dict[type, Rule] = {
     layers.GlobalAveragePooling2D: _GLOBAL_AVERAGE,
     layers.GlobalMaxPooling2D: _GLOBAL_MAX,
     layers.Add: _ADD,
+    layers.Average: Rule(merging.walk_add, merging.adjoint_average, branches, nothing),
+    layers.Maximum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
+    layers.Minimum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
+    layers.Multiply: _PRODUCT,
     layers.Subtract: Rule(merging.walk_subtract, merging.adjoint_subtract, inputs, nothing),
     layers.Concatenate: _CONCATENATE,
     layers.Flatten: _RESHAPE,
@@ -117,7 +135,9 @@ OPERATORS: dict[str, Rule] = {
     "Add": _ADD,
     "Subtract": Rule(merging.walk_subtract, merging.adjoint_subtract, branches, nothing),
     "Negative": Rule(merging.walk_negative, merging.adjoint_negative, nothing, nothing),
-    "Multiply": _SCALED,
+    "Multiply": _PRODUCT,
+    "Maximum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
+    "Minimum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     "Divide": _SCALED,
     "TrueDivide": _SCALED,
     "Concatenate": _CONCATENATE,

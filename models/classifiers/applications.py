@@ -1,7 +1,9 @@
 """The networks of ``keras.applications`` as classifiers: by name, with their own preprocessing."""
 
 import inspect
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import keras
@@ -49,7 +51,8 @@ def load(name: str, weights: str | Path | None, placement: str) -> Classifier:
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise ModelError(f"{weights}: no such file; expected weights of {name}, or imagenet")
     try:
-        model = application(weights=None if weights is None else str(weights))
+        with redirect_stdout(sys.stderr):  # Keras announces a download where results belong
+            model = application(weights=None if weights is None else str(weights))
     except Exception as error:  # a failed download raises a bare Exception
         raise ModelError(
             f"the {weights} weights of {name} could not be loaded: "

@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sketch.npz"
-NETWORKS = {"sketch_a_net": sketch_a_net.build, "sketch_densenet": sketch_densenet.build}
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "sketch_a_net": sketch_a_net.build,
+    "sketch_densenet": sketch_densenet.build,
+}
 
 
 def write(classifier: Classifier, network: str, options: dict[str, Any], path: Path) -> None:
@@ -37,7 +41,7 @@ def write(classifier: Classifier, network: str, options: dict[str, Any], path: P
     }
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as target:
-        np.savez_compressed(target, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(target, about=np.array(json.dumps(about)), **arrays)
     os.replace(partial, path)
 
 

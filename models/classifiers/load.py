@@ -53,7 +53,7 @@ NETWORKS = {
     "squeezenet": Network(
         squeezenet.build,
         Preprocessing(squeezenet.IMAGE_SIZE, squeezenet.IMAGE_SIZE, values="bvlc"),
-        ("*squeezenet*.npz", "*squeezenet*.onnx"),
+        ("*squeezenet*.npz",),
     ),
     "doodlenet": Network(
         doodlenet.build,
@@ -79,8 +79,8 @@ def load_classifier(
             "alexnet", "googlenet", "squeezenet", "doodlenet"; or a ``.keras`` file.
         weights: "imagenet", the weights that the network is known for (those of ``keras.applications`` are
             downloaded once; "efficientnet-lite0" and "sketch" come with the package); None, random ones; or
-            a file or folder of weights, which "alexnet", "googlenet", "squeezenet" (``.npz``, ``.onnx``) and
-            "doodlenet" (``.h5``) need. A ``.keras`` file has its own.
+            a file or folder of weights, which "alexnet", "googlenet" (``.npz``, ``.onnx``), "squeezenet"
+            (``.npz``) and "doodlenet" (``.h5``) need. A ``.keras`` file has its own.
         preprocessing: for ``.keras`` files of other programs, what is done to RGB pixels 0..255: "none",
             "unit" (0..1), or one of the modes of ``keras.applications``, "tf", "torch" and "caffe".
         placement: "squeeze" shows the whole photo, its aspect not kept; "crop" its centre, aspect kept.

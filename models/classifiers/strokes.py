@@ -68,7 +68,7 @@ def fit(photo: Photo, style: Strokes) -> tuple[np.ndarray, Area, Area]:
     small = thickened(Image.fromarray(drawing), style.dilations)
     small = small.resize((frame[3], frame[2]), Image.Resampling.BILINEAR)
     pixels = np.zeros((style.height, style.width), np.float32)
-    pixels[frame[0] : frame[0] + frame[2], frame[1] : frame[1] + frame[3]] = small
+    pixels[frame[0] : frame[0] + frame[2], frame[1] : frame[1] + frame[3]] = np.asarray(small)
     return stretched(pixels / 255), (top, left, height, width), frame
 
 
@@ -82,8 +82,8 @@ def thickened(drawing: Image.Image, dilations: int) -> Image.Image:
     """The drawing at ``WORKING_SIDE`` at most, each stroke grown by ``dilations`` pixels on each side."""
     if max(drawing.size) > WORKING_SIDE:
         scale = WORKING_SIDE / max(drawing.size)
-        size = tuple(max(1, round(side * scale)) for side in drawing.size)
-        drawing = drawing.resize(size, Image.Resampling.BILINEAR)
+        width, height = (max(1, round(side * scale)) for side in drawing.size)
+        drawing = drawing.resize((width, height), Image.Resampling.BILINEAR)
     for _ in range(dilations):
         drawing = drawing.filter(ImageFilter.MaxFilter(3))
     return drawing

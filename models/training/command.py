@@ -49,6 +49,7 @@ def _number(name: str, least: int, text: str) -> Callable:
 @click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet ones.")
 @_number("--epochs", 0, "Epochs with the encoder frozen.")
 @_number("--fine-tune-epochs", 0, "Epochs, after those, in which the encoder's last blocks learn too.")
+@_number("--refine-epochs", 0, "Epochs of fine-tuning after those, restarted at half the learning rate.")
 @click.option("--fine-tune-after", metavar="LAYER", default=None, help=FINE_TUNE_HELP)
 @_number("--views", 1, "Views of a photo to learn from: itself, its mirror image, crops.")
 @_number("--min-count", 1, "Words seen less often are unknown.")

@@ -50,6 +50,8 @@ def run_phase(
     step, dev_step = trainee.training_step(optimizer, plan.smoothing), trainee.dev_step()
     state = [*trainee.variables, *optimizer.variables]
     standing, best = _resume(checkpoint, plan, state, trainee.variables)
+    if standing.epoch == 0 and not standing.finished:  # a phase may not end worse than it began
+        standing = replace(standing, best_loss=dev_loss(dev_step, dev))
     while not standing.finished:
         started = time.perf_counter()
         for done, (batch, activations) in enumerate(_epoch_batches(trainee, plan, train, standing.epoch), 1):

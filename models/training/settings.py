@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from gazeback.models.errors import UserError
 
-FROZEN, FINE_TUNED = "frozen", "fine-tuned"
+FROZEN, FINE_TUNED, REFINED = "frozen", "fine-tuned", "refined"
 # The encoder layer behind which fine-tuning starts, for encoders whose best one has been measured.
 FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
 
@@ -43,6 +43,7 @@ class Settings:
     learning_rate: float = 1e-3
     captions_per_batch: int = 64
     fine_tune_epochs: int = 8
+    refine_epochs: int = 5
     fine_tune_after: str | None = None
     fine_tune_learning_rate: float = 5e-4
     photos_per_batch: int = 16
@@ -62,9 +63,10 @@ class Settings:
         return layer
 
     def relevant_to(self, phase: str) -> dict[str, str | int | float | None]:
-        """What the outcome of a phase depends on: the first phase knows nothing of the second."""
+        """What the outcome of a phase depends on: no phase knows of the ones after it."""
+        last = ("refine_epochs",)
         later = ("fine_tune_epochs", "fine_tune_after", "fine_tune_learning_rate", "photos_per_batch")
-        left_out = later if phase == FROZEN else ()
+        left_out = {FROZEN: later + last, FINE_TUNED: last, REFINED: ()}[phase]
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def frozen_plan(self) -> Plan:
@@ -72,7 +74,13 @@ class Settings:
         rate, batch = self.learning_rate, self.captions_per_batch
         return Plan(FROZEN, self.epochs, rate, batch, self.smoothing, self.patience, self.seed)
 
-    def fine_tune_plan(self) -> Plan:
-        """The second phase: the encoder's last blocks learn with the language half."""
+    def fine_tune_plans(self) -> tuple[Plan, Plan]:
+        """The other phases: the encoder's last blocks learn with the language half; then once more, at half
+        the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
+        """
         rate, batch = self.fine_tune_learning_rate, self.photos_per_batch
-        return Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, self.smoothing, self.patience, self.seed)
+        rest = (self.smoothing, self.patience, self.seed)
+        return (
+            Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, *rest),
+            Plan(REFINED, self.refine_epochs, rate / 2, batch, *rest),
+        )

@@ -23,8 +23,8 @@ class Settings:
     """The options of ``gazeback train sketch``."""
 
     network: str = "sketch_densenet"
-    epochs: int = 60
+    epochs: int = 50
     batch: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     patience: int = 20
     seed: int = 0

@@ -141,7 +141,8 @@ def train_captioner(
     run.phase(settings.frozen_plan(), Trainee(None, run.decoder), views, POOL, report)
     if run.tail is not None and run.cut is not None:
         run.freeze_batch_statistics()
-        run.phase(settings.fine_tune_plan(), Trainee(run.tail, run.decoder), views, run.cut, report)
+        for plan in settings.fine_tune_plans():
+            run.phase(plan, Trainee(run.tail, run.decoder), views, run.cut, report)
     captioner = run.captioner(run.mean_features(views), out.stem)
     captioner.save(out)
     return captioner
