@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from gazeback.eval.tasks import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _DATA = click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the data set.")
 _SPLIT = click.option("--split", default="dev", show_default=True, help="Which split of it.")
@@ -27,10 +25,10 @@ _MODEL = click.option("--model", metavar="FILE", help="Another captioner than th
 _JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures there.")
 
 
-def _measures(*options: Callable[[F], F]) -> Callable[[F], F]:
+def _measures(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A task's own options, and the ones that all tasks share."""
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed((_DATA, _SPLIT, _LIMIT, _MODEL, _JSON, *options)):
             function = option(function)
         return function

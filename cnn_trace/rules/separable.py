@@ -26,10 +26,8 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     if selection.location == "same":
         place = window.centre(evidence.coordinates[:, 1:3])
     else:
-        sign = np.where(
-            as_array(step.layer.pointwise_kernel)[0, 0, middle, evidence.coordinates[:, 3]] < 0, -1, 1
-        )
-        inner = evidence.at(np.column_stack([evidence.coordinates[:, :3], middle])).turned(sign)
+        # As below any convolution, the sense is positive again.
+        inner = Evidence.of(np.column_stack([evidence.coordinates[:, :3], middle]), evidence.weights)
         place = strongest_place(maps, depthwise[..., None], window, inner, middle // multiplier)
     coordinates = np.column_stack([evidence.image, place, middle // multiplier])
     return [(step.input, evidence.at(coordinates, np.ones_like(evidence.sense)))]

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 PAPER_SIZE, PAPER_KERNEL, PAPER_STRIDE = 225, 15, 3
+MOMENTUM = 0.9  # of the batch statistics: few sketches make short epochs
 
 
 def build(
@@ -17,11 +18,12 @@ def build(
     first_kernel: int = PAPER_KERNEL,
     first_stride: int = PAPER_STRIDE,
     normalised: bool = False,
+    dropout: float = 0.5,
 ) -> keras.Model:
     """Sketch-a-Net with random weights; the defaults are Table 1 of the paper (one channel of strokes).
 
     Input: float32 ``[n, image_size, image_size, 1]``, strokes 1 on 0. Output: class probabilities
-    ``[n, classes]``. ``normalised`` puts a batch normalisation behind every convolution, which the paper did
+    ``[n, classes]``. ``normalised`` puts a batch normalisation behind every hidden layer, which the paper did
     not know: it learns from few sketches without pretraining.
     """
     image = keras.Input((image_size, image_size, 1), name="image")
@@ -39,13 +41,16 @@ def build(
         )
         x = convolution(x)
         if normalised:
-            x = layers.BatchNormalization(name=f"{name}_bn")(x)
+            x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
         x = layers.ReLU(name=f"{name}_relu")(x)
         if name in ("conv1", "conv2", "conv5"):
             x = layers.MaxPooling2D(3, 2, name=f"pool{name[-1]}")(x)
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc6", "fc7"):
-        x = layers.Dense(round(512 * width), activation="relu", name=name)(x)
-        x = layers.Dropout(0.5, name=f"{name}_dropout")(x)
+        x = layers.Dense(round(512 * width), use_bias=not normalised, name=name)(x)
+        if normalised:
+            x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
+        x = layers.ReLU(name=f"{name}_relu")(x)
+        x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
     x = layers.Dense(classes, name="fc8")(x)
     return keras.Model(image, layers.Softmax(name="prob")(x), name="sketch_a_net")

@@ -7,11 +7,12 @@ from keras import layers
 
 IMAGE_SIZE = 96
 BLOCKS = (4, 6, 6)
+MOMENTUM = 0.9  # of the batch statistics: few sketches make short epochs
 
 
 def _normalised_convolution(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> keras.KerasTensor:
     """Batch normalisation, ReLU, convolution: the composite function of section 3."""
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     x = layers.ReLU(name=f"{name}_relu")(x)
     return layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
 
@@ -37,7 +38,7 @@ def build(
     """
     image = keras.Input((image_size, image_size, 1), name="image")
     x = layers.Conv2D(2 * growth, 5, 2, padding="same", use_bias=False, name="stem_conv")(image)
-    x = layers.BatchNormalization(name="stem_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name="stem_bn")(x)
     x = layers.ReLU(name="stem_relu")(x)
     x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for number, depth in enumerate(blocks, 1):
@@ -46,7 +47,7 @@ def build(
         if number < len(blocks):
             x = _normalised_convolution(x, x.shape[-1] // 2, 1, f"transition{number}")
             x = layers.AveragePooling2D(2, name=f"transition{number}_pool")(x)
-    x = layers.BatchNormalization(name="last_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name="last_bn")(x)
     x = layers.ReLU(name="last_relu")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -38,7 +39,7 @@ class ActivationCache:
         for number in range(views):
             before = number * len(split)
             if not all(self._file(split, layer, number).is_file() for layer in self.layer_names):
-                self._compute(split, number, lambda done, before=before: progress(before + done, total))
+                self._compute(split, number, partial(_offset, progress, before, total))
         progress(total, total)
         return {
             layer: [np.load(self._file(split, layer, number), mmap_mode="r") for number in range(views)]
@@ -89,3 +90,7 @@ class ActivationCache:
                 if start + BATCH < len(split):
                     pending = pool.submit(decode, start + BATCH)
                 yield start, pixels
+
+
+def _offset(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +34,13 @@ class Checkpoint:
 
     def save(self, standing: Standing, current: list[np.ndarray], best: list[np.ndarray]) -> None:
         """Write the values of all variables, of now and of the best epoch, in a fixed order."""
-        arrays = {f"current/{i}": value for i, value in enumerate(current)}
+        arrays: dict[str, Any] = {f"current/{i}": value for i, value in enumerate(current)}
         arrays |= {f"best/{i}": value for i, value in enumerate(best)}
         about = json.dumps({"settings": self.settings, **asdict(standing)})
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_suffix(".partial")
         with open(partial, "wb") as target:
-            np.savez(target, about=np.array(about), **arrays)
+            np.savez(target, **arrays, about=np.array(about))
         os.replace(partial, self.file)
 
     def load(self) -> tuple[Standing, list[np.ndarray], list[np.ndarray]] | None:

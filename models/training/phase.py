@@ -45,12 +45,14 @@ def run_phase(
     Continues from the checkpoint if it holds one. ``report(what, done, total, loss)`` is called after every
     batch (``what`` = the phase's name) and after every epoch (``what`` = "dev").
     """
+    if plan.epochs == 0:
+        return Standing(plan.name, finished=True)
     steps = sum(1 for _ in _epoch_batches(trainee, plan, train, epoch=0))
     optimizer = _optimizer(plan, steps)
     step, dev_step = trainee.training_step(optimizer, plan.smoothing), trainee.dev_step()
     state = [*trainee.variables, *optimizer.variables]
     standing, best = _resume(checkpoint, plan, state, trainee.variables)
-    if standing.epoch == 0 and not standing.finished:  # a phase may not end worse than it began
+    if standing.epoch == 0:  # a phase may not end worse than it began
         standing = replace(standing, best_loss=dev_loss(dev_step, dev))
     while not standing.finished:
         started = time.perf_counter()
@@ -108,7 +110,7 @@ def _optimizer(plan: Plan, steps: int) -> keras.optimizers.Optimizer:
     warm_up = max(1, round(WARM_UP_SHARE * total))
     schedule = keras.optimizers.schedules.CosineDecay(
         plan.learning_rate * 0.01,
-        total - warm_up,
+        max(1, total - warm_up),
         alpha=0.0,
         warmup_target=plan.learning_rate,
         warmup_steps=warm_up,
@@ -121,7 +123,7 @@ def _resume(
 ) -> tuple[Standing, list[np.ndarray]]:
     saved = checkpoint.load()
     if saved is None:
-        return Standing(plan.name, finished=plan.epochs == 0), _values(variables)
+        return Standing(plan.name), _values(variables)
     standing, current, best = saved
     _assign(state, current)
     return standing, best

@@ -12,6 +12,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "first_kernel": 7,
         "first_stride": 2,
         "normalised": True,
+        "dropout": 0.3,
     },
 }
 # How a sketch lies in the input: see ``classifiers.strokes.Strokes``; views have up to ``MOST_DILATIONS``.

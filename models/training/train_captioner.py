@@ -102,7 +102,7 @@ class Run:
         now.
         """
         if self.tail is None:
-            return np.mean(views["train"][POOL][0], axis=0, dtype=np.float64).astype(np.float32)
+            return np.asarray(np.mean(views["train"][POOL][0], axis=0, dtype=np.float64), np.float32)
         maps = views["train"][self.cut][0]
         self.tail.compile(jit_compile=False)
         pooled = [

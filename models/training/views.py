@@ -30,8 +30,7 @@ def _changed(photo: Image.Image, random: np.random.Generator) -> Image.Image:
     width, height = photo.size
     crop_width, crop_height = (side * random.uniform(SMALLEST_CROP, 1.0) for side in photo.size)
     left, top = random.uniform(0, width - crop_width), random.uniform(0, height - crop_height)
-    box = tuple(round(edge) for edge in (left, top, left + crop_width, top + crop_height))
-    photo = photo.crop(box)
+    photo = photo.crop((round(left), round(top), round(left + crop_width), round(top + crop_height)))
     for enhancement in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         photo = enhancement(photo).enhance(random.uniform(1 - LIGHT, 1 + LIGHT))
     return photo
