@@ -145,15 +145,16 @@ def strongest(mass: np.ndarray, share: float) -> np.ndarray:
     """The elements that carry the top ``share`` of the mass (step 5): their flat indices, largest first."""
     flat = mass.ravel()
     total = float(flat.sum(dtype=np.float64))
-    count = 1024
-    while True:
-        # Sorting all of a map costs more than the walk; a few of its neurons usually carry the share.
-        top = np.argpartition(-flat, count)[:count] if count < len(flat) else np.flatnonzero(flat)
-        order = top[np.argsort(-flat[top], kind="stable")]
-        cumulated = np.cumsum(flat[order], dtype=np.float64)
-        if not len(order) or cumulated[-1] >= share * total or count >= len(flat):
-            break
-        count *= 4
     if not total:
-        return order[:0]
+        return np.zeros(0, np.int64)
+    floor = float(flat.max())
+    while True:
+        # Sorting a whole map costs more than the walk; a few of its neurons usually carry the share.
+        floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
+        candidates = np.flatnonzero(flat > floor)
+        values = flat[candidates]
+        if not floor or float(values.sum(dtype=np.float64)) >= share * total:
+            break
+    order = candidates[np.argsort(-values, kind="stable")]
+    cumulated = np.cumsum(flat[order], dtype=np.float64)
     return order[: int(np.searchsorted(cumulated, share * total * (1 - 1e-9))) + 1]

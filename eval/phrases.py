@@ -10,6 +10,7 @@ that does not depend on the word scores 0 in the swap test, whatever it points a
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from gazeback.eval.word_maps import Method, Question
 from gazeback.models.captioner import Captioner
 
 METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
+SIZES = ((0.02, "under 2 %"), (0.1, "2 to 10 %"), (0.3, "10 to 30 %"))
+LARGEST = "30 % and more"
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,32 @@ def evaluate(
 
 
 def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
-    """Per method, each metric over all phrases and by entity type; photos are the groups of the errors.
+    """Per method, each metric over all phrases, by type and by size; photos are the groups of the errors.
 
-    A phrase of two types counts in both.
+    A phrase of two types counts in both. Its size is the share of the photo that its boxes cover.
     """
-    means: dict[tuple[str, str | None, str], Mean] = {}
+    means: dict[tuple[str, str, str, str], Mean] = {}
     for image, scores in scores_of_images.items():
         for score in scores:
+            kinds = [
+                ("all", ""),
+                ("by_size", size_of(score.area)),
+                *(("by_type", kind) for kind in score.types),
+            ]
             for method, values in score.scores.items():
-                for metric, value in values.items():
-                    for kind in (None, *score.types):
-                        means.setdefault((method, kind, metric), Mean()).update(value, group=image)
+                for (metric, value), (group, kind) in product(values.items(), kinds):
+                    means.setdefault((method, group, kind, metric), Mean()).update(value, group=image)
     table: dict[str, Any] = {}
-    for (method, kind, metric), mean in means.items():
-        row = table.setdefault(method, {"all": {}, "by_type": {}})
-        cell = row["all"] if kind is None else row["by_type"].setdefault(kind, {})
+    for (method, group, kind, metric), mean in means.items():
+        row = table.setdefault(method, {"all": {}, "by_type": {}, "by_size": {}})
+        cell = row["all"] if group == "all" else row[group].setdefault(kind, {})
         cell[metric] = mean.summary().as_json()
     return table
+
+
+def size_of(area: float) -> str:
+    """The name of the size class of boxes that cover this share of the photo."""
+    return next((name for limit, name in SIZES if area < limit), LARGEST)
 
 
 def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: str) -> dict[str, Any]:

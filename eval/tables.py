@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from gazeback.eval.metrics import Summary
-from gazeback.eval.phrases import METRICS
+from gazeback.eval.phrases import LARGEST, METRICS, SIZES
 
 WIDTH = 400
 
 
 def show_phrases(summary: Any, paired: Any, first: str, skipped: Counter[str]) -> None:
-    """All phrases, the first method against the others, and pointing and energy by entity type."""
+    """All phrases, the first method against the others, and pointing and energy by entity type and size."""
     left_out = _left_out(skipped)
     if not summary:
         _console().print("Phrases: none could be measured", *left_out, sep="\n", highlight=False)
@@ -29,19 +30,32 @@ def show_phrases(summary: Any, paired: Any, first: str, skipped: Counter[str]) -
     if paired:
         rows = [(f"- {other}", *(_figure(row.get(m)) for m in METRICS)) for other, row in paired.items()]
         _show(f"Phrase by phrase: {first}", columns, rows)
-    for metric in METRICS[:2]:
-        _show(f"By entity type: {metric}", ("type", "n", *summary), _rows_by_type(summary, metric))
+    for metric, (group, kinds) in product(METRICS[:2], _groups(summary).items()):
+        columns = (group.replace("by_", ""), "n", *summary)
+        _show(
+            f"{metric.capitalize()} {group.replace('_', ' ')}", columns, _rows(summary, metric, group, kinds)
+        )
 
 
-def _rows_by_type(summary: Any, metric: str) -> list[tuple[str, ...]]:
-    kinds = next(iter(summary.values()))["by_type"]
+def _groups(summary: Any) -> dict[str, list[str]]:
+    """The kinds of phrases by which scores are told apart, in the order in which they are shown."""
+    first = next(iter(summary.values()))
+    sizes = [name for _, name in SIZES] + [LARGEST]
+    return {
+        "by_type": sorted(first["by_type"]),
+        "by_size": [size for size in sizes if size in first["by_size"]],
+    }
+
+
+def _rows(summary: Any, metric: str, group: str, kinds: Sequence[str]) -> list[tuple[str, ...]]:
+    first = next(iter(summary.values()))[group]
     return [
         (
             kind,
-            str(kinds[kind][metric]["n"]),
-            *(_figure(row["by_type"][kind][metric]) for row in summary.values()),
+            str(first[kind][metric]["n"]),
+            *(_figure(row[group][kind][metric]) for row in summary.values()),
         )
-        for kind in sorted(kinds)
+        for kind in kinds
     ]
 
 

@@ -89,13 +89,7 @@ class Captioner:
         words = np.asarray(words, np.int32)
         if words.ndim != 2 or len(words) != len(features):
             raise ValueError(f"expected words [n, T] for {len(features)} images, got shape {words.shape}")
-        if isinstance(self._steps, PrefixSteps):
-            return self._steps.all_steps(features, words)
-        state, answers = self._steps.start(features), []
-        for step in range(words.shape[1]):
-            answer, state = self._steps.step(state, words[:, step])
-            answers.append(answer)
-        return np.stack(answers, axis=1)
+        return self._steps.all_steps(features, words)
 
     def generate(
         self,

@@ -10,10 +10,14 @@ from typing import Protocol
 
 import keras
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from gazeback.models import show_and_tell
 
 State = tuple[np.ndarray, ...]
+
+# The products of one step are small: on several threads they mostly wait for each other.
+one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 
 class LanguageHalf(Protocol):
@@ -89,9 +93,19 @@ class ShowAndTellSteps:
         nothing = np.zeros((len(image), self.state_weights.shape[0]), np.float32)
         return self._lstm(image, nothing, nothing)
 
+    @one_thread
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         hidden, cell = self._lstm(self.embedding[words], *state)
         return log_softmax(hidden @ self.word_weights + self.word_bias), (hidden, cell)
+
+    @one_thread
+    def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """log p(next word) after each of the words ``[n, T]``: ``[n, T, V]``."""
+        state, hidden = self.start(features), []
+        for step in range(words.shape[1]):
+            state = self._lstm(self.embedding[words[:, step]], *state)
+            hidden.append(state[0])
+        return log_softmax(np.stack(hidden, axis=1) @ self.word_weights + self.word_bias)
 
     def _lstm(self, x: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> State:
         gates = x @ self.input_weights + hidden @ self.state_weights + self.bias

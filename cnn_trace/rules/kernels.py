@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import keras
 import numpy as np
 
 _laid_out: WeakKeyDictionary[Any, tuple[float, np.ndarray]] = WeakKeyDictionary()
@@ -26,14 +28,20 @@ def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
 
 def _fingerprint(matrix: np.ndarray) -> float:
     # A random projection: kernels that differ only in the order of their values differ in it too.
-    rows, columns = (np.random.default_rng(n).normal(size=(n,)).astype(matrix.dtype) for n in matrix.shape)
-    return float(rows @ matrix @ columns)
+    return float(_direction(matrix.shape[0]) @ matrix @ _direction(matrix.shape[1]))
+
+
+@cache
+def _direction(size: int) -> np.ndarray:
+    return np.random.default_rng(size).normal(size=(size,)).astype(np.float32)
 
 
 def as_array(variable: Any) -> np.ndarray:
     """A Keras variable as an array, without a copy where the backend allows it."""
-    value = getattr(variable, "value", variable)
+    if isinstance(variable, keras.Variable):
+        # A tensor's memory can be shared; a TensorFlow variable would be copied.
+        variable = keras.ops.convert_to_tensor(variable)
     try:
-        return np.asarray(value)
+        return np.asarray(variable)
     except (TypeError, RuntimeError):  # PyTorch: a tensor that requires grad, or lies on another device
-        return np.asarray(value.detach().cpu())
+        return np.asarray(variable.detach().cpu())

@@ -60,19 +60,22 @@ def run_phase(
             loss = step(activations, batch.rows, batch.words, batch.targets, batch.weights)
             report(plan.name, standing.epoch * steps + done, plan.epochs * steps, float(loss))
         loss = dev_loss(dev_step, dev)
-        standing = replace(standing, epoch=standing.epoch + 1)
-        if loss < standing.best_loss:
-            standing = replace(standing, best_loss=loss, best_epoch=standing.epoch)
+        standing = _after_epoch(standing, plan, loss, time.perf_counter() - started)
+        if standing.best_epoch == standing.epoch:
             best = _values(trainee.variables)
-        standing = replace(
-            standing,
-            seconds=standing.seconds + time.perf_counter() - started,
-            finished=standing.epoch >= plan.epochs or standing.epoch - standing.best_epoch >= plan.patience,
-        )
         checkpoint.save(standing, _values(state), best)
         report("dev", standing.epoch, plan.epochs, loss)
     _assign(trainee.variables, best)
     return standing
+
+
+def _after_epoch(standing: Standing, plan: Plan, loss: float, seconds: float) -> Standing:
+    """Where the phase stands after one more epoch with this dev loss."""
+    epoch, seconds = standing.epoch + 1, standing.seconds + seconds
+    if loss < standing.best_loss:
+        standing = replace(standing, best_loss=loss, best_epoch=epoch)
+    finished = epoch >= plan.epochs or epoch - standing.best_epoch >= plan.patience
+    return replace(standing, epoch=epoch, seconds=seconds, finished=finished)
 
 
 def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:

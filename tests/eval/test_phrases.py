@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gazeback.eval.phrases import PhraseScore, differences, evaluate, summarise, swap_scores
+from gazeback.eval.phrases import PhraseScore, differences, evaluate, size_of, summarise, swap_scores
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.word_maps import build_method
 
@@ -91,6 +91,16 @@ def test_summary_by_hand():
     assert row["by_type"]["people"]["pointing"]["mean"] == 0.5
     assert row["by_type"]["scene"]["pointing"]["n"] == 2
     assert set(row["by_type"]) == {"people", "scene"}
+    assert row["by_size"]["30 % and more"] == row["all"]
+
+
+def test_sizes():
+    assert [size_of(area) for area in (0.0, 0.0199, 0.02, 0.0999, 0.1, 0.2999, 0.3, 1.0)] == [
+        *["under 2 %"] * 2,
+        *["2 to 10 %"] * 2,
+        *["10 to 30 %"] * 2,
+        *["30 % and more"] * 2,
+    ]
 
 
 def test_differences_are_taken_phrase_by_phrase():
