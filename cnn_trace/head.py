@@ -1,8 +1,8 @@
 """The head: an answer as an exact sum of contributions of the last spatial map and of the non-image inputs.
 
 With every nonlinearity frozen at the value it had in the forward pass, what lies behind the last map is
-linear, so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision (design,
-section 4, steps 1-2).
+linear, so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision
+(docs/method.md, steps 1 and 2).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def read_by_head(
 
 
 def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is left of a location's relevance after its channels cancel (design, section 4, step 4).
+    """What is left of a location's relevance after its channels cancel (docs/method.md, step 4).
 
     ``net[y, x] = max(0, sum_c R[y, x, c])``, shared among the positive channels in proportion.
 

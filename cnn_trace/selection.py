@@ -57,7 +57,7 @@ class CNNFixations:
 
 @dataclass(frozen=True)
 class WeightedFixations(CNNFixations):
-    """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (design: evidence).
+    """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (docs/method.md).
 
     A neuron hands its whole weight on; where it has several contributors, in proportion to what they
     contribute.

@@ -253,7 +253,7 @@ def _in_order(graph: Graph) -> list[Tensor]:
 def _hand_off(
     head: Decomposition, recording: Recording, image: np.ndarray, questions: int, options: Options
 ) -> tuple[dict[Tensor, Evidence], np.ndarray]:
-    """Steps 3 to 5 of the design's section 4: reference, net per location, the strongest neurons."""
+    """Steps 3 to 5 of docs/method.md: reference, net per location, the strongest neurons."""
     shares, nets = [], []
     for tensor, coefficients in head.maps.items():
         difference = recording[tensor] - _reference(options.reference, recording.shapes[tensor][1:])

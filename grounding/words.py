@@ -1,6 +1,6 @@
 """``ground``: a caption on a photo, word by word.
 
-A word's evidence comes from its logit (design, section 4); how visual it is, from the counterfactual: what
+A word's evidence comes from its logit (docs/method.md); how visual it is, from the counterfactual: what
 the language half would have given it on seeing the mean picture.
 """
 

@@ -1,9 +1,7 @@
-"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (design, section 4, step
-1).
+"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (docs/method.md, step 1).
 
 Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in
-    the
-kernels is Keras's own: LSTM i, f, c, o; GRU z, r, h.
+the kernels is Keras's own: LSTM i, f, c, o; GRU z, r, h.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from gazeback.lstm_trace.unroll import Unrolled, frozen_back, initial_states, un
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
-    """Contributions of every step's input and of the initial states, the gates frozen (design, section 4)."""
+    """Contributions of every step's input and of the initial states, the gates frozen (docs/method.md)."""
     assert step.image is not None
     unrolled = unroll(step)
     outputs, final = _placed(step, coefficients, unrolled)
@@ -45,7 +45,7 @@ def _placed(
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """The published walk (*CNN Fixations*, IEEE TIP 2018, section IV-D; design, section 3).
+    """The published walk (*CNN Fixations*, IEEE TIP 2018, section IV-D).
 
     From the supporting units of m_t, through each gate, every unit of m_(t-1) and of x_t with a positive
     product; the union over the gates; and so on down the time steps.

@@ -101,7 +101,7 @@ class Coefficients:
 def frozen_back(
     unrolled: Unrolled, layer: Any, outputs: np.ndarray, final: State, image: np.ndarray
 ) -> Coefficients:
-    """Take coefficients on the outputs back through all steps, the gates frozen (design, section 4, step 1).
+    """Take coefficients on the outputs back through all steps, the gates frozen (docs/method.md, step 1).
 
     ``sum_t x_t . coefficients_t + initial states . theirs + bias`` equals the sum of outputs times their
     coefficients, to float precision.

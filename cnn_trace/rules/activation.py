@@ -14,7 +14,7 @@ from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
-# Answers are explained at the logit that enters these (design: "softmax starts at the logit").
+# Answers are explained at the logit that enters these.
 OUTPUT_ACTIVATIONS = ("softmax", "log_softmax", "logsoftmax", "sigmoid")
 
 
