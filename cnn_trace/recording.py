@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -32,23 +32,35 @@ class Recorder:
         calls = graph.ancestors(self.wanted, known)
         read = {tensor for call in calls for tensor in call.inputs}
         self.given = [tensor for tensor in (*graph.inputs, *known) if tensor in read]
-        self._program = _Program(_Plan(calls, self.given, self.wanted))
+        # A recorder that goes on from known tensors need not hand out the weights again.
+        self.variables = [] if known else _variables(graph)
+        self._program = _Program(_Plan(calls, self.given, self.wanted, self.variables))
         if keras.backend.backend() == "tensorflow":
             # XLA's convolutions are slow on the CPU.
             self._program.compile(jit_compile=False)
 
-    def __call__(self, values: dict[Tensor, np.ndarray]) -> tuple[dict[Tensor, np.ndarray], Masks]:
-        """Run on the values of the given tensors; returns the wanted ones, and the masks that they carry."""
+    def __call__(
+        self, values: dict[Tensor, np.ndarray]
+    ) -> tuple[dict[Tensor, np.ndarray], Masks, dict[int, np.ndarray]]:
+        """Run on the values of the given tensors; returns the wanted ones, their masks, and the weights."""
         if not self.wanted:
-            return {}, {}
+            return {}, {}, {}
         self._program.make_predict_function()
         flat = self._program.predict_function([(tuple(values[tensor] for tensor in self.given),)])
         arrays = [_as_array(x) for x in flat]
-        masks = dict(zip(self._program.masked, arrays[len(self.wanted) :], strict=True))
-        return dict(zip(self.wanted, arrays, strict=False)), masks
+        ends = len(self.wanted), len(self.wanted) + len(self.variables)
+        weights = dict(zip(map(id, self.variables), arrays[ends[0] : ends[1]], strict=True))
+        masks = dict(zip(self._program.masked, arrays[ends[1] :], strict=True))
+        return dict(zip(self.wanted, arrays, strict=False)), masks, weights
 
 
 Masks = dict[Tensor, np.ndarray]
+
+
+def _variables(graph: Graph) -> list[keras.Variable]:
+    """The weights of every layer that lies between an image and an output, each once."""
+    layers = (call.operation for call in graph.calls if call.depends_on_image and _is_layer(call.operation))
+    return list({id(v): v for layer in layers for v in layer.weights if "float" in v.dtype}.values())
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,13 @@ class Recording:
         values: the arrays of the wanted tensors and of the model's inputs.
         masks: bool ``[n, steps]`` for the tensors that carry a Keras mask.
         shapes: the actual shape of every tensor of the graph.
+        weights: the weights of the forward pass, by the ``id`` of their Keras variable.
     """
 
     values: dict[Tensor, np.ndarray]
     masks: dict[Tensor, np.ndarray]
     shapes: dict[Tensor, tuple[int, ...]]
+    weights: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, tensor: Tensor) -> np.ndarray:
         return self.values[tensor]
@@ -100,8 +114,14 @@ def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tu
 
 class _Plan:
     # A plain object, so that Keras does not look for layers in it.
-    def __init__(self, calls: list[Call], given: list[Tensor], wanted: list[Tensor]) -> None:
-        self.calls, self.given, self.wanted = calls, given, wanted
+    def __init__(
+        self,
+        calls: list[Call],
+        given: list[Tensor],
+        wanted: list[Tensor],
+        variables: list[keras.Variable],
+    ) -> None:
+        self.calls, self.given, self.wanted, self.variables = calls, given, wanted, variables
 
 
 class _Program(keras.Model):
@@ -129,7 +149,8 @@ class _Program(keras.Model):
         outputs = [values[tensor] for tensor in plan.wanted]
         masks = [getattr(x, "_keras_mask", None) for x in outputs]
         self._masked = tuple(t for t, mask in zip(plan.wanted, masks, strict=True) if mask is not None)
-        return outputs + [mask for mask in masks if mask is not None]
+        weights = [keras.ops.convert_to_tensor(variable) for variable in plan.variables]
+        return outputs + weights + [mask for mask in masks if mask is not None]
 
 
 def _execute(call: Call, values: dict[Tensor, Any], wanted: list[Tensor]) -> None:

@@ -25,6 +25,7 @@ from gazeback.cnn_trace.head import (
 )
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
 from gazeback.cnn_trace.rules.activation import is_output_activation
+from gazeback.cnn_trace.rules.kernels import weights
 from gazeback.cnn_trace.rules.table import find_rule
 from gazeback.cnn_trace.selection import CNNFixations, WeightedFixations
 from gazeback.cnn_trace.walk import neuron_start, read_by_walk, walk
@@ -153,7 +154,8 @@ class Tracer:
         )
         shape = recording.shapes[target]
         start = neuron_start(shape, flat, np.tile(np.arange(questions), images), questions)
-        reached = walk(self.graph, recording, {target: start}, options.selection)
+        with weights(recording.weights):
+            reached = walk(self.graph, recording, {target: start}, options.selection)
         return Traced(
             self._fixations(reached, recording, images, questions, None, options.selection.once),
             None,
@@ -179,9 +181,10 @@ class Tracer:
         image = np.repeat(np.arange(images), questions)
         start = np.zeros((images * questions, *recording.shapes[target][1:]), np.float32)
         start[(np.arange(len(start)), *neurons.reshape(len(start), -1).T)] = 1
-        head = decompose(self.graph, recording, target, start, image, handoff)
-        handed, net = _hand_off(head, recording, image, questions, options)
-        reached = walk(self.graph, recording, handed, selection)
+        with weights(recording.weights):
+            head = decompose(self.graph, recording, target, start, image, handoff)
+            handed, net = _hand_off(head, recording, image, questions, options)
+            reached = walk(self.graph, recording, handed, selection)
         return Traced(
             self._fixations(reached, recording, images, questions, net, once=False), head, recording
         )
@@ -214,9 +217,11 @@ class Tracer:
             ordered = [tensor for tensor in _in_order(self.graph) if tensor in wanted]
             self._recorders[key] = Recorder(self.graph, ordered, key[1])
         inputs = dict(zip(self.graph.inputs, arrays, strict=True))
-        values, masks = self._recorders[key]({**inputs, **before})
+        values, masks, recorded = self._recorders[key]({**inputs, **before})
         shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
-        return Recording({**inputs, **before, **values}, masks, shapes)
+        if known is not None:
+            recorded = known.weights
+        return Recording({**inputs, **before, **values}, masks, shapes, recorded)
 
     def _fixations(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,7 +12,23 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
+# The weights of the recording that is being traced, by the variable's id.
+_recorded: ContextVar[dict[int, np.ndarray] | None] = ContextVar("recorded", default=None)
 _laid_out: WeakKeyDictionary[Any, tuple[float, np.ndarray]] = WeakKeyDictionary()
+
+
+@contextmanager
+def weights(recorded: dict[int, np.ndarray]) -> Iterator[None]:
+    """While tracing, take weights from a recording: the forward pass hands them out all at once.
+
+    Args:
+        recorded: arrays by the ``id`` of their Keras variable.
+    """
+    token = _recorded.set(recorded)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
 
 
 def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
@@ -38,6 +57,9 @@ def _direction(size: int) -> np.ndarray:
 
 def as_array(variable: Any) -> np.ndarray:
     """A Keras variable as an array, without a copy where the backend allows it."""
+    recorded = _recorded.get()
+    if recorded and id(variable) in recorded:
+        return recorded[id(variable)]
     if isinstance(variable, keras.Variable):
         # A tensor's memory can be shared; a TensorFlow variable would be copied.
         variable = keras.ops.convert_to_tensor(variable)

@@ -50,6 +50,8 @@ class Window:
         Returns:
             int ``[n, 2]`` (row, column), clipped to the map, and bool ``[n]``: whether it was inside.
         """
+        if self.size == (1, 1) and self.stride == (1, 1):
+            return positions, np.ones(len(positions), bool)
         raw = positions * self.stride - self.pad_before + np.multiply(tap, self.dilation)
         inside = np.all((raw >= 0) & (raw < self.map_size), axis=1)
         return np.clip(raw, 0, np.subtract(self.map_size, 1)), inside
