@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Up to this many neurons a lookup table over the whole tensor is faster than sorting.
-_TABLE_SIZE = 1 << 23
+# A lookup table over a whole tensor is faster than sorting if it is not too large, in itself and for what
+# is looked up.
+_TABLE_SIZE, _TABLE_SHARE = 1 << 24, 64
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,21 @@ class Evidence:
         """The same weights at other coordinates: what a rule returns that only moves evidence."""
         return Evidence(coordinates, self.weights, self.sense if sense is None else sense)
 
+    def moved(self, elements: np.ndarray, shape: tuple[int, ...]) -> Evidence:
+        """The same weights, of positive sense, on elements of another tensor: flat indices int ``[n]``."""
+        coordinates = np.stack(np.unravel_index(elements, shape), axis=1)
+        return Evidence(coordinates, self.weights, np.ones(len(elements), np.int8))
+
     def turned(self, sign: np.ndarray) -> Evidence:
-        """In place, with the sense multiplied by a sign for each neuron, int ``[n]``."""
-        if (sign > 0).all():
+        """In place, with the sense turned where a factor of the neuron is negative, ``[n]``."""
+        negative = sign < 0
+        if not negative.any():
             return self
-        sense = (self.sense * sign).astype(np.int8)
+        sense = np.where(negative, -self.sense, self.sense)
         return Evidence(self.coordinates, self.weights, sense, self.unique)
 
-    def take(self, rows: np.ndarray) -> Evidence:
-        """The evidence of some neurons, by index or boolean mask ``[n]``."""
+    def take(self, rows: np.ndarray | slice) -> Evidence:
+        """The evidence of some neurons, by slice, index or boolean mask ``[n]``."""
         return Evidence(self.coordinates[rows], self.weights[rows], self.sense[rows])
 
     def question(self, image: int, question: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,40 +88,58 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
         once: merged weights are 1 where any is positive (the published methods) instead of added up.
     """
     parts = [part for part in parts if len(part)] or parts[:1]
-    if len(parts) == 1 and parts[0].unique:
-        return parts[0]
-    coordinates = np.concatenate([part.coordinates for part in parts])
-    weights = np.concatenate([part.weights for part in parts])
-    sense = np.concatenate([part.sense for part in parts])
-    negative = bool((sense < 0).any())
-    sizes = (*shape, 2) if negative else shape
-    columns = tuple(coordinates.T) + ((sense < 0).astype(np.int64),) * negative
-    keys = np.ravel_multi_index(columns, sizes)
-    unique, index = _unique(keys, int(np.prod(sizes)))
-    if len(unique) == len(keys) and not once:
-        return Evidence(coordinates, weights, sense, unique=True)
-    merged = _add_up(weights, index, len(unique))
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = Evidence(
+            np.concatenate([part.coordinates for part in parts]),
+            np.concatenate([part.weights for part in parts]),
+            np.concatenate([part.sense for part in parts]),
+        )
+    if whole.unique or not len(whole):
+        return whole
+    first, index = _distinct(_keys(whole, shape), 2 * math.prod(shape))
+    weights = whole.weights
+    if len(first) == len(whole):
+        merged, kept = weights, whole
+    else:
+        merged, kept = _add_up(weights, index, len(first)), whole.take(first)
     if once:
         merged = (merged > 0).astype(np.float64)
-    found = np.stack(np.unravel_index(unique, sizes), axis=1)
-    if negative:
-        return Evidence(found[:, :-1], merged, np.where(found[:, -1], -1, 1).astype(np.int8), unique=True)
-    return Evidence(found, merged, np.ones(len(unique), np.int8), unique=True)
+    return Evidence(kept.coordinates, merged, kept.sense, unique=True)
 
 
-def _unique(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    if size > _TABLE_SIZE:
-        return np.unique(keys, return_inverse=True)
-    seen = np.zeros(size, bool)
-    seen[keys] = True
-    unique = np.flatnonzero(seen)
-    place = np.empty(size, np.int64)
-    place[unique] = np.arange(len(unique))
-    return unique, place[keys]
+def _keys(evidence: Evidence, shape: tuple[int, ...]) -> np.ndarray:
+    """One number for each neuron and sense."""
+    keys = evidence.coordinates[:, 0]
+    for axis in range(1, len(shape)):
+        keys = keys * shape[axis] + evidence.coordinates[:, axis]
+    return keys * 2 + (evidence.sense < 0)
+
+
+def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each distinct key stands first, and for every key which of those it equals."""
+    if size > _TABLE_SIZE or size > _TABLE_SHARE * len(keys):
+        order = keys.argsort(kind="stable")
+        ordered = keys[order]
+        new = np.empty(len(keys), bool)
+        new[0] = True
+        np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+        if new.all():
+            return np.arange(len(keys)), order
+        index = np.empty(len(keys), np.int64)
+        index[order] = new.cumsum() - 1
+        return order[new], index
+    place = np.full(size, -1, np.int64)
+    place[keys[::-1]] = np.arange(len(keys))[::-1]  # the first of equal keys is written last
+    firsts = place[keys]
+    is_first = firsts == np.arange(len(keys))
+    return np.flatnonzero(is_first), (is_first.cumsum() - 1)[firsts]
 
 
 def _add_up(weights: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
     """Sum the rows ``weights [n, questions]`` that share an index, float64 ``[size, questions]``."""
     questions = weights.shape[1]
+    if questions == 1:
+        return np.bincount(index, weights[:, 0], size)[:, None]
     flat = (index[:, None] * questions + np.arange(questions)).ravel()
     return np.bincount(flat, weights.ravel(), size * questions).reshape(size, questions)

@@ -38,6 +38,7 @@ class Fixations:
     shape: tuple[int, int]
     net: np.ndarray | None = None
     _layers: Callable[[str], Evidence] | None = field(default=None, repr=False, compare=False)
+    _inputs: Callable[[str], Fixations] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -51,6 +52,19 @@ class Fixations:
         if self._layers is None:
             raise TraceError("these fixations no longer know the layers they came through")
         return self._layers(layer)
+
+    def at_input(self, name: str) -> Fixations:
+        """The same question's fixations on another image input of the model, by the input's name.
+
+        With ``method="evidence"`` the weights of all inputs together sum to 1: their sum on one input is its
+        share of the evidence.
+
+        Raises:
+            TraceError: the model has no image input of this name.
+        """
+        if self._inputs is None:
+            raise TraceError("these fixations no longer know the inputs of their model")
+        return self._inputs(name)
 
     def without_outliers(self, share: float = 0.05, radius: float = 0.1) -> Fixations:
         """Keep a point if more than ``share`` of all points lie within ``radius`` of the diagonal of it.
@@ -102,7 +116,7 @@ class Fixations:
             (top, left), (bottom, right) = self.points.min(axis=0), self.points.max(axis=0) + 1
         else:
             heat = self._heat(None)
-            rows, columns = _heaviest_region(heat, threshold * heat.max())
+            rows, columns = heaviest_region(heat, threshold * heat.max())
             down, across = np.divide(self.shape, heat.shape)
             top, bottom = rows.start * down, rows.stop * down
             left, right = columns.start * across, columns.stop * across
@@ -143,7 +157,7 @@ class Fixations:
         return figure
 
 
-def _heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
+def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
     """Rows and columns of the connected region of ``heat >= level`` that holds the most heat."""
     regions, count = label(heat >= level)
     heaviest = int(np.argmax(sum_labels(heat, regions, range(1, count + 1))))

@@ -24,6 +24,7 @@ class Tensor:
     dtype: str
     name: str
     call: Call | None = None
+    channels_first: bool = False
 
     def __repr__(self) -> str:
         # Not the whole graph above it.
@@ -31,8 +32,9 @@ class Tensor:
 
     @property
     def is_map(self) -> bool:
-        """Whether the tensor is ``[n, height, width, channels]`` with more than one place."""
-        return len(self.shape) == 4 and self.shape[1:3] != (1, 1)
+        """Whether the tensor has a height, a width and channels, and more than one place."""
+        places = self.shape[2:] if self.channels_first else self.shape[1:3]
+        return len(self.shape) == 4 and places != (1, 1)
 
 
 @dataclass(eq=False, repr=False)
@@ -66,10 +68,15 @@ class Graph:
     input_names: tuple[str, ...]
     image_inputs: tuple[Tensor, ...] = ()
     known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
+    opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
 
     def calls_of(self, layer: str) -> list[Call]:
-        """All calls of a layer, by its name or by its path (``"backbone/block4_pool"``)."""
+        """All calls of a layer, by its name or by its path (``"backbone/block4_pool"``).
+
+        A nested model or composite layer, which was opened, stands for the calls that made its outputs.
+        """
         found = [call for call in self.calls if layer in (call.name, call.operation.name)]
+        found = found or self.opened.get(layer, [])
         if not found:
             raise TraceError(_unknown_layer(self, layer))
         return found
@@ -83,11 +90,16 @@ class Graph:
                 needed.update(set(call.inputs) - known)
         return found[::-1]
 
+    def inputs_of(self, tensor: Tensor) -> set[Tensor]:
+        """The inputs of the model that a tensor depends on."""
+        read = {before for call in self.ancestors([tensor]) for before in call.inputs}
+        return (read | {tensor}).intersection(self.inputs)
+
 
 def _unknown_layer(graph: Graph, layer: str) -> str:
     from difflib import get_close_matches
 
-    names = list(dict.fromkeys(call.name for call in graph.calls))
+    names = list(dict.fromkeys([*(call.name for call in graph.calls), *graph.opened]))
     close = get_close_matches(layer, names, n=5, cutoff=0.5) or names[-5:]
     return f"model {graph.name!r} has no layer {layer!r}; close names: {', '.join(close)}"
 
@@ -107,14 +119,18 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
     flattener = _Flattener(has_rule)
     functional = _as_functional(model)
     symbolic = functional._inputs_struct if functional is not None else _symbolic_inputs(model)
-    flat_inputs = tree.flatten(symbolic)
+    flat_inputs = list(symbolic.values()) if isinstance(symbolic, _Arguments) else tree.flatten(symbolic)
     inputs = tuple(Tensor(tuple(x.shape), str(x.dtype), x.name) for x in flat_inputs)
     known = dict(zip(map(id, flat_inputs), inputs, strict=True))
     if functional is not None:
         outputs = flattener.expand(tree.flatten(functional._outputs_struct), known, prefix="")
     else:
         outputs = _opened_model(flattener, model, symbolic, known)
-    graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, _input_names(symbolic))
+    names = tuple(x.name for x in flat_inputs)
+    if isinstance(symbolic, dict):
+        names = tuple(symbolic if isinstance(symbolic, _Arguments) else sorted(symbolic))
+    graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, names)
+    graph.opened = flattener.opened_layers
     _mark_images(graph)
     return graph
 
@@ -122,14 +138,16 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
 def _opened_model(
     flattener: _Flattener, model: keras.Model, symbolic: Any, known: dict[int, Tensor]
 ) -> list[Tensor]:
+    arguments, keywords = ((), dict(symbolic)) if isinstance(symbolic, _Arguments) else ((symbolic,), {})
     try:
-        return flattener.open(model, (symbolic,), {}, known, prefix="")
+        return flattener.open(model, arguments, keywords, known, prefix="")
     except TraceError:
         raise
     except Exception as error:
         raise TraceError(
             f"the call of model {model.name!r} does not run on symbolic tensors ({error}); write it with "
-            "Keras layers and keras.ops, and with one argument for all inputs"
+            "Keras layers and keras.ops, with one argument for all inputs or a build method that names the shape "
+            "of each"
         ) from error
 
 
@@ -137,6 +155,7 @@ class _Flattener:
     def __init__(self, has_rule: Callable[[keras.Operation], bool]) -> None:
         self.has_rule = has_rule
         self.calls: list[Call] = []
+        self.opened_layers: dict[str, list[Call]] = {}
 
     def expand(self, outputs: list[KerasTensor], known: dict[int, Tensor], prefix: str) -> list[Tensor]:
         """Add the calls that lead from the ``known`` Keras tensors (by id) to the outputs."""
@@ -164,11 +183,18 @@ class _Flattener:
             inner = _match(functional._inputs_struct, arguments, keywords)
             inner_known = {id(x): known[id(y)] for x, y in inner}
             found = self.expand(tree.flatten(functional._outputs_struct), inner_known, name + "/")
+            self._note(operation, name, found)
         elif self.has_rule(operation):
             found = self._leaf(node, known, name)
         else:
             found = self._opened(operation, arguments, keywords, known, name) or self._leaf(node, known, name)
         known.update(zip(map(id, node.outputs), found, strict=True))
+
+    def _note(self, operation: keras.Operation, name: str, outputs: list[Tensor]) -> None:
+        """Remember which calls made the outputs of a nested model or composite layer."""
+        calls = [tensor.call for tensor in outputs if tensor.call is not None]
+        for key in {name, operation.name}:
+            self.opened_layers.setdefault(key, []).extend(calls)
 
     def _leaf(self, node: Any, known: dict[int, Tensor], name: str) -> list[Tensor]:
         operation = node.operation
@@ -209,6 +235,7 @@ class _Flattener:
         if not sublayers and not all(self.has_rule(call.operation) for call in self.calls[start:]):
             del self.calls[start:]
             return None
+        self._note(operation, name, found)
         return found
 
     def open(
@@ -231,8 +258,38 @@ class _Flattener:
         if layer._call_has_training_arg:
             keywords["training"] = False
         with _forgotten(layer):
-            outputs = tree.flatten(layer.call(*arguments, **keywords))
+            call = next((c for kind, c in _CALLS.items() if isinstance(layer, kind)), type(layer).call)
+            outputs = tree.flatten(call(layer, *arguments, **keywords))
             return self.expand(outputs, inner, prefix)
+
+
+def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> KerasTensor:
+    """TimeDistributed step by step; its own call moves the time axis to where the batch belongs."""
+    return keras.ops.stack([layer.layer(sequence[:, t]) for t in range(sequence.shape[1])], axis=1)
+
+
+def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
+    """Bidirectional as its two layers; its own call may run them fused in one kernel."""
+    forward, backward = layer.forward_layer(sequence), layer.backward_layer(sequence)
+    if layer.return_sequences:
+        backward = keras.ops.flip(backward, axis=1)
+    return _MERGES[layer.merge_mode]([forward, backward])
+
+
+_MERGES = {
+    "concat": keras.layers.concatenate,
+    "sum": keras.layers.add,
+    "ave": keras.layers.average,
+    "mul": keras.layers.multiply,
+}
+
+
+# Layers whose own call is no graph that can be walked, and the same in operations that can. What these do not
+# cover (sequences of any length, outputs that are not merged) raises, and stays one call without a rule.
+_CALLS: dict[type, Callable[..., Any]] = {
+    keras.layers.TimeDistributed: _over_time,
+    keras.layers.Bidirectional: _both_ways,
+}
 
 
 class _forgotten:
@@ -289,9 +346,21 @@ def _symbolic_inputs(model: keras.Model) -> Any:
     shapes = getattr(model, "_build_shapes_dict", None)
     if not model.built or not shapes:
         raise _not_built(model)
-    shape = next(iter(shapes.values()))
+    if len(shapes) == 1:
+        return _placeholders(next(iter(shapes.values())), "input")
+    return _Arguments(
+        (name, _placeholders(shape, name))
+        for name, shape in ((key.removesuffix("_shape"), shape) for key, shape in shapes.items())
+    )
+
+
+class _Arguments(dict[str, KerasTensor]):
+    """One input for each argument of a subclassed model's ``call``, in their order."""
+
+
+def _placeholders(shapes: Any, name: str) -> Any:
     return tree.map_shape_structure(
-        lambda s: KerasTensor((None, *s[1:]), dtype="float32", name="input"), shape
+        lambda shape: KerasTensor((None, *shape[1:]), dtype="float32", name=name), shapes
     )
 
 
@@ -300,12 +369,6 @@ def _not_built(model: keras.Model) -> TraceError:
         f"model {model.name!r} is not built, so its layers are unknown: call it once on an input, "
         "model(images), and trace again"
     )
-
-
-def _input_names(symbolic: Any) -> tuple[str, ...]:
-    if isinstance(symbolic, dict):
-        return tuple(key for key, _ in sorted(symbolic.items()))
-    return tuple(x.name for x in tree.flatten(symbolic))
 
 
 def _mark_images(graph: Graph) -> None:

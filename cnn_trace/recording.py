@@ -57,10 +57,16 @@ class Recorder:
 Masks = dict[Tensor, np.ndarray]
 
 
+# Read by the head alone, if at all: for a few layers, from the layers themselves.
+_NOT_HANDED_OUT = ("bias", "beta", "moving_mean", "moving_variance")
+
+
 def _variables(graph: Graph) -> list[keras.Variable]:
-    """The weights of every layer that lies between an image and an output, each once."""
+    """The weights that walks read, of every layer that lies between an image and an output, each once."""
     layers = (call.operation for call in graph.calls if call.depends_on_image and _is_layer(call.operation))
-    return list({id(v): v for layer in layers for v in layer.weights if "float" in v.dtype}.values())
+    weights = (weight for layer in layers for weight in layer.weights)
+    kept = (w for w in weights if "float" in w.dtype and w.name not in _NOT_HANDED_OUT)
+    return list({id(weight): weight for weight in kept}.values())
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class _Program(keras.Model):
         plan = self._plan
         values = {t: keras.ops.cast(x, t.dtype) for t, x in zip(plan.given, inputs, strict=True)}
         for call in plan.calls:
-            _execute(call, values, plan.wanted)
+            execute(call, values, plan.wanted)
         outputs = [values[tensor] for tensor in plan.wanted]
         masks = [getattr(x, "_keras_mask", None) for x in outputs]
         self._masked = tuple(t for t, mask in zip(plan.wanted, masks, strict=True) if mask is not None)
@@ -153,7 +159,11 @@ class _Program(keras.Model):
         return outputs + weights + [mask for mask in masks if mask is not None]
 
 
-def _execute(call: Call, values: dict[Tensor, Any], wanted: list[Tensor]) -> None:
+def execute(call: Call, values: dict[Tensor, Any], wanted: Iterable[Tensor] = ()) -> None:
+    """Run one call on backend tensors: reads ``values`` and adds the call's outputs to it.
+
+    A layer with a fused activation runs as a whole; its pre-activation is worked out only if it is wanted.
+    """
     if call.part == "linear":
         if call.outputs[0] in wanted:
             with _linear(call.operation):

@@ -6,11 +6,16 @@ A rule works out what each input contributes to a neuron; a selection decides wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace.evidence import Evidence
+    from gazeback.cnn_trace.rules.dense import DenseFan
+    from gazeback.cnn_trace.rules.fan import Fan
 
 Location = Literal["same", "argmax"]
 
@@ -35,24 +40,36 @@ class CNNFixations:
         _check("location", self.location, ("same", "argmax"))
         _check("fc_to_spatial", self.fc_to_spatial, ("argmax", "all"))
 
-    def inputs(self, contributions: np.ndarray, over_map: bool) -> np.ndarray:
-        """Share of each neuron's weight that each input of a dense layer gets.
+    @property
+    def reads_windows(self) -> bool:
+        """Whether places in a window are chosen by their values, even where the channel is known."""
+        return self.location == "argmax"
+
+    def window(self, fan: Fan, evidence: Evidence) -> Evidence:
+        """Evidence on the elements of the windows of a convolution that its neurons go on to (Algorithm 2).
+
+        Below a convolution the sense is positive again.
+        """
+        channel = fan.strongest_channel()
+        element = fan.centre(channel) if self.location == "same" else fan.strongest_place(channel)
+        return evidence.moved(element, fan.shape)
+
+    def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs of a vector that neurons of a dense layer go on to.
 
         Args:
-            contributions: ``[n, inputs]`` products ``a * w``, the sense of the neuron applied.
-            over_map: whether the inputs are a flattened spatial map.
+            fan: the neurons' inputs.
+            weights: float64 ``[n, questions]`` of the neurons.
 
         Returns:
-            float ``[n, inputs]``, 0 where an input is dropped.
+            Inputs int ``[m]`` and their weights ``[m, questions]``.
         """
-        if over_map and self.fc_to_spatial == "argmax":
-            best = contributions.argmax(axis=1)
-            kept = np.zeros_like(contributions, dtype=bool)
-            rows = np.arange(len(best))
-            kept[rows, best] = contributions[rows, best] > 0
-        else:
-            kept = contributions > 0
-        return kept.astype(np.float64)
+        if fan.over_map and self.fc_to_spatial == "argmax":
+            neurons, inputs = fan.strongest()
+            return inputs, weights[neurons]
+        reached = [fan.supporters(np.flatnonzero(asked)) for asked in weights.T]
+        inputs = np.unique(np.concatenate(reached))
+        return inputs, np.column_stack([np.isin(inputs, kept) for kept in reached]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -65,11 +82,20 @@ class WeightedFixations(CNNFixations):
 
     once: bool = False
 
-    def inputs(self, contributions: np.ndarray, over_map: bool) -> np.ndarray:
+    def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As for the published method, with shares that sum to 1 for each neuron."""
-        kept = super().inputs(contributions, over_map) * np.maximum(contributions, 0)
-        total = kept.sum(axis=1, keepdims=True)
-        return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+        if fan.over_map and self.fc_to_spatial == "argmax":
+            neurons, inputs = fan.strongest()
+            return inputs, weights[neurons]
+        inputs = np.flatnonzero(fan.values)
+        spread = np.zeros((len(inputs), weights.shape[1]))
+        for part in fan.parts(len(inputs)):
+            shares = np.maximum(fan.products(part, inputs), 0)
+            total = shares.sum(axis=1, keepdims=True)
+            shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+            spread += shares.T @ weights[part]
+        kept = spread.any(axis=1)
+        return inputs[kept], spread[kept]
 
 
 def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -21,19 +21,28 @@ def walk(
     """
     found: dict[Tensor, list[Evidence]] = {tensor: [evidence] for tensor, evidence in start.items()}
     merged: dict[Tensor, Evidence] = {}
-
-    def merge(tensor: Tensor) -> Evidence:
-        return union(found[tensor], recording.shapes[tensor], once=selection.once)
-
     for call in reversed(graph.calls):
+        if not call.depends_on_image:
+            continue
         for output in call.outputs:
-            if output in found and call.depends_on_image:
-                merged[output] = merge(output)
-                step = Step(call, recording, output)
-                for tensor, evidence in walk_rule(call)(step, merged[output], selection):
-                    found.setdefault(tensor, []).append(evidence)
-    merged.update((tensor, merge(tensor)) for tensor in graph.image_inputs if tensor in found)
+            if output not in found:
+                continue
+            merged[output] = union(found[output], recording.shapes[output], once=selection.once)
+            for tensor, evidence in _below(call, recording, output, merged[output], selection):
+                found.setdefault(tensor, []).append(evidence)
+    for tensor in graph.image_inputs:
+        if tensor in found:
+            merged[tensor] = union(found[tensor], recording.shapes[tensor], once=selection.once)
     return merged
+
+
+def _below(
+    call: Call, recording: Recording, output: Tensor, evidence: Evidence, selection: CNNFixations
+) -> list[tuple[Tensor, Evidence]]:
+    if len(evidence):
+        return walk_rule(call)(Step(call, recording, output), evidence, selection)
+    nothing = np.zeros((0, evidence.weights.shape[1]))
+    return [(t, Evidence.of(np.zeros((0, len(t.shape))), nothing)) for t in call.inputs]
 
 
 def walk_rule(call: Call) -> Walk:
@@ -52,17 +61,3 @@ def read_by_walk(graph: Graph, start: list[Tensor], selection: CNNFixations) -> 
             rule = rule_of(call)
             wanted.update(rule.walk_reads(call, selection))
     return wanted
-
-
-def neuron_start(shape: tuple[int, ...], neurons: np.ndarray, questions: np.ndarray, count: int) -> Evidence:
-    """Evidence of weight 1 on single neurons.
-
-    Args:
-        shape: of the tensor, batch axis included.
-        neurons: int ``[n, rank]``.
-        questions: int ``[n]``, the question that each neuron belongs to.
-        count: the number of questions.
-    """
-    weights = np.zeros((len(neurons), count))
-    weights[np.arange(len(neurons)), questions] = 1
-    return union([Evidence.of(neurons, weights)], shape, once=False)

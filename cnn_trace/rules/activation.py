@@ -24,7 +24,10 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """``f(z)`` is frozen as ``f(0) + z * (f(z) - f(0)) / z``: a ReLU's mask, tanh(z)/z, and so on."""
+    """``f(z)`` is frozen as ``f(0) + z * (f(z) - f(0)) / z``: a ReLU's mask, tanh(z)/z, and so on.
+
+    Where f(0) is not finite, as that of a logarithm, as ``z * f(z) / z``.
+    """
     if kind(step.call) in ("softmax", "log_softmax", "logsoftmax"):
         raise TraceError(
             f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint"
@@ -41,10 +44,18 @@ def frozen_ratio(z: np.ndarray, y: np.ndarray, at_zero: float = 0.0) -> np.ndarr
 
 
 def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
-    """f(0) of an elementwise activation on a tensor of this shape (no batch axis)."""
+    """f(0) of an elementwise function on a tensor of this shape (no batch axis); 0 where it is not finite."""
     operation: Any = call.operation
-    function = operation.activation if call.part == "activation" else operation
-    return float(as_array(function(np.zeros((1, *shape), np.float32))).flat[0])
+    zeros = np.zeros((1, *shape), np.float32)
+    if call.part == "activation":
+        found = operation.activation(zeros)
+    else:
+        arguments, keywords = keras.tree.map_structure(
+            lambda x: zeros if isinstance(x, Tensor) else x, (call.arguments, call.keywords)
+        )
+        found = operation(*arguments, **keywords)
+    value = float(as_array(found).flat[0])
+    return value if np.isfinite(value) else 0.0
 
 
 def is_output_activation(call: Call) -> bool:

@@ -1,12 +1,12 @@
-"""Kernels laid out for gathering: one row of input weights per tap and output channel."""
+"""Weights as arrays, and what is worked out from them once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import keras
@@ -14,7 +14,9 @@ import numpy as np
 
 # The weights of the recording that is being traced, by the variable's id.
 _recorded: ContextVar[dict[int, np.ndarray] | None] = ContextVar("recorded", default=None)
-_laid_out: WeakKeyDictionary[Any, tuple[float, np.ndarray]] = WeakKeyDictionary()
+_derived: WeakKeyDictionary[Any, dict[str, tuple[np.ndarray, float, Any]]] = WeakKeyDictionary()
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -31,22 +33,31 @@ def weights(recorded: dict[int, np.ndarray]) -> Iterator[None]:
         _recorded.reset(token)
 
 
-def gathering_layout(layer: Any, kernel: Any) -> np.ndarray:
-    """The kernel ``[kh, kw, in, out]`` as a contiguous array ``[kh, kw, out, in]``.
+def derived(layer: Any, variable: Any, make: Callable[[np.ndarray], Result]) -> Result:
+    """Something worked out from a layer's weights, kept until the weights change.
 
-    The copy is kept per layer, and made again when the weights have changed since.
+    TensorFlow and JAX write changed weights to new memory as long as somebody holds the old: the array that
+    is kept tells whether they are still the same. PyTorch changes them in place.
     """
-    array = as_array(kernel)
-    fingerprint = _fingerprint(array.reshape(-1, array.shape[-1]))
-    known = _laid_out.get(layer)
-    if known is None or known[0] != fingerprint:
-        known = (fingerprint, np.ascontiguousarray(np.moveaxis(array, -1, -2)))
-        _laid_out[layer] = known
-    return known[1]
+    array = as_array(variable)
+    known = _derived.setdefault(layer, {})
+    key = make.__qualname__
+    unchanged = key in known and _same_memory(known[key][0], array) and known[key][1] == _fingerprint(array)
+    if not unchanged:
+        known[key] = (array, _fingerprint(array), make(array))
+    result: Result = known[key][2]
+    return result
 
 
-def _fingerprint(matrix: np.ndarray) -> float:
-    # A random projection: kernels that differ only in the order of their values differ in it too.
+def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.__array_interface__["data"] == b.__array_interface__["data"]
+
+
+def _fingerprint(array: np.ndarray) -> float:
+    """0, or on PyTorch a random projection of the weights."""
+    if keras.backend.backend() != "torch":
+        return 0.0
+    matrix = array.reshape(-1, array.shape[-1])
     return float(_direction(matrix.shape[0]) @ matrix @ _direction(matrix.shape[1]))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.rules.kernels import as_array
@@ -89,14 +88,14 @@ def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> lis
 
 def adjoint_extreme(step: Step, coefficients: np.ndarray) -> Below:
     """Frozen: the coefficient belongs to the branch that is the maximum (minimum); a constant's is a bias."""
-    operands = [
+    full = [
         step.value(x) if isinstance(x, Tensor) else np.asarray(as_array(x), np.float32)
-        for x in _operands(step.call)
+        for x in operands(step.call)
     ]
-    values = np.stack([np.broadcast_to(value, coefficients.shape) for value in operands])
+    values = np.stack([np.broadcast_to(value, coefficients.shape) for value in full])
     branch = (values if _is_maximum(step) else -values).argmax(axis=0)
     below, bias = [], np.zeros(len(coefficients))
-    for b, (operand, value) in enumerate(zip(_operands(step.call), values, strict=True)):
+    for b, (operand, value) in enumerate(zip(operands(step.call), values, strict=True)):
         kept = np.where(branch == b, coefficients, 0)
         if isinstance(operand, Tensor):
             below.append((operand, sum_back(step, kept, operand)))
@@ -112,15 +111,15 @@ def _is_maximum(step: Step) -> bool:
 def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
     """The second operand takes the coefficient with the opposite sign."""
     below = []
-    for place, operand in enumerate(_operands(step.call)[:2]):
+    for place, operand in enumerate(operands(step.call)[:2]):
         if isinstance(operand, Tensor):
             below.append((operand, sum_back(step, coefficients * (1 - 2 * place), operand)))
-    signed = [x if place == 0 else -x for place, x in _constants(step.call)]
+    signed = [x if place == 0 else -x for place, x in constants(step.call)]
     return below, _inner(coefficients, sum(signed, np.zeros(1, np.float32)))
 
 
 def _constant_part(step: Step, coefficients: np.ndarray) -> np.ndarray:
-    return _inner(coefficients, sum((x for _, x in _constants(step.call)), np.zeros(1, np.float32)))
+    return _inner(coefficients, sum((x for _, x in constants(step.call)), np.zeros(1, np.float32)))
 
 
 def _inner(coefficients: np.ndarray, constant: np.ndarray) -> np.ndarray:
@@ -146,24 +145,14 @@ def adjoint_scaled(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def _factor(step: Step) -> np.ndarray:
-    constants = _constants(step.call)
-    if len(step.call.inputs) != 1 or not constants:
-        raise TraceError(
-            f"{step.call.name!r} multiplies two tensors of the model; there is a rule for a constant factor "
-            "only"
-        )
-    place, constant = constants[0]
-    if type(step.layer).__name__ in ("Divide", "TrueDivide"):
-        if place == 0:
-            raise TraceError(f"{step.call.name!r} divides a constant by a tensor, for which there is no rule")
-        return 1 / constant
-    return constant
+    _, constant = constants(step.call)[0]
+    return 1 / constant if type(step.layer).__name__ in ("Divide", "TrueDivide") else constant
 
 
 def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """``a - b`` is the sum of a and -b: the larger of the two; on b the opposite sense is sought."""
     signs = [
-        1 if place == 0 else -1 for place, x in enumerate(_operands(step.call)[:2]) if isinstance(x, Tensor)
+        1 if place == 0 else -1 for place, x in enumerate(operands(step.call)[:2]) if isinstance(x, Tensor)
     ]
     values = np.stack(
         [
@@ -191,45 +180,15 @@ def adjoint_negative(step: Step, coefficients: np.ndarray) -> Below:
     return [(step.input, -coefficients)], 0.0
 
 
-def walk_concatenate(
-    step: Step, evidence: Evidence, selection: CNNFixations
-) -> list[tuple[Tensor, Evidence]]:
-    """The branch that owns the element (inception and dense blocks: the channel)."""
-    found, axis = [], concatenation_axis(step.call)
-    start = 0
-    for tensor in step.call.inputs:
-        length = step.shape(tensor)[axis]
-        place = evidence.coordinates[:, axis] - start
-        owned = evidence.take((place >= 0) & (place < length))
-        coordinates = owned.coordinates.copy()
-        coordinates[:, axis] -= start
-        found.append((tensor, owned.at(coordinates)))
-        start += length
-    return found
-
-
-def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
-    """Each branch takes its own slice."""
-    axis = concatenation_axis(step.call)
-    ends = np.cumsum([step.shape(tensor)[axis] for tensor in step.call.inputs])
-    parts = np.split(coefficients, ends[:-1], axis=axis)
-    return list(zip(step.call.inputs, parts, strict=True)), 0.0
-
-
-def concatenation_axis(call: Call) -> int:
-    """The axis of a concatenation, counted from the front."""
-    axis: int = call.operation.axis
-    return axis % len(call.outputs[0].shape)
-
-
-def _operands(call: Call) -> list[Any]:
+def operands(call: Call) -> list[Any]:
+    """Everything that a layer or operator was called on, tensors and constants, in order."""
     return keras.tree.flatten((call.arguments, call.keywords))
 
 
-def _constants(call: Call) -> list[tuple[int, np.ndarray]]:
+def constants(call: Call) -> list[tuple[int, np.ndarray]]:
     """The operands of an operator that are no tensors of the model, with their places."""
     return [
         (place, np.asarray(as_array(operand), np.float32))
-        for place, operand in enumerate(_operands(call)[:2])
+        for place, operand in enumerate(operands(call)[:2])
         if not isinstance(operand, Tensor) and operand is not None
     ]

@@ -21,9 +21,8 @@ def walk_batch(step: Step, evidence: Evidence, selection: CNNFixations) -> list[
     layer = step.layer
     if not layer.scale:
         return [(step.input, evidence)]
-    channel = evidence.coordinates[:, _axis(step)]
-    sign = np.where(as_array(layer.gamma) < 0, -1, 1)[channel]
-    return [(step.input, evidence.turned(sign))]
+    gamma = as_array(layer.gamma)[evidence.coordinates[:, _axis(step)]]
+    return [(step.input, evidence.turned(gamma))]
 
 
 def adjoint_batch(step: Step, coefficients: np.ndarray) -> Below:
@@ -83,6 +82,43 @@ def _along(step: Step, weights: np.ndarray) -> np.ndarray:
     for axis, size in zip(_axes(step), weights.shape, strict=True):
         shape[axis] = size
     return weights.reshape(shape)
+
+
+def walk_group(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Group normalisation, its statistics frozen: in place; a negative gamma turns the sense."""
+    if not step.layer.scale:
+        return [(step.input, evidence)]
+    channel = evidence.coordinates[:, _axis(step)]
+    return [(step.input, evidence.turned(np.where(as_array(step.layer.gamma) < 0, -1, 1)[channel]))]
+
+
+def adjoint_group(step: Step, coefficients: np.ndarray) -> Below:
+    """As layer normalisation, over all places and the channels of a group."""
+    layer, axis = step.layer, _axis(step)
+    x = np.moveaxis(step.value(step.input), axis, -1)
+    groups = layer.groups if layer.groups != -1 else x.shape[-1]
+    grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    mean = grouped.mean(axis=(1, 3))
+    scale = 1 / np.sqrt(grouped.var(axis=(1, 3)) + layer.epsilon)
+    mean, scale = (np.repeat(v, x.shape[-1] // groups, axis=1) for v in (mean, scale))  # [n, channels]
+    if layer.scale:
+        scale = scale * as_array(layer.gamma)
+    shift = -mean * scale
+    if layer.center:
+        shift = shift + as_array(layer.beta)
+    per_channel = np.moveaxis(coefficients, axis, -1).reshape(len(x), -1, x.shape[-1]).sum(axis=1)
+    shape = [len(x), *[1] * (x.ndim - 1)]
+    shape[axis] = -1
+    return [(step.input, coefficients * scale.reshape(shape))], (per_channel * shift).sum(axis=1)
+
+
+def walk_root_mean_square(
+    step: Step, evidence: Evidence, selection: CNNFixations
+) -> list[tuple[Tensor, Evidence]]:
+    """RMS normalisation, its statistics frozen: in place; a negative scale turns the sense."""
+    sign = np.where(as_array(step.layer.scale) < 0, -1, 1)
+    sign = np.broadcast_to(_along(step, sign), (1, *step.shape(step.output)[1:]))
+    return [(step.input, evidence.turned(sign[(0, *evidence.coordinates[:, 1:].T)]))]
 
 
 def walk_rescaling(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,15 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Max and average pooling go on to the largest value in the window; padding is never chosen."""
     maps = step.value(step.input)
-    window = Window.of(step.layer, maps.shape[1:3])
+    window = Window.of(step.layer, maps.shape[1:-1])
     neurons = evidence.coordinates
-    best = np.full(len(neurons), -np.inf, maps.dtype)
-    found = neurons.copy()
-    for tap in window.taps:
-        place, inside = window.place(neurons[:, 1:3], tap)
-        values = maps[neurons[:, 0], place[:, 0], place[:, 1], neurons[:, 3]]
-        better = inside & (values > best)
-        best[better], found[better, 1:3] = values[better], place[better]
-    return [(step.input, evidence.at(found))]
+    places, inside = window.elements(neurons[:, 1:-1])
+    values = maps.reshape(len(maps), -1, maps.shape[-1])[neurons[:, :1], places, neurons[:, -1:]]
+    values[~inside] = -np.inf
+    best = places[np.arange(len(places)), values.argmax(axis=1)]
+    coordinates = neurons.copy()
+    coordinates[:, 1:-1] = np.stack(np.unravel_index(best, window.map_size), axis=1)
+    return [(step.input, evidence.at(coordinates))]
 
 
 def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
@@ -53,42 +53,43 @@ def reduced_axes(step: Step) -> list[int]:
     rank = len(step.input.shape)
     axis = getattr(step.layer, "axis", None)
     if axis is None:
-        first = getattr(step.layer, "data_format", None) == "channels_first"
-        return list(range(2, rank)) if first else list(range(1, rank - 1))
+        return list(range(1, rank - 1))
     return sorted(a % rank for a in (axis if isinstance(axis, list | tuple) else [axis]))
 
 
 def adjoint_max(step: Step, coefficients: np.ndarray) -> Below:
     """Frozen: the coefficient belongs to the element that was the maximum (the first one, if several)."""
     maps = step.value(step.input)
-    window = Window.of(step.layer, maps.shape[1:3])
-    questions, height, width, channels = coefficients.shape
-    y, x = np.divmod(np.arange(height * width), width)
-    positions = np.column_stack([y, x])
-    best = np.full((questions, height * width, channels), -np.inf, maps.dtype)
+    window = Window.of(step.layer, maps.shape[1:-1])
+    questions, *size, channels = coefficients.shape
+    places, inside = window.elements(_positions(size))
+    flat = maps.reshape(questions, -1, channels)
+    best = np.full((questions, len(places), channels), -np.inf, maps.dtype)
     target = np.zeros(best.shape, np.int64)
-    for tap in window.taps:
-        place, inside = window.place(positions, tap)
-        values = np.where(inside[None, :, None], maps[:, place[:, 0], place[:, 1]], -np.inf)
+    for place, within in zip(places.T, inside.T, strict=True):
+        values = np.where(within[:, None], flat[:, place], -np.inf)
         better = values > best
-        flat = np.broadcast_to((place[:, 0] * maps.shape[2] + place[:, 1])[None, :, None], best.shape)
-        best[better], target[better] = values[better], flat[better]
-    below = np.zeros((questions, maps.shape[1] * maps.shape[2], channels), np.float32)
+        best[better], target[better] = values[better], np.broadcast_to(place[:, None], best.shape)[better]
+    below = np.zeros(flat.shape, np.float32)
     q, c = np.ogrid[:questions, :channels]
-    np.add.at(below, (q[:, None], target, c[None]), coefficients.reshape(questions, -1, channels))
+    np.add.at(below, (q[:, None], target, c[None]), coefficients.reshape(best.shape))
     return [(step.input, below.reshape(maps.shape))], 0.0
 
 
 def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
     """The mean shares its coefficient among the elements of the window, padding not counted."""
     below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
-    window = Window.of(step.layer, below.shape[1:3])
-    y, x = np.divmod(np.arange(coefficients.shape[1] * coefficients.shape[2]), coefficients.shape[2])
-    positions = np.column_stack([y, x])
-    count = sum(window.place(positions, tap)[1].astype(np.float32) for tap in window.taps)
-    share = coefficients / np.reshape(count, coefficients.shape[1:3])[..., None]
+    window = Window.of(step.layer, below.shape[1:-1])
+    size = coefficients.shape[1:-1]
+    _, inside = window.elements(_positions(size))
+    share = coefficients / inside.sum(axis=1, dtype=np.float32).reshape(*size, 1)
     scatter(below, window, lambda tap: share)
     return [(step.input, below)], 0.0
+
+
+def _positions(size: Sequence[int]) -> np.ndarray:
+    """Every position of a map, int ``[positions, axes]``."""
+    return np.stack(np.unravel_index(np.arange(int(np.prod(size))), tuple(size)), axis=1)
 
 
 def adjoint_global_average(step: Step, coefficients: np.ndarray) -> Below:

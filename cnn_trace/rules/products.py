@@ -1,4 +1,4 @@
-"""Products of tensors: the trunk is followed, a gate counts as a constant (squeeze-and-excitation)."""
+"""Products and quotients: the trunk is followed, gates and divisors count as constants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.activation import kind
-from gazeback.cnn_trace.rules.merging import adjoint_scaled, broadcast_back, sum_back, walk_scaled
+from gazeback.cnn_trace.rules.merging import (
+    adjoint_scaled,
+    broadcast_back,
+    constants,
+    operands,
+    sum_back,
+    walk_scaled,
+)
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -45,8 +52,7 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
         product = coefficients / len(trunk)
         for j, value in enumerate(values):
             if j != i:
-                missing = product.ndim - value.ndim
-                product = product * value.reshape(len(value), *(1,) * missing, *value.shape[1:])
+                product = product * _aligned(value, product.ndim)
         below.append((step.call.inputs[i], sum_back(step, product, step.call.inputs[i])))
     return below, 0.0
 
@@ -80,3 +86,36 @@ def _is_gate(tensor: Tensor) -> bool:
 
 def _values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
     return step.value(tensor)[tuple(broadcast_back(step, evidence, tensor).coordinates.T)]
+
+
+def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Evidence goes on to the dividend; a negative divisor turns its sense.
+
+    Below a constant that is divided by a tensor it goes on to the tensor, of which a low value is sought.
+    """
+    dividend, divisor = operands(step.call)[:2]
+    if not isinstance(divisor, Tensor):
+        return walk_scaled(step, evidence, selection)
+    if isinstance(dividend, Tensor):
+        sign = np.where(_values_at(step, evidence, divisor) < 0, -1, 1)
+        return [(dividend, broadcast_back(step, evidence.turned(sign), dividend))]
+    constant = np.broadcast_to(constants(step.call)[0][1], (1, *step.shape(step.output)[1:]))
+    sign = np.where(constant[(0, *evidence.coordinates[:, 1:].T)] < 0, 1, -1)
+    return [(divisor, broadcast_back(step, evidence.turned(sign), divisor))]
+
+
+def adjoint_divide(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    """The divisor is frozen; a constant over x is frozen as ``x * (c / x^2)``."""
+    dividend, divisor = operands(step.call)[:2]
+    if not isinstance(divisor, Tensor):
+        return adjoint_scaled(step, coefficients)
+    below = coefficients / _aligned(step.value(divisor), coefficients.ndim)
+    if isinstance(dividend, Tensor):
+        return [(dividend, sum_back(step, below, dividend))], 0.0
+    below = below * constants(step.call)[0][1] / _aligned(step.value(divisor), coefficients.ndim)
+    return [(divisor, sum_back(step, below, divisor))], 0.0
+
+
+def _aligned(value: np.ndarray, rank: int) -> np.ndarray:
+    """With axes of length 1 behind the first (the batch), so that it broadcasts to a rank."""
+    return value.reshape(len(value), *(1,) * (rank - value.ndim), *value.shape[1:])

@@ -1,4 +1,4 @@
-"""Layers and operators that only move elements: flatten, reshape, pad, crop, slice, transpose, repeat."""
+"""Layers and operators that keep the elements in order: flatten, reshape, pad, crop; and embeddings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules import gather
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -29,44 +31,71 @@ def adjoint_reshape(step: Step, coefficients: np.ndarray) -> Below:
 
 def walk_pad(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
     """Shifted by the padding; what fell on padding goes to the nearest element of the map."""
-    return [(step.input, _shifted(step, evidence, -np.array(_before(step.layer.padding))))]
+    return [(step.input, _shifted(step, evidence, -np.array(_before(step, "padding"))))]
 
 
 def walk_crop(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
     """Shifted by what was cropped."""
-    return [(step.input, _shifted(step, evidence, np.array(_before(step.layer.cropping))))]
+    return [(step.input, _shifted(step, evidence, np.array(_before(step, "cropping"))))]
 
 
 def _shifted(step: Step, evidence: Evidence, by: np.ndarray) -> Evidence:
     coordinates = evidence.coordinates.copy()
-    spatial = slice(1, 1 + len(by))
-    limits = np.subtract(step.shape(step.input)[spatial], 1)
-    coordinates[:, spatial] = np.clip(coordinates[:, spatial] + by, 0, limits)
+    limits = np.subtract(step.shape(step.input)[1:], 1)
+    coordinates[:, 1:] = np.clip(coordinates[:, 1:] + by, 0, limits)
     return evidence.at(coordinates)
 
 
-def _before(sides: Any) -> list[int]:
+def _before(step: Step, attribute: str) -> list[int]:
+    """What a layer pads or crops in front of each axis but the first (the batch)."""
+    sides = getattr(step.layer, attribute)
     if isinstance(sides[0], int):  # one axis: (before, after)
-        return [sides[0]]
-    return [before for before, _ in sides]
+        sides = [sides]
+    return [*(before for before, _ in sides), 0]
 
 
 def adjoint_pad(step: Step, coefficients: np.ndarray) -> Below:
     """Cut the padding off."""
-    inner = tuple(
-        slice(b, b + n) for b, n in zip(_before(step.layer.padding), step.shape(step.input)[1:], strict=False)
-    )
-    return [(step.input, coefficients[(slice(None), *inner)])], 0.0
+    return [(step.input, coefficients[_inner(step, _before(step, "padding"), step.input)])], 0.0
 
 
 def adjoint_crop(step: Step, coefficients: np.ndarray) -> Below:
     """Zero where elements were cropped away."""
     below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
-    inner = tuple(
-        slice(b, b + n) for b, n in zip(_before(step.layer.cropping), coefficients.shape[1:], strict=False)
-    )
-    below[(slice(None), *inner)] = coefficients
+    below[_inner(step, _before(step, "cropping"), step.output)] = coefficients
     return [(step.input, below)], 0.0
+
+
+def _inner(step: Step, before: list[int], smaller: Tensor) -> tuple[slice, ...]:
+    """Where the smaller of two tensors lies in the larger one."""
+    sizes = step.shape(smaller)[1:]
+    return (slice(None), *(slice(b, b + n) for b, n in zip(before, sizes, strict=True)))
+
+
+def walk_pad_operator(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
+    """``keras.ops.pad``: with a constant as a padding layer, with copies of the map to what was copied."""
+    if step.layer.mode != "constant":
+        return gather.walk(step, evidence, selection)
+    return [(step.input, _shifted(step, evidence, -np.array(_padded(step))))]
+
+
+def adjoint_pad_operator(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    """The padding's constant is a bias; copies give their coefficients to what was copied."""
+    if step.layer.mode != "constant":
+        return gather.adjoint(step, coefficients)
+    below = coefficients[_inner(step, _padded(step), step.input)]
+    constant = (*step.call.arguments[1:], *step.call.keywords.values(), None)[0] or 0.0
+    outside = coefficients.reshape(len(below), -1).sum(axis=1) - below.reshape(len(below), -1).sum(axis=1)
+    return [(step.input, below)], constant * outside
+
+
+def _padded(step: Step) -> list[int]:
+    """What ``keras.ops.pad`` adds in front of each axis but the first (the batch)."""
+    sides = list(step.layer.pad_width)
+    sides = sides * len(step.input.shape) if len(sides) == 1 else sides
+    if any(sides[0]):
+        raise TraceError(f"{step.call.name!r} pads the batch axis, for which there is no rule")
+    return [before for before, _ in sides[1:]]
 
 
 def walk_nowhere(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
@@ -77,42 +106,3 @@ def walk_nowhere(step: Step, evidence: Evidence, selection: CNNFixations) -> Fou
 def adjoint_nowhere(step: Step, coefficients: np.ndarray) -> Below:
     """Nothing is handed on; the head lists the coefficients on the embedding's output."""
     return [], 0.0
-
-
-def walk_gather(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """Slices, transposes and repeats, by where each element of the output was taken from."""
-    source = _source(step)[tuple(evidence.coordinates[:, 1:].T)]
-    inner = np.stack(np.unravel_index(source, step.shape(step.input)[1:]), axis=1)
-    return [(step.input, evidence.at(np.column_stack([evidence.image, inner])))]
-
-
-def adjoint_gather(step: Step, coefficients: np.ndarray) -> Below:
-    """Each element takes back the coefficients of all places it was copied to."""
-    shape = step.shape(step.input)[1:]
-    below = np.zeros((len(coefficients), int(np.prod(shape))), np.float32)
-    flat = coefficients.reshape(len(coefficients), -1)
-    np.add.at(below.T, _source(step).ravel(), flat.T)
-    return [(step.input, below.reshape(len(coefficients), *shape))], 0.0
-
-
-def _source(step: Step) -> np.ndarray:
-    """For every element of the output (no batch axis) the flat index of its element of the input."""
-    shape = step.shape(step.input)[1:]
-    index = np.arange(int(np.prod(shape))).reshape(1, *shape)
-    layer, name = step.layer, type(step.layer).__name__
-    if name == "GetItem":
-        moved = index[_on_one_image(step.call.arguments[1])]
-    elif name == "Transpose":
-        moved = index.transpose(layer.axes)
-    elif name == "Permute":
-        moved = index.transpose((0, *layer.dims))
-    elif name == "RepeatVector":
-        moved = np.repeat(index[:, None], layer.n, axis=1)
-    else:  # UpSampling2D with nearest neighbours
-        moved = index.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2)
-    return moved[0]
-
-
-def _on_one_image(key: Any) -> Any:
-    key = key if isinstance(key, tuple) else (key,)
-    return key if key[0] is Ellipsis else (slice(None), *key[1:])

@@ -8,7 +8,7 @@ head).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -19,16 +19,24 @@ from keras import layers
 from gazeback.cnn_trace.errors import MissingRule
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.layout import turned_rule
 from gazeback.cnn_trace.rules import (
     activation,
     convolution,
     dense,
+    gather,
+    joining,
     merging,
     normalization,
+    operators,
     pooling,
+    powers,
     products,
+    reductions,
+    resampling,
     separable,
     shape,
+    transposed,
 )
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -53,9 +61,9 @@ def branches(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
     return call.inputs if len(call.inputs) > 1 else ()
 
 
-def inputs_for_argmax(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads its input only where the selection asks for the place of the largest product."""
-    return call.inputs if selection.location == "argmax" else ()
+def inputs_for_windows(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads its input only where the selection looks at the values inside a window."""
+    return call.inputs if selection.reads_windows else ()
 
 
 def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
@@ -72,42 +80,74 @@ class Rule:
         adjoint: ``adjoint(step, coefficients [questions, ...])`` -> ``([(input tensor, coefficients)],
             bias)``, such that ``sum(coefficients * output) == sum(below * input) + bias`` for every question.
         walk_reads, adjoint_reads: the tensors whose recorded values the two need.
+        feeding: of layers that weigh their inputs: ``feeding(step, evidence)``, the largest single product
+            that feeds each neuron, float32 ``[n]``.
     """
 
     walk: Walk | None = None
     adjoint: Adjoint | None = None
     walk_reads: Reads = inputs
     adjoint_reads: Reads = inputs
+    feeding: Callable[[Step, Evidence], np.ndarray] | None = None
 
 
 _ACTIVATION = Rule(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
+_POWER = Rule(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
 _TRANSPARENT = Rule(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
 _ADD = Rule(merging.walk_add, merging.adjoint_add, branches, nothing)
-_SCALED = Rule(merging.walk_scaled, merging.adjoint_scaled, nothing, nothing)
 _PRODUCT = Rule(products.walk, products.adjoint, branches, branches)
-_CONCATENATE = Rule(merging.walk_concatenate, merging.adjoint_concatenate, nothing, nothing)
+_QUOTIENT = Rule(products.walk_divide, products.adjoint_divide, branches, inputs)
+_CONCATENATE = Rule(joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing)
+_STACK = Rule(joining.walk_stack, joining.adjoint_stack, nothing, nothing)
 _RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing)
-_GATHER = Rule(shape.walk_gather, shape.adjoint_gather, nothing, nothing)
+_GATHER = Rule(gather.walk, gather.adjoint, nothing, nothing)
+_PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing)
+_CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing)
+_RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing)
+_TRANSPOSED = Rule(transposed.walk, transposed.adjoint, inputs, nothing, transposed.feeding)
+_CONVOLUTION = Rule(convolution.walk, convolution.adjoint, inputs, nothing, convolution.feeding)
+_DEPTHWISE = Rule(
+    convolution.walk, convolution.adjoint_depthwise, inputs_for_windows, nothing, convolution.feeding
+)
+_SEPARABLE = Rule(separable.walk, separable.adjoint, inputs, nothing, separable.feeding)
+_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs)
+_AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing)
 _GLOBAL_AVERAGE = Rule(pooling.walk_global, pooling.adjoint_global_average, inputs, nothing)
 _GLOBAL_MAX = Rule(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
+_MINIMUM = Rule(reductions.walk, reductions.adjoint_min, inputs, inputs)
 _RESCALING = Rule(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
 
 LAYERS: dict[type, Rule] = {
-    layers.Conv2D: Rule(convolution.walk, convolution.adjoint, inputs, nothing),
-    layers.DepthwiseConv2D: Rule(
-        convolution.walk_depthwise, convolution.adjoint_depthwise, inputs_for_argmax, nothing
-    ),
-    layers.SeparableConv2D: Rule(separable.walk),
-    layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing),
+    layers.Conv1D: _CONVOLUTION,
+    layers.Conv2D: _CONVOLUTION,
+    layers.Conv3D: _CONVOLUTION,
+    layers.DepthwiseConv1D: _DEPTHWISE,
+    layers.DepthwiseConv2D: _DEPTHWISE,
+    layers.SeparableConv1D: _SEPARABLE,
+    layers.SeparableConv2D: _SEPARABLE,
+    layers.Conv1DTranspose: _TRANSPOSED,
+    layers.Conv2DTranspose: _TRANSPOSED,
+    layers.Conv3DTranspose: _TRANSPOSED,
+    layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing, dense.feeding),
     layers.BatchNormalization: Rule(normalization.walk_batch, normalization.adjoint_batch, nothing, nothing),
     layers.LayerNormalization: Rule(normalization.walk_layer, normalization.adjoint_layer, nothing, inputs),
+    layers.GroupNormalization: Rule(normalization.walk_group, normalization.adjoint_group, nothing, inputs),
+    layers.UnitNormalization: _ACTIVATION,
     layers.Embedding: Rule(shape.walk_nowhere, shape.adjoint_nowhere, nothing, nothing),
     layers.Rescaling: _RESCALING,
     layers.Normalization: _RESCALING,
-    layers.MaxPooling2D: Rule(pooling.walk, pooling.adjoint_max, inputs, inputs),
-    layers.AveragePooling2D: Rule(pooling.walk, pooling.adjoint_average, inputs, nothing),
+    layers.MaxPooling1D: _MAX_POOL,
+    layers.MaxPooling2D: _MAX_POOL,
+    layers.MaxPooling3D: _MAX_POOL,
+    layers.AveragePooling1D: _AVERAGE_POOL,
+    layers.AveragePooling2D: _AVERAGE_POOL,
+    layers.AveragePooling3D: _AVERAGE_POOL,
+    layers.GlobalAveragePooling1D: _GLOBAL_AVERAGE,
     layers.GlobalAveragePooling2D: _GLOBAL_AVERAGE,
+    layers.GlobalAveragePooling3D: _GLOBAL_AVERAGE,
+    layers.GlobalMaxPooling1D: _GLOBAL_MAX,
     layers.GlobalMaxPooling2D: _GLOBAL_MAX,
+    layers.GlobalMaxPooling3D: _GLOBAL_MAX,
     layers.Add: _ADD,
     layers.Average: Rule(merging.walk_add, merging.adjoint_average, branches, nothing),
     layers.Maximum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
@@ -119,9 +159,18 @@ LAYERS: dict[type, Rule] = {
     layers.Reshape: _RESHAPE,
     layers.Permute: _GATHER,
     layers.RepeatVector: _GATHER,
-    layers.UpSampling2D: _GATHER,
-    layers.ZeroPadding2D: Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing),
-    layers.Cropping2D: Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing),
+    layers.UpSampling1D: _RESAMPLE,
+    layers.UpSampling2D: _RESAMPLE,
+    layers.UpSampling3D: _RESAMPLE,
+    layers.Resizing: _RESAMPLE,
+    layers.CenterCrop: _RESAMPLE,
+    layers.ZeroPadding1D: _PAD,
+    layers.ZeroPadding2D: _PAD,
+    layers.ZeroPadding3D: _PAD,
+    layers.Cropping1D: _CROP,
+    layers.Cropping2D: _CROP,
+    layers.Cropping3D: _CROP,
+    layers.Masking: _ACTIVATION,
     layers.Activation: _ACTIVATION,
     layers.ReLU: _ACTIVATION,
     layers.LeakyReLU: _ACTIVATION,
@@ -129,6 +178,25 @@ LAYERS: dict[type, Rule] = {
     layers.ELU: _ACTIVATION,
     layers.Softmax: _ACTIVATION,
 }
+
+if hasattr(layers, "RMSNormalization"):  # Keras 3.9 and later
+    LAYERS[layers.RMSNormalization] = Rule(
+        normalization.walk_root_mean_square, activation.adjoint, nothing, inputs_and_outputs
+    )
+
+
+def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.Layer]) -> Rule:
+    """The rule of an operator that does what a layer does."""
+    rule = LAYERS[layer]
+    assert rule.walk is not None
+    assert rule.adjoint is not None
+    return replace(
+        rule,
+        walk=operators.walk_as(layer_of, rule.walk),
+        adjoint=operators.adjoint_as(layer_of, rule.adjoint),
+        feeding=rule.feeding and operators.feeding_as(layer_of, rule.feeding),
+    )
+
 
 # Operators (``x + y``, ``keras.ops.relu(x)``) by the name of their class.
 OPERATORS: dict[str, Rule] = {
@@ -138,18 +206,59 @@ OPERATORS: dict[str, Rule] = {
     "Multiply": _PRODUCT,
     "Maximum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     "Minimum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
-    "Divide": _SCALED,
-    "TrueDivide": _SCALED,
+    "Divide": _QUOTIENT,
+    "TrueDivide": _QUOTIENT,
+    "Square": _POWER,
+    "Power": _POWER,
+    "Absolute": _POWER,
+    "Reciprocal": _POWER,
+    "Rsqrt": _POWER,
+    "Where": Rule(joining.walk_where, joining.adjoint_where, inputs, inputs),
     "Concatenate": _CONCATENATE,
+    "Stack": _STACK,
     "Reshape": _RESHAPE,
     "ExpandDims": _RESHAPE,
     "Squeeze": _RESHAPE,
-    "GetItem": _GATHER,
-    "Transpose": _GATHER,
+    "Pad": Rule(shape.walk_pad_operator, shape.adjoint_pad_operator, nothing, nothing),
+    "Resize": _RESAMPLE,
     "Mean": _GLOBAL_AVERAGE,
     "Max": _GLOBAL_MAX,
     "Amax": _GLOBAL_MAX,
+    "Min": _MINIMUM,
+    "Amin": _MINIMUM,
+    "Sum": Rule(reductions.walk, reductions.adjoint_sum, inputs, nothing),
+    "Matmul": _as_layer(operators.dense, layers.Dense),
+    "Conv": _as_layer(operators.convolution, layers.Conv2D),
+    "DepthwiseConv": _as_layer(operators.depthwise, layers.DepthwiseConv2D),
+    "MaxPool": _as_layer(operators.pool, layers.MaxPooling2D),
+    "AveragePool": _as_layer(operators.pool, layers.AveragePooling2D),
+    "BatchNorm": _as_layer(operators.batch_normalization, layers.BatchNormalization),
+    "Cast": _TRANSPARENT,
+    "StopGradient": _TRANSPARENT,
+    "ConvertToTensor": _TRANSPARENT,
+    "Copy": _TRANSPARENT,
 }
+
+# Operators that move or copy elements, whatever their arguments.
+MOVING_OPERATORS = (
+    "GetItem",
+    "Transpose",
+    "Swapaxes",
+    "Moveaxis",
+    "Flip",
+    "Fliplr",
+    "Flipud",
+    "Rot90",
+    "Roll",
+    "Split",
+    "Unstack",
+    "Take",
+    "Repeat",
+    "Tile",
+    "DepthToSpace",
+    "SpaceToDepth",
+)
+OPERATORS.update(dict.fromkeys(MOVING_OPERATORS, _GATHER))
 
 ELEMENTWISE_OPERATORS = (
     "Relu",
@@ -165,22 +274,68 @@ ELEMENTWISE_OPERATORS = (
     "Tanh",
     "Softplus",
     "Softsign",
+    "Celu",
+    "LogSigmoid",
+    "HardTanh",
+    "TanhShrink",
+    "SoftShrink",
+    "HardShrink",
+    "Squareplus",
+    "Exp",
+    "Exp2",
+    "Expm1",
+    "Log",
+    "Log2",
+    "Log10",
+    "Log1p",
+    "Sqrt",
+    "Cbrt",
+    "Erf",
+    "Arctan",
+    "Sinh",
+    "Clip",
+    "Normalize",
     "Softmax",
     "LogSoftmax",
 )
 OPERATORS.update(dict.fromkeys(ELEMENTWISE_OPERATORS, _ACTIVATION))
 
-# Layers that change nothing when the model is used.
+# Layers that change nothing when the model is used; Keras has had some of them for a few versions only.
 TRANSPARENT = (
-    layers.Dropout,
-    layers.SpatialDropout2D,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
-    layers.AlphaDropout,
-    layers.ActivityRegularization,
-    layers.Identity,
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+    "AugMix",
+    "CutMix",
+    "MixUp",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
 )
-LAYERS.update(dict.fromkeys(TRANSPARENT, _TRANSPARENT))
+LAYERS.update({getattr(layers, name): _TRANSPARENT for name in TRANSPARENT if hasattr(layers, name)})
 
 # Layers that Keras lacks, by the name of their class, wherever it is defined. Local response normalisation
 # divides by a number near 1: evidence stays in place; the head freezes the denominator, y = x * (y / x).
@@ -190,14 +345,24 @@ BY_CLASS_NAME: dict[str, Rule] = {"LocalResponseNormalization": _ACTIVATION}
 def register_rule(layer: type[keras.Layer], rule: Rule) -> None:
     """Teach the tracer a layer class of your own (and its subclasses)."""
     LAYERS[layer] = rule
+    _rules_of_classes.clear()
+
+
+_rules_of_classes: dict[type, Rule | None] = {}
 
 
 def find_rule(operation: keras.Operation) -> Rule | None:
     """The rule of an operation, by its class or the nearest parent class; None where there is none."""
     _load_registered_packages()
-    if not isinstance(operation, keras.Layer):
-        return OPERATORS.get(type(operation).__name__)
-    kind: Any = type(operation)
+    kind = type(operation)
+    if kind not in _rules_of_classes:
+        _rules_of_classes[kind] = _rule_of_class(kind)
+    return _rules_of_classes[kind]
+
+
+def _rule_of_class(kind: Any) -> Rule | None:
+    if not issubclass(kind, keras.Layer):
+        return OPERATORS.get(kind.__name__)
     for parent in kind.__mro__:
         # A subclass with a ``call`` of its own is another layer.
         if parent in LAYERS and (parent is kind or kind.call is parent.call):
@@ -216,7 +381,8 @@ def rule_of(call: Call) -> Rule:
     rule = find_rule(call.operation)
     if rule is None:
         raise missing_rule(call, "rule")
-    return rule
+    first = getattr(call.operation, "data_format", None) == "channels_first"
+    return turned_rule(rule) if first else rule
 
 
 def missing_rule(call: Call, part: str) -> MissingRule:

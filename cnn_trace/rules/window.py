@@ -1,4 +1,4 @@
-"""Sliding windows: which places of a map a neuron of a convolution or a pool looks at."""
+"""Sliding windows: which places of a map a neuron of a convolution or a pool looks at, in any dimension."""
 
 from __future__ import annotations
 
@@ -7,60 +7,76 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
-
 
 @dataclass(frozen=True)
 class Window:
-    """The window of one layer on one map.
+    """The window of one layer on one map. All tuples have one number per spatial axis (rows, columns, ...).
 
     Attributes:
-        size, stride, dilation: (rows, columns) in elements of the map.
-        pad_before: (rows, columns) of padding above and to the left.
-        map_size: (height, width) of the layer's input.
+        size, stride, dilation: in elements of the map.
+        pad_before: padding before the first element.
+        map_size: the size of the layer's input, ``(height, width)`` for a picture.
     """
 
-    size: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    pad_before: tuple[int, int]
-    map_size: tuple[int, int]
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pad_before: tuple[int, ...]
+    map_size: tuple[int, ...]
 
     @classmethod
     def of(cls, layer: Any, map_size: tuple[int, ...]) -> Window:
-        """The window of a convolution or pooling layer on a map of (height, width)."""
-        if layer.data_format == "channels_first":
-            raise TraceError(f"layer {layer.name!r} has its channels first; only channels_last can be traced")
-        size = tuple(getattr(layer, "kernel_size", None) or layer.pool_size)
-        stride = tuple(layer.strides)
-        dilation = tuple(getattr(layer, "dilation_rate", (1, 1)))
-        pad = (0, 0)
+        """The window of a convolution or pooling layer on a map of this size."""
+        rank = len(map_size)
+        size = _per_axis(getattr(layer, "kernel_size", None) or layer.pool_size, rank)
+        stride = _per_axis(layer.strides, rank)
+        dilation = _per_axis(getattr(layer, "dilation_rate", 1), rank)
         if layer.padding == "same":
-            pad = tuple(map(_same_padding, map_size, size, stride, dilation))  # type: ignore[assignment]
-        return cls(size, stride, dilation, pad, map_size)  # type: ignore[arg-type]
+            pad = tuple(map(_same_padding, map_size, size, stride, dilation))
+        elif layer.padding == "causal":
+            pad = tuple((s - 1) * d for s, d in zip(size, dilation, strict=True))
+        else:
+            pad = (0,) * rank
+        return cls(size, stride, dilation, pad, map_size)
 
     @property
-    def taps(self) -> list[tuple[int, int]]:
-        """The (row, column) of every element of the window, row by row."""
-        return [(i, j) for i in range(self.size[0]) for j in range(self.size[1])]
+    def taps(self) -> list[tuple[int, ...]]:
+        """The place of every element of the window in it, row by row."""
+        return list(np.ndindex(*self.size))
 
-    def place(self, positions: np.ndarray, tap: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Where one tap of the windows at output ``positions [n, 2]`` lies on the input.
+    def elements(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The elements of the map under the windows of some output positions.
+
+        Args:
+            positions: int ``[n, axes]``.
 
         Returns:
-            int ``[n, 2]`` (row, column), clipped to the map, and bool ``[n]``: whether it was inside.
+            int ``[n, taps]``, flat indices of the map (padding: the nearest element), and bool ``[n, taps]``:
+            whether it is an element and no padding.
         """
-        if self.size == (1, 1) and self.stride == (1, 1):
-            return positions, np.ones(len(positions), bool)
-        raw = positions * self.stride - self.pad_before + np.multiply(tap, self.dilation)
-        inside = np.all((raw >= 0) & (raw < self.map_size), axis=1)
-        return np.clip(raw, 0, np.subtract(self.map_size, 1)), inside
+        flat = np.zeros((len(positions), 1), np.int64)
+        inside = np.ones((len(positions), 1), bool)
+        for axis, length in enumerate(self.map_size):
+            taps = np.arange(self.size[axis]) * self.dilation[axis] - self.pad_before[axis]
+            place = (positions[:, axis] * self.stride[axis])[:, None] + taps
+            within = (place >= 0) & (place < length)
+            if not within.all():
+                np.clip(place, 0, length - 1, out=place)
+            flat = (flat[:, :, None] * length + place[:, None]).reshape(len(positions), -1)
+            inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)
+        return flat, inside
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
-        """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map."""
+        """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map; int ``[n, axes]``."""
+        if set(self.size) == {1} and set(self.stride) == {1}:
+            return positions
         half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
-        raw = positions * self.stride - self.pad_before + half
-        return np.clip(raw, 0, np.subtract(self.map_size, 1))
+        raw = positions * self.stride + (half - self.pad_before)
+        return np.clip(raw, 0, np.subtract(self.map_size, 1), out=raw)
+
+
+def _per_axis(setting: Any, rank: int) -> tuple[int, ...]:
+    return tuple(setting) if isinstance(setting, list | tuple) else (setting,) * rank
 
 
 def _same_padding(length: int, size: int, stride: int, dilation: int) -> int:

@@ -148,13 +148,6 @@ def test_weights_that_are_not_finite(rng):
                 trace(model, IMAGE, target, method=method)
 
 
-def test_channels_first_is_refused():
-    image = keras.Input((3, 8, 8))
-    x = layers.MaxPooling2D(2, data_format="channels_first", name="pool")(image)
-    with pytest.raises(TraceError, match="layer 'pool' has its channels first"):
-        trace(keras.Model(image, layers.Flatten()(x)), np.zeros((1, 3, 8, 8)), 0, method="fixations")
-
-
 def test_different_batch_sizes():
     image, words = keras.Input((8, 8, 3)), keras.Input((4,))
     model = keras.Model([image, words], layers.Concatenate()([layers.Flatten()(image), words]))

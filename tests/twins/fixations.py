@@ -6,6 +6,7 @@ It reads the nodes of a functional Keras model by itself and shares no code with
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -25,6 +26,32 @@ MOVES_NOTHING = [
     "Tanh",
     "Sigmoid",
     "Silu",
+    "SpatialDropout1D",
+    "SpatialDropout3D",
+    "UnitNormalization",
+    "Normalize",
+    "Masking",
+    "Cast",
+    "StopGradient",
+    "Exp",
+    "Log",
+    "Log1p",
+    "Sqrt",
+    "Clip",
+]
+BY_SLOPE = ["Square", "Absolute", "Power", "Reciprocal", "Rsqrt"]
+BY_VALUE = [
+    "GetItem",
+    "Split",
+    "Unstack",
+    "Flip",
+    "Roll",
+    "Repeat",
+    "Tile",
+    "Take",
+    "Swapaxes",
+    "Moveaxis",
+    "Transpose",
 ]
 
 
@@ -43,10 +70,11 @@ class Twin:
     def walk(self, start):
         """``{tensor: {neuron: weight}}`` -> ``{id(tensor): {neuron: weight}}`` for all tensors reached."""
         found = {id(tensor): dict(neurons) for tensor, neurons in start.items()}
-        for node in reversed(self.nodes):
-            output = node.outputs[0]
+        steps = [(node, output) for node in reversed(self.nodes) for output in node.outputs]
+        for node, output in steps:
             if id(output) not in found or not node.input_tensors:
                 continue
+            self.output = output
             for neuron, weight in found[id(output)].items():
                 for tensor, contributors in self.back(node, *neuron):
                     place = found.setdefault(id(tensor), {})
@@ -77,6 +105,10 @@ class Twin:
         below = node.input_tensors[0]
         if kind in MOVES_NOTHING:
             return [(below, [((neuron, sense), 1.0)])]
+        if kind in BY_VALUE:
+            return self._by_value(below, neuron, sense)
+        if kind in BY_SLOPE:
+            return self._by_slope(node, below, neuron, sense)
         return getattr(self, "_" + kind)(node, below, neuron, sense)
 
     # Layers with a kernel: they choose by products, and a negative sense ends here.
@@ -130,6 +162,9 @@ class Twin:
         *vector, out = neuron
         a = self.values[id(below)][tuple(vector)]
         w = np.asarray(node.operation.kernel)[:, out]
+        if len(vector) == 2 and self.shapes[id(below)][:2] != (1, 1):  # on a map: a 1x1 convolution
+            channel = max(range(len(a)), key=lambda c: (sense * float(a[c]) * float(w[c]), -c))
+            return [(below, [(((*vector, channel), 1), 1.0)])]
         products = {j: sense * float(a[j]) * float(w[j]) for j in range(len(a))}
         if self._is_flattened_map(below) and self.fc_to_spatial == "argmax":
             j = max(products, key=lambda j: (products[j], -j))
@@ -147,6 +182,60 @@ class Twin:
         above = self.shapes[id(node.input_tensors[0])]
         return len(above) == 3 and above[0] * above[1] > 1
 
+    def _Conv2DTranspose(self, node, below, neuron, sense):
+        layer, a = node.operation, self.values[id(below)]
+        *position, out = neuron
+        kernel = np.asarray(layer.kernel)
+        pad = _padding_before(layer, self.shapes[id(self.output)])
+        feeding = []  # (input place, tap) with place * stride - pad + tap * dilation == position
+        for place in itertools.product(*map(range, a.shape[:-1])):
+            for tap in itertools.product(*map(range, kernel.shape[:-2])):
+                lands = [
+                    y * s - p + t * d
+                    for y, s, p, t, d in zip(place, layer.strides, pad, tap, layer.dilation_rate, strict=True)
+                ]
+                if lands == position:
+                    feeding.append((place, tap))
+        sums = [
+            sense * sum(float(a[(*y, c)]) * float(kernel[(*t, out, c)]) for y, t in feeding)
+            for c in range(a.shape[-1])
+        ]
+        channel = int(np.argmax(sums))
+        place = self._nearest_input(layer, a.shape, position, pad)
+        if self.location == "argmax" and feeding:
+            products = [
+                (sense * float(a[(*y, channel)]) * float(kernel[(*t, out, channel)]), y) for y, t in feeding
+            ]
+            best = max(product for product, _ in products)
+            place = next(y for product, y in products if product == best)
+        return [(below, [(((*place, channel), 1), 1.0)])]
+
+    _Conv1DTranspose = _Conv3DTranspose = _Conv2DTranspose
+
+    @staticmethod
+    def _nearest_input(layer, shape, position, pad):
+        """The place nearest the middle of all real y with ``y * stride - pad + t * dilation == position``."""
+        found = []
+        for n, p, before, size, stride, dilation in zip(
+            shape, position, pad, layer.kernel_size, layer.strides, layer.dilation_rate, strict=False
+        ):
+            first, last = (p + before - (size - 1) * dilation) / stride, (p + before) / stride
+            found.append(min(max(math.floor((first + last) / 2 + 0.5), 0), n - 1))
+        return tuple(found)
+
+    def _Matmul(self, node, below, neuron, sense):
+        return self._Dense(_like(node, kernel=node.arguments.args[1]), below, neuron, sense)
+
+    def _Conv(self, node, below, neuron, sense):
+        kernel = node.arguments.args[1]
+        groups = self.shapes[id(below)][-1] // kernel.shape[-2]
+        return self._Conv2D(_like(node, kernel=kernel, groups=groups), below, neuron, sense)
+
+    def _DepthwiseConv(self, node, below, neuron, sense):
+        kernel = node.arguments.args[1]
+        like = _like(node, kernel=kernel, depth_multiplier=kernel.shape[-1])
+        return self._DepthwiseConv2D(like, below, neuron, sense)
+
     # Layers that choose by value.
 
     def _MaxPooling2D(self, node, below, neuron, sense):
@@ -160,6 +249,37 @@ class Twin:
         return [(below, [(((*place, channel), sense), 1.0)])]
 
     _AveragePooling2D = _MaxPooling2D
+
+    def _MaxPool(self, node, below, neuron, sense):
+        return self._MaxPooling2D(_like(node), below, neuron, sense)
+
+    _AveragePool = _MaxPool
+
+    def _Sum(self, node, below, neuron, sense):
+        a, kept = self.values[id(below)], list(neuron)
+        axes = [axis % (a.ndim + 1) - 1 for axis in node.operation.axis]
+        best, place = -math.inf, None
+        for index in itertools.product(*map(range, a.shape)):
+            rest = [0 if axis in axes else i for axis, i in enumerate(index)]
+            if not node.operation.keepdims:
+                rest = [i for axis, i in enumerate(rest) if axis not in axes]
+            worth = -a[index] if type(node.operation).__name__ in ("Min", "Amin") else sense * a[index]
+            if rest == kept and worth > best:
+                best, place = worth, index
+        return [(below, [((place, sense), 1.0)])]
+
+    _Min = _Amin = _Sum
+
+    def _Where(self, node, below, neuron, sense):
+        condition, first, second = node.arguments.args
+        if isinstance(condition, keras.KerasTensor):
+            chosen = bool(self.values[id(condition)][neuron])
+        else:
+            chosen = bool(np.broadcast_to(condition, self.shapes[id(self.output)])[neuron])
+        branch = first if chosen else second
+        if not isinstance(branch, keras.KerasTensor):
+            return []
+        return [(branch, [((neuron, sense), 1.0)])]
 
     def _GlobalAveragePooling2D(self, node, below, neuron, sense):
         a, channel = self.values[id(below)], neuron[-1]
@@ -202,15 +322,59 @@ class Twin:
         factor = np.broadcast_to(np.asarray(factor), self.shapes[id(below)])[neuron]
         return [(below, [((neuron, sense if factor >= 0 else -sense), 1.0)])]
 
-    _TrueDivide = _Divide = _Multiply
+    def _TrueDivide(self, node, below, neuron, sense):
+        dividend, divisor = node.arguments.args
+        if not isinstance(divisor, keras.KerasTensor):
+            return self._Multiply(node, below, neuron, sense)
+        if isinstance(dividend, keras.KerasTensor):
+            value = self.values[id(divisor)][_unbroadcast(neuron, self.shapes[id(divisor)])]
+            return [(dividend, [((neuron, sense if value >= 0 else -sense), 1.0)])]
+        constant = np.broadcast_to(dividend, self.shapes[id(self.output)])[neuron]
+        return [(divisor, [((neuron, -sense if constant >= 0 else sense), 1.0)])]
+
+    _Divide = _TrueDivide
+
+    def _by_slope(self, node, below, neuron, sense):
+        """Where the function falls, a low input is sought."""
+        x = float(self.values[id(below)][neuron])
+        low, high = (
+            float(
+                node.operation(
+                    *[np.float32(z) if isinstance(a, keras.KerasTensor) else a for a in node.arguments.args]
+                )
+            )
+            for z in (x - 1e-3 * abs(x), x + 1e-3 * abs(x))
+        )
+        return [(below, [((neuron, sense if high >= low else -sense), 1.0)])]
+
+    def _by_value(self, below, neuron, sense):
+        """Elements that only move: the one with the same value (the nets' values are random numbers)."""
+        places = np.argwhere(self.values[id(below)] == self.values[id(self.output)][neuron])
+        assert len(places) == 1
+        return [(below, [((tuple(map(int, places[0])), sense), 1.0)])]
+
+    def _Stack(self, node, below, neuron, sense):
+        axis = node.operation.axis % (len(neuron) + 1) - 1
+        tensor = node.arguments.args[0][neuron[axis]]
+        return [(tensor, [(((*neuron[:axis], *neuron[axis + 1 :]), sense), 1.0)])]
 
     def _Rescaling(self, node, below, neuron, sense):
         scale = np.broadcast_to(node.operation.scale, self.shapes[id(below)])[neuron]
         return [(below, [((neuron, sense if scale >= 0 else -sense), 1.0)])]
 
     def _BatchNormalization(self, node, below, neuron, sense):
-        gamma = np.asarray(node.operation.gamma)[neuron[-1]]
+        gamma = np.asarray(node.operation.gamma)[neuron[-1]] if node.operation.scale else 1.0
         return [(below, [((neuron, sense if gamma >= 0 else -sense), 1.0)])]
+
+    _GroupNormalization = _BatchNormalization
+
+    def _RMSNormalization(self, node, below, neuron, sense):
+        scale = np.asarray(node.operation.scale)[neuron[-1]]
+        return [(below, [((neuron, sense if scale >= 0 else -sense), 1.0)])]
+
+    def _BatchNorm(self, node, below, neuron, sense):
+        scale = node.arguments.args[4][neuron[-1]]
+        return [(below, [((neuron, sense if scale >= 0 else -sense), 1.0)])]
 
     def _Concatenate(self, node, below, neuron, sense):
         axis = node.operation.axis % (len(neuron) + 1) - 1
@@ -247,15 +411,91 @@ class Twin:
         (top, _), (left, _) = node.operation.cropping
         return [(below, [(((neuron[0] + top, neuron[1] + left, neuron[2]), sense), 1.0)])]
 
+    def _ZeroPadding1D(self, node, below, neuron, sense):
+        sides = node.operation.padding
+        sides = [sides] if isinstance(sides[0], int) else sides
+        return self._moved(below, neuron, sense, [-before for before, _ in sides])
+
+    _ZeroPadding3D = _ZeroPadding1D
+
+    def _Cropping1D(self, node, below, neuron, sense):
+        sides = node.operation.cropping
+        sides = [sides] if isinstance(sides[0], int) else sides
+        return self._moved(below, neuron, sense, [before for before, _ in sides])
+
+    _Cropping3D = _Cropping1D
+
+    def _Pad(self, node, below, neuron, sense):
+        if node.operation.mode != "constant":
+            return self._by_value(below, neuron, sense)
+        return self._moved(below, neuron, sense, [-before for before, _ in node.operation.pad_width[1:]])
+
+    def _moved(self, below, neuron, sense, by):
+        place = list(neuron)
+        for axis, shift in enumerate(by):
+            place[axis] = min(max(place[axis] + shift, 0), self.shapes[id(below)][axis] - 1)
+        return [(below, [((tuple(place), sense), 1.0)])]
+
     def _UpSampling2D(self, node, below, neuron, sense):
-        sy, sx = node.operation.size
-        return [(below, [(((neuron[0] // sy, neuron[1] // sx, neuron[2]), sense), 1.0)])]
+        size = node.operation.size
+        size = (size,) if isinstance(size, int) else size
+        place = [i // s for i, s in zip(neuron, size, strict=False)]
+        return [(below, [(((*place, neuron[-1]), sense), 1.0)])]
+
+    _UpSampling1D = _UpSampling3D = _UpSampling2D
+
+    def _Resizing(self, node, below, neuron, sense):
+        """The input pixel whose centre is nearest the output pixel's centre."""
+        layer, before, after = node.operation, self.shapes[id(below)], self.shapes[id(self.output)]
+        kept = before[:2]
+        if getattr(layer, "crop_to_aspect_ratio", True):  # as a centre crop that must enlarge does
+            kept = (
+                min(before[0], int(before[1] * after[0] / after[1])),
+                min(before[1], int(before[0] * after[1] / after[0])),
+            )
+        place = []
+        for i, n, inner, m in zip(neuron, before, kept, after, strict=False):
+            centre = (i + 0.5) * inner / m
+            tie = centre % 1 == 0 and getattr(layer, "interpolation", "bilinear") != "nearest"
+            nearest = math.floor(centre) - tie  # where two weigh the same: the first
+            place.append((n - inner) // 2 + min(max(nearest, 0), inner - 1))
+        return [(below, [(((*place, neuron[-1]), sense), 1.0)])]
+
+    _Resize = _Resizing
+
+    def _CenterCrop(self, node, below, neuron, sense):
+        before, after = self.shapes[id(below)], self.shapes[id(self.output)]
+        if after[0] > before[0] or after[1] > before[1]:
+            return self._Resizing(node, below, neuron, sense)
+        return self._moved(
+            below, neuron, sense, [(b - a) // 2 for b, a in zip(before, after, strict=True)][:2]
+        )
 
     def _Permute(self, node, below, neuron, sense):
         moved = [0] * len(neuron)
         for axis, source in enumerate(node.operation.dims):
             moved[source - 1] = neuron[axis]
         return [(below, [((tuple(moved), sense), 1.0)])]
+
+
+def _like(node, **settings):
+    """A node whose operation looks like a layer: an operator's settings, for two spatial axes."""
+    operation = node.operation
+
+    def pair(setting):
+        return (setting, setting) if isinstance(setting, int) else setting
+
+    size = pair(getattr(operation, "pool_size", None))
+    strides = pair(getattr(operation, "strides", None)) or size
+    settings = {
+        "pool_size": size,
+        "strides": strides,
+        "padding": getattr(operation, "padding", None),
+    } | settings
+    if "kernel" in settings:
+        settings["kernel_size"] = settings["kernel"].shape[:2]
+        del settings["pool_size"]
+    return SimpleNamespace(operation=SimpleNamespace(**settings), arguments=node.arguments)
 
 
 def _strides(layer):
@@ -273,7 +513,7 @@ def _dilation(layer):
 def _padding_before(layer, shape):
     """TensorFlow's SAME padding: ``max((ceil(n / stride) - 1) * stride + window - n, 0) // 2`` in front."""
     if layer.padding == "valid":
-        return 0, 0
+        return (0,) * (len(shape) - 1)
     before = []
     for n, size, stride, dilation in zip(
         shape, _size(layer), _strides(layer), _dilation(layer), strict=False

@@ -1,0 +1,104 @@
+"""From the head to the trunk: which neurons of the hand-off maps are walked down, and what they weigh.
+
+docs/method.md, steps 3 to 5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.head import Decomposition
+from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
+from gazeback.cnn_trace.options import Options
+from gazeback.cnn_trace.recording import Recording
+
+
+def hand_off(
+    head: Decomposition, recording: Recording, image: np.ndarray, questions: int, options: Options
+) -> tuple[dict[Tensor, Evidence], dict[Tensor, np.ndarray]]:
+    """Reference, net per location, the strongest neurons (docs/method.md, steps 3 to 5).
+
+    Args:
+        head: of the questions of all images, one after another; ``image``: which image each is about.
+        recording: the hand-off maps' values.
+        questions: per image.
+        options: ``share`` and ``reference``.
+
+    Returns:
+        Evidence on each hand-off map, weights of a question 1 in all, and its net map ``[questions, h, w]``.
+    """
+    shares, nets = [], {}
+    for tensor, coefficients in head.maps.items():
+        values = channels_last(tensor, recording[tensor])
+        difference = values - _reference(options.reference, values.shape[1:])
+        share, nets[tensor] = net_per_location(channels_last(tensor, coefficients) * difference[image])
+        shares.append(share.reshape(len(share), -1))
+    mass = np.concatenate(shares, axis=1)
+    ends = np.cumsum([share.shape[1] for share in shares])
+    chosen = [strongest(row, options.share) for row in mass]
+    owner = np.repeat(np.arange(len(mass)), [len(c) for c in chosen])
+    flat = np.concatenate(chosen)
+    weights = mass[owner, flat].astype(np.float64)
+    weights /= np.maximum(np.bincount(owner, weights, len(mass)), 1e-30)[owner]
+    handed = {}
+    for tensor, start, end in zip(head.maps, ends - [s.shape[1] for s in shares], ends, strict=True):
+        here = (flat >= start) & (flat < end)
+        place = np.unravel_index(flat[here] - start, shape_last(tensor, recording.shapes[tensor])[1:])
+        spread = np.zeros((int(here.sum()), questions))
+        spread[np.arange(len(spread)), owner[here] % questions] = weights[here]
+        coordinates = np.column_stack([image[owner[here]], *place])
+        handed[tensor] = Evidence.of(columns_as_stored(tensor, coordinates), spread)
+    return handed, nets
+
+
+def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    if reference is None:
+        return np.zeros(1, np.float32)
+    reference = np.asarray(reference, np.float32)
+    if reference.shape not in ((shape[-1],), shape):
+        raise TraceError(
+            f"the reference must have the shape [{shape[-1]}] or {list(shape)} of the hand-off map, "
+            f"got {list(reference.shape)}"
+        )
+    return reference
+
+
+def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of a location's relevance after its channels cancel (docs/method.md, step 4).
+
+    ``net[y, x] = max(0, sum_c R[y, x, c])``, shared among the positive channels in proportion.
+
+    Args:
+        relevance: R, ``[questions, height, width, channels]``.
+
+    Returns:
+        The shares, of the same shape, and the net map ``[questions, height, width]``.
+    """
+    net = np.maximum(relevance.sum(axis=-1), 0)
+    positive = np.maximum(relevance, 0)
+    total = positive.sum(axis=-1)
+    scale = np.divide(net, total, out=np.zeros_like(net), where=total > 0)
+    positive *= scale[..., None]
+    return positive, net
+
+
+def strongest(mass: np.ndarray, share: float) -> np.ndarray:
+    """The elements that carry the top ``share`` of the mass (step 5): their flat indices, largest first."""
+    flat = mass.ravel()
+    total = float(flat.sum(dtype=np.float64))
+    if not total:
+        return np.zeros(0, np.int64)
+    floor = float(flat.max())
+    while True:
+        # Sorting a whole map costs more than the walk; a few of its neurons usually carry the share.
+        floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
+        candidates = np.flatnonzero(flat > floor)
+        values = flat[candidates]
+        if not floor or float(values.sum(dtype=np.float64)) >= share * total:
+            break
+    order = candidates[np.argsort(-values, kind="stable")]
+    cumulated = np.cumsum(flat[order], dtype=np.float64)
+    return order[: int(np.searchsorted(cumulated, share * total * (1 - 1e-9))) + 1]

@@ -1,0 +1,141 @@
+"""Where the channels are: last, ``[n, height, width, channels]``, or first, ``[n, channels, height, width]``.
+
+Rules and results think with the channels last; here channels-first tensors are turned for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.step import Step
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace.rules.table import Rule
+
+# Operations behind which the axes mean something else.
+_REARRANGING = ("Permute", "Transpose", "Reshape", "Flatten")
+
+
+def mark_layouts(graph: Graph) -> None:
+    """Note on every tensor whether its channels come first.
+
+    Layers with a ``data_format`` say so for their inputs and outputs; what only computes element by element,
+    adds or concatenates takes over the layout of its neighbours.
+    """
+    known: dict[Tensor, bool] = {}
+    for call in graph.calls:
+        if (first := _is_channels_first(call)) is not None:
+            known.update((tensor, first) for tensor in _maps(call))
+    if not any(known.values()):
+        return
+    before = -1
+    while len(known) > before:
+        before = len(known)
+        for call in (*graph.calls, *reversed(graph.calls)):
+            if type(call.operation).__name__ not in _REARRANGING and _is_channels_first(call) is None:
+                said = {known[t] for t in _maps(call) if t in known}
+                if len(said) == 1:
+                    known.update(dict.fromkeys(_maps(call), said.pop()))
+    for tensor, first in known.items():
+        tensor.channels_first = first
+
+
+def _maps(call: Call) -> list[Tensor]:
+    return [tensor for tensor in (*call.inputs, *call.outputs) if len(tensor.shape) > 2]
+
+
+def _is_channels_first(call: Call) -> bool | None:
+    data_format = getattr(call.operation, "data_format", None)
+    return None if data_format is None else data_format == "channels_first"
+
+
+def channels_last(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    """Values ``[n, ...]`` of a tensor with the channel axis at the end."""
+    return np.moveaxis(values, 1, -1) if tensor.channels_first and values.ndim > 2 else values
+
+
+def as_stored(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`channels_last`."""
+    return np.moveaxis(values, -1, 1) if tensor.channels_first and values.ndim > 2 else values
+
+
+def columns_last(tensor: Tensor, coordinates: np.ndarray) -> np.ndarray:
+    """Coordinates ``[n, rank]`` with the channel in the last column."""
+    if not tensor.channels_first or coordinates.shape[1] < 3:
+        return coordinates
+    return np.column_stack([coordinates[:, 0], coordinates[:, 2:], coordinates[:, 1]])
+
+
+def columns_as_stored(tensor: Tensor, coordinates: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`columns_last`."""
+    if not tensor.channels_first or coordinates.shape[1] < 3:
+        return coordinates
+    return np.column_stack([coordinates[:, 0], coordinates[:, -1], coordinates[:, 1:-1]])
+
+
+def shape_last(tensor: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A tensor's actual shape with the channels at the end."""
+    return (shape[0], *shape[2:], shape[1]) if tensor.channels_first and len(shape) > 2 else shape
+
+
+class _TurnedStep(Step):
+    """A step of a channels-first layer as its rule wants to see it."""
+
+    @property
+    def layer(self) -> Any:
+        return _turned_layer(self.call.operation)
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        return np.ascontiguousarray(channels_last(tensor, super().value(tensor)))
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        return shape_last(tensor, super().shape(tensor))
+
+
+_turned_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _turned_layer(layer: Any) -> Any:
+    """The same layer with the same weights that says ``channels_last``; never called, only read."""
+    if layer not in _turned_layers:
+        turned = object.__new__(type(layer))
+        vars(turned).update(vars(layer), data_format="channels_last")
+        _turned_layers[layer] = turned
+    return _turned_layers[layer]
+
+
+@cache
+def turned_rule(rule: Rule) -> Rule:
+    """A rule that thinks with the channels last, for a channels-first layer."""
+    walk = None if rule.walk is None else partial(_walk, rule.walk)
+    adjoint = None if rule.adjoint is None else partial(_adjoint, rule.adjoint)
+    feeding = None if rule.feeding is None else partial(_feeding, rule.feeding)
+    return replace(rule, walk=walk, adjoint=adjoint, feeding=feeding)
+
+
+def _feeding(feeding: Any, step: Step, evidence: Evidence) -> np.ndarray:
+    inner = _TurnedStep(step.call, step.recording, step.output)
+    found: np.ndarray = feeding(inner, evidence.at(columns_last(step.output, evidence.coordinates)))
+    return found
+
+
+def _walk(walk: Any, step: Step, evidence: Evidence, selection: Any) -> list[tuple[Tensor, Evidence]]:
+    inner = _TurnedStep(step.call, step.recording, step.output)
+    turned = evidence.at(columns_last(step.output, evidence.coordinates))
+    found = walk(inner, turned, selection)
+    return [(tensor, part.at(columns_as_stored(tensor, part.coordinates))) for tensor, part in found]
+
+
+def _adjoint(
+    adjoint: Any, step: Step, coefficients: np.ndarray
+) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    inner = _TurnedStep(step.call, step.recording, step.output, step.image)
+    below, bias = adjoint(inner, channels_last(step.output, coefficients))
+    return [(tensor, as_stored(tensor, part)) for tensor, part in below], bias

@@ -1,0 +1,81 @@
+"""Oversampling: the four corner crops and the centre crop of a larger image, traced and merged.
+
+Source: the published code of *CNN Fixations* (IEEE TIP 2018) resizes a picture to 256x256 and traces five
+crops of the network's input size; their fixations are united on the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.fixations import Fixations, merged, resized
+from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.targets import named_neurons
+
+CROPS = 5
+
+
+def crops(graph: Graph, images: Any) -> tuple[np.ndarray, list[tuple[int, int]], tuple[int, int]]:
+    """The five crops of every image, image by image: ``[n * 5, height, width, channels]``.
+
+    Returns:
+        The crops, the (row, column) of each of the five in the image, and the image's (height, width).
+
+    Raises:
+        TraceError: the model has another number of inputs, no fixed size, or one larger than the images.
+    """
+    if len(graph.inputs) != 1 or not graph.image_inputs or graph.inputs[0].channels_first:
+        raise TraceError("oversample=True needs a model with one image input, its channels last")
+    height, width = graph.inputs[0].shape[1:3]
+    array = np.asarray(images)
+    array = array[None] if array.ndim == 3 else array
+    if height is None or width is None:
+        raise TraceError(
+            "oversample=True needs a model whose input has a fixed size; this one takes any size"
+        )
+    down, right = np.subtract(array.shape[1:3], (height, width)) if array.ndim == 4 else (0, 0)
+    if min(down, right) < 0 or max(down, right) == 0:
+        raise TraceError(
+            f"oversample=True takes crops of {height}x{width} from larger images [n, height, width, "
+            f"channels] (published: 256x256 for 224x224), got {list(array.shape)}"
+        )
+    offsets = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+    cut = np.stack([array[:, y : y + height, x : x + width] for y, x in offsets], axis=1)
+    return cut.reshape(-1, *cut.shape[2:]), [(int(y), int(x)) for y, x in offsets], array.shape[1:3]
+
+
+def agreed_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
+    """The neurons that a target names; a class that is to be found is that of the crops' mean."""
+    values = recording[start]
+    if isinstance(target, np.ndarray):
+        target = np.repeat(target, CROPS)
+    if values.ndim == 2:
+        mean = values.reshape(-1, CROPS, values.shape[1]).mean(axis=1)
+        values = np.repeat(mean, CROPS, axis=0)
+        recording = replace(recording, values={**recording.values, start: values})
+    return named_neurons(start, target, recording)
+
+
+def united(parts: list[Fixations], offsets: list[tuple[int, int]], shape: tuple[int, int]) -> Fixations:
+    """The fixations of one image's crops on the image; where they count 1 each, they still do.
+
+    The net map is the mean over the crops that see a place, on the pixels of the image.
+    """
+    points = np.concatenate([part.points + offset for part, offset in zip(parts, offsets, strict=True)])
+    weights = np.concatenate([part.weights for part in parts]) / CROPS
+    points, weights = merged(points, weights, shape)
+    nets = [part.net for part in parts if part.net is not None]
+    if not nets:
+        return Fixations(points, np.ones(len(points)), shape)
+    total, seen = np.zeros(shape), np.zeros(shape)
+    height, width = parts[0].shape
+    for net, (y, x) in zip(nets, offsets, strict=True):
+        place = np.s_[y : y + height, x : x + width]
+        total[place] += resized(net, (height, width))
+        seen[place] += 1
+    return Fixations(points, weights, shape, (total / np.maximum(seen, 1)).astype(np.float32))

@@ -1,0 +1,88 @@
+"""The fixations on their way: where a walk passed the layers between an answer and the pixels.
+
+Source: *CNN Fixations* (IEEE TIP 2018), Figure 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.fixations import Fixations, merged
+from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.recording import shapes_of
+from gazeback.cnn_trace.tracer import tracer_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANEL_HEIGHT = 2.6  # inches
+MAX_COLUMNS = 5
+
+
+def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fixations:
+    """The evidence at a layer as points on the model's input.
+
+    A neuron in row r of a map with h rows lies at ``(r + 0.5) * H / h`` from the upper edge of an input with
+    H rows: the even grid over the input, whatever the paddings on the way. The channels of a place are one
+    point, with their weights added up.
+
+    Args:
+        model: the model that was traced.
+        fixations: as `trace` returned them, in pixels of the model's input.
+        layer: the name of a layer whose output is a map.
+
+    Raises:
+        TraceError: there is no such layer, its output is no map, or the walk did not pass it.
+    """
+    graph = tracer_of(model).graph
+    tensor = graph.calls_of(layer)[-1].outputs[0]
+    if len(tensor.shape) != 4:
+        raise TraceError(f"layer {layer!r} has no places: its output {list(tensor.shape)} is no map")
+    evidence = fixations.at(layer)
+    places = (evidence.coordinates[:, :2] + 0.5) * np.divide(
+        fixations.shape, _map_size(graph, tensor, fixations)
+    )
+    points, weights = merged(places.astype(np.int64), evidence.weights, fixations.shape)
+    return Fixations(points, weights, fixations.shape)
+
+
+def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, int]:
+    """(height, width) of a map, for an image of the fixations' size where the model leaves sizes open."""
+    image = graph.image_inputs[0]
+    inputs = tuple((*fixations.shape, t.shape[-1]) if t is image else t.shape[1:] for t in graph.inputs)
+    height, width = shapes_of(graph, inputs, 1)[tensor][1:3]  # type: ignore[arg-type]
+    return height, width
+
+
+def plot_layers(photo: Any, found: Mapping[str, Fixations]) -> Figure:
+    """A Matplotlib figure with a panel per layer: its points on the photo, larger where they weigh more.
+
+    Args:
+        photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1.
+        found: layer name -> its fixations (see :func:`layer_fixations`), in pixels of the photo.
+    """
+    from matplotlib.figure import Figure
+
+    if not found:
+        raise TraceError("name at least one layer to plot")
+    height, width = np.shape(photo)[:2]
+    columns = min(len(found), MAX_COLUMNS)
+    rows = -(-len(found) // columns)
+    across = PANEL_HEIGHT * min(max(width / height, 0.4), 3)
+    figure = Figure(figsize=(columns * across, rows * (PANEL_HEIGHT + 0.3)), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, (layer, fixations) in zip(panels, found.items(), strict=False):
+        panel.imshow(photo, cmap="gray", extent=(0, width, height, 0), alpha=0.75)
+        share = fixations.weights / max(fixations.weights.max(initial=0), 1e-12)
+        at = fixations.points + 0.5
+        panel.scatter(at[:, 1], at[:, 0], s=3 + 22 * share, c="red", edgecolors="black", linewidths=0.3)
+        panel.set(xlim=(0, width), ylim=(height, 0))
+        panel.set_title(f"{layer}: {len(fixations)}", size=9, parse_math=False)
+    return figure

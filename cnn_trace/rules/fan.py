@@ -1,0 +1,160 @@
+"""What feeds each neuron of a convolution: the elements of its window, and their products ``a * w``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.rules.kernels import derived
+from gazeback.cnn_trace.rules.window import Window
+from gazeback.cnn_trace.step import Step
+
+# Neurons are handled in chunks whose products stay in the processor's cache.
+_CHUNK_VALUES = 1 << 17
+
+
+class Fan:
+    """The inputs of some neurons of a convolution, grouped and depthwise ones included.
+
+    An input *element* is its flat index in the layer's input (batch axis included). A neuron sees ``taps``
+    places with ``width`` channels each: those of the group of its output channel. A depthwise convolution is
+    a grouped one whose groups have one channel each.
+
+    Args:
+        step: the call; its input is recorded unless only places are asked for.
+        neurons: int ``[n, rank]``, coordinates on its output.
+        sense: int8 ``[n]``.
+    """
+
+    def __init__(self, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
+        self.step, self.neurons, self.sense = step, neurons, sense
+        self.shape = step.shape(step.input)
+        self.window = Window.of(step.layer, self.shape[1:-1])
+        kernel = step.layer.kernel
+        if getattr(step.layer, "depth_multiplier", None):
+            self.groups, self.width = self.shape[-1], 1
+            self.filters = self.shape[-1] * step.layer.depth_multiplier
+        else:
+            self.groups, self.width = step.layer.groups, kernel.shape[-2]
+            self.filters = kernel.shape[-1]
+        self.group = neurons[:, -1] // (self.filters // self.groups)
+
+    @classmethod
+    def of(cls, step: Step, evidence: Evidence) -> Fan:
+        """The inputs of the neurons that carry evidence."""
+        return cls(step, evidence.coordinates, evidence.sense)
+
+    def take(self, neurons: slice | np.ndarray) -> Fan:
+        """The same for some of the neurons."""
+        return Fan(self.step, self.neurons[neurons], self.sense[neurons])
+
+    def __len__(self) -> int:
+        return len(self.neurons)
+
+    @property
+    def taps(self) -> int:
+        """The number of places in a window."""
+        return math.prod(self.window.size)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The layer's input, one row of ``width`` channels per place and group."""
+        return self.step.value(self.step.input).reshape(-1, self.width)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The kernel, one row of ``width`` weights per tap and output channel, and a row of zeros."""
+        rows = self.taps * self.filters
+
+        def laid_out(kernel: np.ndarray) -> np.ndarray:
+            out_last = kernel.reshape(self.taps, self.width, self.filters)
+            result = np.zeros((rows + 1, self.width), np.float32)
+            result[:rows].reshape(self.taps, self.filters, self.width)[:] = np.moveaxis(out_last, 1, 2)
+            return result
+
+        return derived(self.step.layer, self.step.layer.kernel, laid_out)
+
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """int ``[n, taps]`` twice: the rows of ``values`` and of ``weights`` whose products feed a neuron.
+
+        Padding has the row of zeros for its weight.
+        """
+        place, inside = self.window.elements(self.neurons[:, 1:-1])
+        places = math.prod(self.window.map_size)
+        values = (self.neurons[:, :1] * places + place) * self.groups + self.group[:, None]
+        weights = self.neurons[:, -1:] + np.arange(self.taps) * self.filters
+        if not inside.all():
+            weights[~inside] = self.taps * self.filters
+        return values, weights
+
+    def parts(self) -> Iterator[slice]:
+        """The neurons in chunks whose products stay in the cache."""
+        size = max(1, _CHUNK_VALUES // (self.taps * self.width))
+        return (slice(start, start + size) for start in range(0, len(self), size))
+
+    def products(self, part: slice) -> np.ndarray:
+        """``a * w``, float32 ``[m, taps, width]``, the sense of the neuron not applied."""
+        values, weights = self.rows
+        found = self.values.take(values[part], axis=0)
+        found *= self.weights.take(weights[part], axis=0)
+        return found
+
+    def elements(self, part: slice) -> np.ndarray:
+        """The input elements that the products are made of, int ``[m, taps, width]``."""
+        values, _ = self.rows
+        return values[part, :, None] * self.width + np.arange(self.width)
+
+    def largest(self) -> np.ndarray:
+        """The largest single product of each neuron, float32 ``[n]``."""
+        found = np.zeros(len(self), np.float32)
+        for part in self.parts():
+            products = self.products(part)
+            products *= self.sense[part, None, None]
+            found[part] = products.max(axis=(1, 2))
+        return found
+
+    def sums(self, part: slice) -> np.ndarray:
+        """The sum of ``a * w`` over the window for each channel, times the sense: float32 ``[m, width]``."""
+        values, weights = self.rows
+        if self.taps == 1:
+            found = self.products(part)[:, 0]
+        else:
+            a, w = self.values.take(values[part], axis=0), self.weights.take(weights[part], axis=0)
+            found = np.einsum("mtc,mtc->mc", a, w)
+        if (self.sense[part] < 0).any():
+            found *= self.sense[part, None]
+        return found
+
+    def strongest_channel(self) -> np.ndarray:
+        """The channel with the largest sum, int ``[n]`` within the group."""
+        found = np.zeros(len(self), np.int64)
+        if self.width > 1:
+            for part in self.parts():
+                self.sums(part).argmax(axis=1, out=found[part])
+        return found
+
+    def centre(self, channel: np.ndarray) -> np.ndarray:
+        """The element in the middle of the window, int ``[n]``, in one channel of each neuron's group."""
+        flat = self.neurons[:, 0]
+        for middle, length in zip(
+            self.window.centre(self.neurons[:, 1:-1]).T, self.window.map_size, strict=True
+        ):
+            flat = flat * length + middle
+        return (flat * self.groups + self.group) * self.width + channel
+
+    def strongest_place(self, channel: np.ndarray) -> np.ndarray:
+        """The element with the largest product in one channel of the group for each neuron, int ``[n]``.
+
+        Padding has no place on the map and is never chosen.
+        """
+        values, weights = self.rows
+        products = self.values[values, channel[:, None]] * self.weights[weights, channel[:, None]]
+        products *= self.sense[:, None]
+        products[weights == self.taps * self.filters] = -np.inf
+        best = values[np.arange(len(self)), products.argmax(axis=1)]
+        return best * self.width + channel

@@ -1,0 +1,58 @@
+"""Layers and operators that move or copy elements: slices, transposes, repeats, splits, flips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+
+def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """By where each element of the output was taken from."""
+    taken = source(step)[tuple(evidence.coordinates[:, 1:].T)]
+    inner = np.stack(np.unravel_index(taken, step.shape(step.input)[1:]), axis=1)
+    return [(step.input, evidence.at(np.column_stack([evidence.image, inner])))]
+
+
+def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
+    """Each element takes back the coefficients of all places it was copied to."""
+    shape = step.shape(step.input)[1:]
+    below = np.zeros((len(coefficients), int(np.prod(shape))), np.float32)
+    flat = coefficients.reshape(len(coefficients), -1)
+    np.add.at(below.T, source(step).ravel(), flat.T)
+    return [(step.input, below.reshape(len(coefficients), *shape))], 0.0
+
+
+def source(step: Step) -> np.ndarray:
+    """For every element of the output (no batch axis) the flat index of its element of the input.
+
+    The layer itself is run on a tensor of indices, two images of them to see that it leaves the batch alone.
+    """
+    shape, wanted = step.shape(step.input)[1:], step.shape(step.output)[1:]
+    if None in (*shape, *wanted):
+        raise _mixing(step)
+    size = int(np.prod(shape))
+    index = np.arange(2 * size, dtype=np.int32).reshape(2, *shape)
+
+    def fill(x: Any) -> Any:
+        return index if isinstance(x, Tensor) else x
+
+    arguments, keywords = keras.tree.map_structure(fill, (step.call.arguments, step.call.keywords))
+    results = keras.tree.flatten(step.layer.call(*arguments, **keywords))
+    moved = as_array(results[step.call.outputs.index(step.output)])
+    first = moved[0] if moved.ndim and len(moved) == 2 else np.full(1, -1)
+    if first.shape != wanted or (first >= size).any():
+        raise _mixing(step)
+    return first
+
+
+def _mixing(step: Step) -> TraceError:
+    return TraceError(f"{step.call.name!r} mixes the images of a batch, for which there is no rule")

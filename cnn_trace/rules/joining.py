@@ -1,0 +1,132 @@
+"""Operators that join tensors along an axis, new or old, or pick elements from one of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.rules.merging import broadcast_back, sum_back
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+Found = list[tuple[Tensor, Evidence]]
+Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
+
+
+def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
+    """The branch that owns the element (inception and dense blocks: the channel)."""
+    found, axis = [], concatenation_axis(step.call)
+    start = 0
+    for tensor in step.call.inputs:
+        length = step.shape(tensor)[axis]
+        place = evidence.coordinates[:, axis] - start
+        owned = evidence.take((place >= 0) & (place < length))
+        coordinates = owned.coordinates.copy()
+        coordinates[:, axis] -= start
+        found.append((tensor, owned.at(coordinates)))
+        start += length
+    return found
+
+
+def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
+    """Each branch takes its own slice."""
+    axis = concatenation_axis(step.call)
+    ends = np.cumsum([step.shape(tensor)[axis] for tensor in step.call.inputs])
+    parts = np.split(coefficients, ends[:-1], axis=axis)
+    return list(zip(step.call.inputs, parts, strict=True)), 0.0
+
+
+def concatenation_axis(call: Call) -> int:
+    """The axis of a concatenation, counted from the front."""
+    axis: int = call.operation.axis % len(call.outputs[0].shape)
+    if axis == 0:
+        raise TraceError(f"{call.name!r} concatenates along the batch axis, which has no rule")
+    return axis
+
+
+def walk_stack(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
+    """The tensor that the index along the new axis names."""
+    axis = _new_axis(step)
+    found = []
+    for index, tensor in _members(step.call):
+        part = evidence.take(evidence.coordinates[:, axis] == index)
+        found.append((tensor, part.at(np.delete(part.coordinates, axis, axis=1))))
+    return found
+
+
+def adjoint_stack(step: Step, coefficients: np.ndarray) -> Below:
+    """Each tensor takes its own slice; a constant's part is a bias term."""
+    axis = _new_axis(step)
+    slices = {i: coefficients.take(i, axis=axis) for i in range(coefficients.shape[axis])}
+    below = [(tensor, slices.pop(index)) for index, tensor in _members(step.call)]
+    constants = keras.tree.flatten(step.call.arguments[0])
+    bias = sum((_inner(k, _number(constants[i])) for i, k in slices.items()), np.zeros(len(coefficients)))
+    return below, bias
+
+
+def _members(call: Call) -> list[tuple[int, Tensor]]:
+    return [(i, x) for i, x in enumerate(keras.tree.flatten(call.arguments[0])) if isinstance(x, Tensor)]
+
+
+def _new_axis(step: Step) -> int:
+    axis: int = step.layer.axis % len(step.output.shape)
+    if axis == 0:
+        raise TraceError(f"{step.call.name!r} stacks along the batch axis, which has no rule")
+    return axis
+
+
+def walk_where(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
+    """The operand that the condition chose; nothing where that is a constant."""
+    chosen = _condition(step)
+    chosen = np.broadcast_to(chosen, (len(chosen), *step.shape(step.output)[1:]))
+    image = evidence.image if len(chosen) > 1 else 0 * evidence.image
+    first = chosen[(image, *evidence.coordinates[:, 1:].T)]
+    return [
+        (operand, broadcast_back(step, evidence.take(first if place == 0 else ~first), operand))
+        for place, operand in enumerate(_branches(step.call))
+        if isinstance(operand, Tensor)
+    ]
+
+
+def adjoint_where(step: Step, coefficients: np.ndarray) -> Below:
+    """Frozen: the coefficient belongs to the operand that was chosen; a constant's is a bias term."""
+    chosen = _condition(step)
+    below, bias = [], np.zeros(len(coefficients))
+    for place, operand in enumerate(_branches(step.call)):
+        kept = np.where(chosen if place == 0 else ~chosen, coefficients, 0)
+        if isinstance(operand, Tensor):
+            below.append((operand, sum_back(step, kept, operand)))
+        else:
+            bias = bias + _inner(kept, _number(operand))
+    return below, bias
+
+
+def _condition(step: Step) -> np.ndarray:
+    """bool, batch first, to be broadcast to the output."""
+    condition = (*step.call.arguments, *step.call.keywords.values())[0]
+    value = step.value(condition) if isinstance(condition, Tensor) else _number(condition)
+    value = value.astype(bool)
+    rank = len(step.output.shape)
+    if value.ndim < rank and isinstance(condition, Tensor):
+        return value.reshape(len(value), *(1,) * (rank - value.ndim), *value.shape[1:])
+    return value.reshape(*(1,) * (rank - value.ndim), *value.shape)
+
+
+def _branches(call: Call) -> tuple[Any, Any]:
+    first, second = (*call.arguments, *call.keywords.values())[1:3]
+    return first, second
+
+
+def _number(constant: Any) -> np.ndarray:
+    return np.asarray(as_array(constant), np.float32)
+
+
+def _inner(coefficients: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    full = coefficients * constant
+    return full.reshape(len(full), -1).sum(axis=1)

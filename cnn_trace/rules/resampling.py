@@ -1,0 +1,75 @@
+"""Layers that resize maps: every output is a fixed mixture of the input's rows and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+
+def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """The place of the input that weighs most in the output, axis by axis: the nearest one."""
+    coordinates = evidence.coordinates.copy()
+    for axis, mixture in enumerate(mixtures(step), start=1):
+        coordinates[:, axis] = mixture.argmax(axis=1)[coordinates[:, axis]]
+    return [(step.input, evidence.at(coordinates))]
+
+
+def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
+    """``y = R x C^T`` with a matrix R for the rows and C for the columns: ``R^T k C``."""
+    below = coefficients
+    for axis, mixture in enumerate(mixtures(step), start=1):
+        below = np.moveaxis(np.tensordot(below, mixture, axes=(axis, 0)), -1, axis)
+    return [(step.input, below)], 0.0
+
+
+def mixtures(step: Step) -> list[np.ndarray]:
+    """For rows, columns, ...: float32 ``[output size, input size]``, each input's weight in each output."""
+    layer, kind = step.layer, type(step.layer).__name__
+    before, after = (list(step.shape(tensor)[1:-1]) for tensor in (step.input, step.output))
+    if getattr(layer, "pad_to_aspect_ratio", False):
+        raise TraceError(
+            f"layer {step.call.name!r} pads to the aspect ratio, for which there is no rule; "
+            "use crop_to_aspect_ratio, or resize the images beforehand"
+        )
+    interpolation = getattr(layer, "interpolation", "nearest")
+    if kind.startswith("UpSampling") and interpolation == "nearest":
+        return [_places(b, b).repeat(a // b, axis=0) for b, a in zip(before, after, strict=True)]
+    if kind == "CenterCrop":
+        if all(a <= b for a, b in zip(after, before, strict=True)):
+            return [_places(b, a) for b, a in zip(before, after, strict=True)]
+        return _resized(before, after, {}, crop=True)
+    settings = {"interpolation": interpolation, "antialias": getattr(layer, "antialias", False)}
+    return _resized(before, after, settings, crop=getattr(layer, "crop_to_aspect_ratio", False))
+
+
+def _places(size: int, kept: int) -> np.ndarray:
+    """One row for each of the places in the middle of an axis, float32 ``[kept, size]``."""
+    return np.eye(size, dtype=np.float32)[(size - kept) // 2 :][:kept]
+
+
+def _resized(before: list[int], after: list[int], settings: dict[str, Any], crop: bool) -> list[np.ndarray]:
+    kept = _largest_of_aspect(before, after) if crop else before
+    found = []
+    for size, inner, outer in zip(before, kept, after, strict=True):
+        # One channel for each place of the axis: what comes out is its weight everywhere.
+        resized = keras.ops.image.resize(
+            _places(size, inner)[None, :, None], (outer, 1), data_format="channels_last", **settings
+        )
+        found.append(as_array(resized)[0, :, 0])
+    return found
+
+
+def _largest_of_aspect(before: list[int], after: list[int]) -> list[int]:
+    """The size of the largest part of a map with the aspect ratio of another, as Keras rounds it."""
+    (height, width), (rows, columns) = before, after
+    inner = int(float(width * rows) / columns), int(float(height * columns) / rows)
+    return [max(min(height, inner[0]), 1), max(min(width, inner[1]), 1)]

@@ -1,0 +1,123 @@
+"""What a question is about: the neurons that a target names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence, union
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
+from gazeback.cnn_trace.recording import Recording
+
+# As a coordinate of a neuron: every place along this axis.
+EVERYWHERE = -1
+
+
+def named_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
+    """int ``[images, questions, rank - 1]``: the neurons that a target names (see ``trace``).
+
+    Raises:
+        TraceError: the target is out of range or of a wrong kind, or the tensor holds NaN.
+    """
+    images = recording.shapes[start][0]
+    if not np.isfinite(recording[start]).all():
+        raise TraceError(
+            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
+        )
+    if isinstance(target, np.ndarray):
+        if target.shape != (images,) or target.dtype.kind not in "iu":
+            raise TraceError(
+                f"an array of targets must hold one class index per image (int [{images}]), "
+                f"got {target.dtype} {list(target.shape)}"
+            )
+        rows = [_neuron(start, int(t), recording)[i] for i, t in enumerate(target)]
+        return np.stack(rows)[:, None]
+    targets: Sequence[Any] = target if isinstance(target, list) else [target]
+    if not targets:
+        raise TraceError("the list of targets is empty")
+    return np.stack([_neuron(start, t, recording) for t in targets], axis=1)
+
+
+def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
+    """int ``[images, rank - 1]``: one target, for every image."""
+    images, *shape = shape_last(start, recording.shapes[start])
+    if isinstance(target, tuple) or (target is not None and len(shape) == 1):
+        found = np.repeat(_given(start, target, shape)[None], images, axis=0)
+    else:
+        values = channels_last(start, recording[start])
+        if target is not None:
+            channel = _index(target)
+            if not 0 <= channel < shape[-1]:
+                raise TraceError(
+                    f"target {target!r} is out of range: {start.name!r} has {shape[-1]} channels"
+                )
+            values = np.where(np.arange(shape[-1]) == channel, values, -np.inf)
+        best = values.reshape(images, -1).argmax(axis=1)
+        found = np.stack(np.unravel_index(best, shape), axis=1)
+    return columns_as_stored(start, np.column_stack([np.zeros(images, np.int64), found]))[:, 1:]
+
+
+def _given(start: Tensor, target: Any, shape: list[int]) -> np.ndarray:
+    """The coordinates that a tuple spells out; ``...`` in front stands for every place."""
+    if isinstance(target, tuple) and target[:1] == (...,) and len(target) == 2:
+        target = (*[EVERYWHERE] * (len(shape) - 1), _index(target[1]))
+        neuron = np.array(target)
+        outside = not 0 <= neuron[-1] < shape[-1]
+    else:
+        neuron = np.array([_index(t) for t in (target if isinstance(target, tuple) else (target,))])
+        outside = len(neuron) != len(shape) or bool((neuron < 0).any() or (neuron >= shape).any())
+    if outside:
+        raise TraceError(f"target {target!r} is out of range: {start.name!r} has the shape {shape}")
+    return neuron
+
+
+def _index(target: Any) -> int:
+    if isinstance(target, bool) or not isinstance(target, int | np.integer):
+        raise TraceError(f"a target is an int, a tuple of ints or None, got {target!r}")
+    return int(target)
+
+
+def start_evidence(values: np.ndarray, neurons: np.ndarray, once: bool) -> Evidence:
+    """Evidence on the neurons asked about, weight 1 in all for each question.
+
+    Where a question is about a whole channel, the weight is shared among the places that fire, in proportion
+    to their values (``once``: 1 each).
+
+    Args:
+        values: ``[images, ...]`` of the tensor on which the questions start.
+        neurons: int ``[images, questions, rank - 1]``.
+        once: as the published methods count.
+    """
+    images, questions = neurons.shape[:2]
+    flat = np.column_stack([np.repeat(np.arange(images), questions), neurons.reshape(images * questions, -1)])
+    question = np.tile(np.arange(questions), images)
+    weights = np.zeros((len(flat), questions))
+    weights[np.arange(len(flat)), question] = 1
+    if not (flat == EVERYWHERE).any():
+        return union([Evidence.of(flat, weights)], values.shape, once=False)
+    parts = []
+    for row, asked in zip(flat, weights, strict=True):
+        fired = np.maximum(values[tuple(slice(None) if i == EVERYWHERE else i for i in row)], 0)
+        places = np.repeat(row[None], np.count_nonzero(fired), axis=0)
+        places[:, row == EVERYWHERE] = np.argwhere(fired)
+        share = np.ones(len(places)) if once else fired[fired > 0] / max(fired.sum(), 1e-30)
+        parts.append(Evidence.of(places, share[:, None] * asked))
+    return union(parts, values.shape, once=False)
+
+
+def start_coefficients(shape: tuple[int, ...], neurons: np.ndarray) -> np.ndarray:
+    """float32 ``[images * questions, ...]``: 1 on the neurons asked about.
+
+    Args:
+        shape: of the tensor on which the questions start, batch axis included.
+        neurons: int ``[images, questions, rank - 1]``.
+    """
+    flat = neurons.reshape(-1, neurons.shape[-1])
+    start = np.zeros((len(flat), *shape[1:]), np.float32)
+    for question, neuron in zip(start, flat, strict=True):
+        question[tuple(slice(None) if i == EVERYWHERE else i for i in neuron)] = 1
+    return start

@@ -1,0 +1,69 @@
+"""``method="top"``: Gandikota and Mishra, *How You See Me* (2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.evidence import Evidence, union
+from gazeback.cnn_trace.rules.dense import DenseFan
+from gazeback.cnn_trace.rules.fan import Fan
+from gazeback.cnn_trace.selection import CNNFixations, Location
+
+# How many neurons are collected before they are merged.
+_MERGE = 1 << 20
+
+
+@dataclass(frozen=True)
+class TopContributors(CNNFixations):
+    """The strongest contributors of each dense neuron, and every supporting channel of a convolution.
+
+    Dense layers: the ``top`` inputs with the largest ``a * w + b``, if that is positive; a neuron whose bias
+    outweighs each single product would end the walk, and keeps its largest positive products (ours).
+    Convolutions: every channel whose sum of ``a * w`` over the window is positive, at the place of its
+    largest product. Pools: the largest value, as in *CNN Fixations*. Every neuron counts once.
+
+    Attributes:
+        top: n, how many contributors a dense neuron keeps.
+    """
+
+    location: Location = "argmax"
+    top: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.location != "argmax":
+            raise TraceError(
+                'method "top" goes to the place of the largest product; location must be "argmax"'
+            )
+        if self.top < 1:
+            raise TraceError(f"top must be 1 or more, got {self.top}")
+
+    def window(self, fan: Fan, evidence: Evidence) -> Evidence:
+        """The channels with positive sums, each at the place of its largest product."""
+        parts = [evidence.take(slice(0, 0)).moved(np.zeros(0, np.int64), fan.shape)]
+        for part in fan.parts():
+            row, channel = np.nonzero(fan.sums(part) > 0)
+            row += part.start
+            element = fan.take(row).strongest_place(channel)
+            parts.append(evidence.take(row).moved(element, fan.shape))
+            if sum(map(len, parts)) > _MERGE:
+                parts = [union(parts, fan.shape, once=True)]
+        return union(parts, fan.shape, once=True)
+
+    def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs with the largest ``a * w + b``, at most ``top`` for each neuron."""
+        inputs = np.arange(len(fan.values))
+        count = min(self.top, len(inputs))
+        reached = np.zeros((len(inputs), weights.shape[1]))
+        for part in fan.parts(len(inputs)):
+            products = fan.products(part, inputs)
+            support = products + fan.bias[part, None]
+            support = np.where((support > 0).any(axis=1, keepdims=True), support, products)
+            largest = np.argsort(-support, axis=1, kind="stable")[:, :count]
+            row, place = np.nonzero(np.take_along_axis(support, largest, axis=1) > 0)
+            np.maximum.at(reached, largest[row, place], weights[part][row])
+        kept = reached.any(axis=1)
+        return inputs[kept], (reached[kept] > 0).astype(np.float64)
