@@ -146,8 +146,8 @@ def _opened_model(
     except Exception as error:
         raise TraceError(
             f"the call of model {model.name!r} does not run on symbolic tensors ({error}); write it with "
-            "Keras layers and keras.ops, with one argument for all inputs or a build method that names the shape "
-            "of each"
+            "Keras layers and keras.ops, with one argument for all inputs or a build method that takes the "
+            "shape of each"
         ) from error
 
 

@@ -45,13 +45,19 @@ class Recorder:
         """Run on the values of the given tensors; returns the wanted ones, their masks, and the weights."""
         if not self.wanted:
             return {}, {}, {}
-        self._program.make_predict_function()
-        flat = self._program.predict_function([(tuple(values[tensor] for tensor in self.given),)])
-        arrays = [_as_array(x) for x in flat]
+        arrays = self._run(tuple(values[tensor] for tensor in self.given))
         ends = len(self.wanted), len(self.wanted) + len(self.variables)
         weights = dict(zip(map(id, self.variables), arrays[ends[0] : ends[1]], strict=True))
         masks = dict(zip(self._program.masked, arrays[ends[1] :], strict=True))
         return dict(zip(self.wanted, arrays, strict=False)), masks, weights
+
+
+    def _run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        if keras.backend.backend() != "tensorflow":
+            return list(self._program.predict_on_batch(inputs))
+        self._program.make_predict_function()
+        # Unlike predict_on_batch, without a copy: a tensor's memory can be shared.
+        return [np.asarray(x) for x in self._program.predict_function([(inputs,)])]
 
 
 Masks = dict[Tensor, np.ndarray]
@@ -203,12 +209,6 @@ def _linear(layer: Any) -> Iterator[None]:
 
 def _is_layer(operation: keras.Operation) -> bool:
     return isinstance(operation, keras.Layer)
-
-
-def _as_array(tensor: Any) -> np.ndarray:
-    if keras.backend.backend() == "torch":
-        return np.asarray(keras.ops.convert_to_numpy(tensor))
-    return np.asarray(tensor)
 
 
 def check_inputs(graph: Graph, inputs: Any) -> list[np.ndarray]:

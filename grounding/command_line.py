@@ -18,6 +18,10 @@ COMMANDS = {
         "gazeback.grounding.commands.ground:ground",
         "Caption photos and show which pixels each word came from.",
     ),
+    "trace": (
+        "gazeback.grounding.commands.trace:trace",
+        "Classify photos and show which pixels each class came from.",
+    ),
     "train": (
         "gazeback.models.training.command:train",
         "Train a model of your own.",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
 
 # Evidence 0..1 -> red, green, blue, opacity (0..255). Lightness rises steadily, as in Matplotlib's "inferno"
 # without its black end; opacity starts at zero, so that the photo stays visible where there is no evidence.
-HEAT_STOPS: tuple[tuple[float, int, int, int, int], ...] = (
+Stops = tuple[tuple[float, int, int, int, int], ...]
+HEAT_STOPS: Stops = (
     (0.00, 66, 10, 104, 0),
     (0.08, 84, 15, 109, 40),
     (0.25, 147, 38, 103, 135),
@@ -22,11 +24,14 @@ HEAT_STOPS: tuple[tuple[float, int, int, int, int], ...] = (
 )
 
 
-def heat_colours() -> np.ndarray:
+MAX_POINTS = 4000  # more are neither told apart nor quickly drawn
+
+
+def heat_colours(stops: Stops = HEAT_STOPS) -> np.ndarray:
     """uint8 [256, 4]: red, green, blue and opacity for evidence 0, 1/255, ..., 1."""
-    stops = np.array(HEAT_STOPS)
+    table = np.array(stops)
     levels = np.linspace(0, 1, 256)
-    channels = [np.interp(levels, stops[:, 0], stops[:, channel]) for channel in range(1, 5)]
+    channels = [np.interp(levels, table[:, 0], table[:, channel]) for channel in range(1, 5)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
@@ -44,6 +49,25 @@ def evidence_map(fixations: Fixations, longest: int) -> np.ndarray:
     scale = (rows / height, columns / width)
     small = fixations.mapped(lambda points: (points + 0.5) * scale - 0.5, (rows, columns)).heatmap()
     return np.round(255 * small).astype(np.uint8)
+
+
+def strongest_first(fixations: Fixations, limit: int = MAX_POINTS) -> np.ndarray:
+    """The order in which points are drawn: int [n], n at most `limit`.
+
+    Points of equal weight come in any order, always the same, so that a part of them is a fair sample.
+    """
+    shuffled = np.random.default_rng(0).permutation(len(fixations))
+    order = np.argsort(-np.asarray(fixations.weights)[shuffled], kind="stable")
+    return shuffled[order[:limit]]
+
+
+def shrunk(heat: np.ndarray, longest: int) -> np.ndarray:
+    """A finished heat map, float [rows, columns] from 0, as `evidence_map` gives one: uint8, maximum 255."""
+    rows, columns = heat.shape
+    image = Image.fromarray(np.asarray(heat, np.float32))
+    small = np.asarray(image.resize(fitted(columns, rows, longest), Image.Resampling.BOX))
+    peak = float(small.max())
+    return np.round(255 * small / peak if peak > 0 else small).astype(np.uint8)
 
 
 def fitted(width: int, height: int, longest: int) -> tuple[int, int]:

@@ -26,13 +26,28 @@ class IndexEntry:
     picture: str
 
 
-def index_html(entries: Sequence[IndexEntry], title: str = "Grounded photos") -> str:
-    """One HTML page that links the pages of ``entries``; words typed into its field filter the captions."""
+HINT = "Under each word: the share of its probability that the photo brought. Grey italics: language habit."
+
+
+def index_html(
+    entries: Sequence[IndexEntry],
+    title: str = "Grounded photos",
+    hint: str = HINT,
+    filter_label: str = "Words in the caption",
+) -> str:
+    """One HTML page that links the pages of ``entries``; words typed into its field filter the captions.
+
+    Args:
+        hint: what the bars under the words mean.
+        filter_label: what the field is for.
+    """
     return render(
         "index.html.j2",
         styles=("base.css", "index.css"),
         scripts=("index.js",),
         title=title,
+        hint=hint,
+        filter_label=filter_label,
         entries=[_shown(entry) for entry in entries],
     )
 

@@ -1,4 +1,4 @@
-"""The files of one grounded photo, and names for them that never collide."""
+"""The files of one explained photo, and names for them that never collide."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gazeback.models.errors import UserError
 
 if TYPE_CHECKING:
+    from gazeback.grounding.classes import TracedPhoto
     from gazeback.grounding.report import Outlines
     from gazeback.grounding.words import Grounding
 
@@ -33,6 +34,31 @@ def write_outputs(
         write_page(grounding, paths["html"], outlines=outlines)
         write_figure(grounding, paths["png"], outlines=outlines)
         write_json(grounding, paths["json"])
+    return paths
+
+
+def write_traced(
+    traced: "TracedPhoto", folder: Path, stem: str, layers: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Write `STEM.html`, `STEM.png` and `STEM.json` of a classifier's answers, as `write_outputs` does.
+
+    With `layers` also `STEM-layers.png`: where the first target's walk passed them (kind: layers). Raises
+    UserError where the folder cannot be written to, TraceError for a layer that was not passed.
+    """
+    from gazeback.grounding.classes_figure import write_traced_figure
+    from gazeback.grounding.classes_page import write_traced_page
+    from gazeback.grounding.classes_results import write_traced_json
+    from gazeback.grounding.drawing import write_png
+
+    paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
+    at_layers = traced.plot_layers(layers) if layers else None
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if at_layers is not None:
+            paths["layers"] = write_png(at_layers, folder / f"{stem}-layers.png")
+        write_traced_page(traced, paths["html"])
+        write_traced_figure(traced, paths["png"])
+        write_traced_json(traced, paths["json"])
     return paths
 
 

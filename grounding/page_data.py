@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gazeback.cnn_trace.fixations import REGION
-from gazeback.grounding.evidence_map import HEAT_STOPS, evidence_map
+from gazeback.grounding.evidence_map import HEAT_STOPS, evidence_map, strongest_first
 from gazeback.grounding.verdict import is_language_habit, verdict
 
 if TYPE_CHECKING:
@@ -49,25 +49,45 @@ def _word(word: GroundedWord, index: int, polygons: Sequence[Polygon]) -> dict[s
         "preceding": [_finite(relevance) or 0.0 for relevance in word.preceding],
         "runnersUp": [[text, _finite(probability)] for text, probability in word.runners_up],
         "outlines": [[[round(float(x), 1), round(float(y), 1)] for x, y in polygon] for polygon in polygons],
-        "evidence": [_evidence(word.fixations)],
+        "evidence": [
+            evidence_data(
+                evidence_map(word.fixations, MAP_LONGEST),
+                ranked_points(word.fixations),
+                word.fixations.box(REGION),
+            )
+        ],
     }
 
 
-def _evidence(fixations: Fixations) -> dict[str, Any]:
-    """A small heat map, and the points strongest first, so that any share of the evidence is a prefix."""
-    small = evidence_map(fixations, MAP_LONGEST)
-    points, weights = np.asarray(fixations.points), np.maximum(np.asarray(fixations.weights, float), 0)
-    order = np.argsort(-weights, kind="stable")
+def ranked_points(fixations: Fixations) -> list[list[float]]:
+    """``[row, column, weight]``, the strongest first with weight 1: any share of the evidence is a prefix.
+
+    Of very many points, only the first that `strongest_first` gives.
+    """
+    order = strongest_first(fixations)
+    weights = np.maximum(np.asarray(fixations.weights, float), 0)[order]
     strongest = max(float(weights.max(initial=0)), np.finfo(float).tiny)
-    box = fixations.box(REGION)
+    return [
+        [int(row), int(column), round(float(weight / strongest), 3)]
+        for (row, column), weight in zip(fixations.points[order], weights, strict=True)
+    ]
+
+
+def evidence_data(
+    small: np.ndarray, points: list[list[float]], box: Sequence[float] | None
+) -> dict[str, Any]:
+    """What the page's `Overlay` draws of one method's answer.
+
+    Args:
+        small: the heat map, uint8 [rows, columns], over the whole photo.
+        points: see `ranked_points`; none where there is only a map.
+        box: ``[x, y, width, height]``.
+    """
     return {
         "map": base64.b64encode(small.tobytes()).decode(),
         "rows": small.shape[0],
         "columns": small.shape[1],
-        "points": [
-            [int(row), int(column), round(float(weight / strongest), 3)]
-            for (row, column), weight in zip(points[order], weights[order], strict=True)
-        ],
+        "points": points,
         "box": None if box is None else [round(float(side), 1) for side in box],
     }
 

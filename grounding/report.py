@@ -45,8 +45,8 @@ def page_html(grounding: Grounding, outlines: Outlines | None = None) -> str:
     photo = grounding.photo
     return render(
         "page.html.j2",
-        styles=("base.css", "page.css"),
-        scripts=("overlay.js", "details.js", "page.js"),
+        styles=("base.css", "stage.css", "page.css"),
+        scripts=("shared.js", "overlay.js", "details.js", "page.js"),
         grounding=grounding,
         photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
         ratio=photo.width / photo.height,

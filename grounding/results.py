@@ -12,6 +12,7 @@ from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.atomic import write_atomically
 
 if TYPE_CHECKING:
+    from gazeback.cnn_trace import Fixations
     from gazeback.grounding.words import GroundedWord, Grounding
 
 
@@ -29,7 +30,7 @@ def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
         "width": int(grounding.photo.width),
         "height": int(grounding.photo.height),
         "caption": grounding.caption,
-        "logprob": _number(grounding.logprob),
+        "logprob": number(grounding.logprob),
         "method": grounding.method,
         "model": grounding.model_name,
         "words": [_word_to_json(word) for word in grounding.words],
@@ -48,20 +49,25 @@ def _word_to_json(word: GroundedWord) -> dict[str, Any]:
     return {
         "text": word.text,
         "known": bool(word.known),
-        "logprob": _number(word.logprob),
-        "visual": _number(word.visual),
-        "language": _number(word.language),
-        "visual_share": _number(word.visual_share),
-        "preceding": [_number(relevance) for relevance in word.preceding],
-        "runners_up": [[text, _number(probability)] for text, probability in word.runners_up],
-        "points": [
-            [int(row), int(column), _number(weight)]
-            for (row, column), weight in zip(word.fixations.points, word.fixations.weights, strict=True)
-        ],
-        "box": None if box is None else [_number(side) for side in box],
+        "logprob": number(word.logprob),
+        "visual": number(word.visual),
+        "language": number(word.language),
+        "visual_share": number(word.visual_share),
+        "preceding": [number(relevance) for relevance in word.preceding],
+        "runners_up": [[text, number(probability)] for text, probability in word.runners_up],
+        "points": points_to_json(word.fixations),
+        "box": None if box is None else [number(side) for side in box],
     }
 
 
-def _number(value: float) -> float | None:
+def points_to_json(fixations: Fixations) -> list[list[float | None]]:
+    """``[row, column, weight]`` of each point."""
+    return [
+        [int(row), int(column), number(weight)]
+        for (row, column), weight in zip(fixations.points, fixations.weights, strict=True)
+    ]
+
+
+def number(value: float) -> float | None:
     """Six significant digits: float32 carries seven, and points make up most of the file."""
     return float(f"{float(value):.6g}") if math.isfinite(value) else None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gazeback.models.captioner import Captioner
     from gazeback.models.photos import Photo
 
-METHODS = ("evidence", "fixations")
+METHODS = ("evidence", "fixations", "top", "discernible")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def check_model(model: str) -> None:
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
 @click.option("--model", metavar="FILE", help="A captioner trained by `gazeback train captioner`.")
-@click.option("--method", metavar="METHOD", help="evidence (the default) or fixations, as published.")
+@click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
 @click.option("--beam", type=int, metavar="N", help="Width of the beam search.")
 @click.option("--share", type=float, metavar="P", help="Share of the evidence that is traced to pixels.")
 @click.option(
@@ -121,6 +121,7 @@ def ground(
 def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_json: bool) -> bool:
     """Ground and write each photo; a bad one is named and passed over. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import print_grounding, print_json, screen
+    from gazeback.grounding.results import grounding_to_json
     from gazeback.models.photos import bundled_photo, load_photo
 
     sources = photos or (str(bundled_photo()),)
@@ -135,7 +136,10 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
                 grounding = settings.ground(captioner, photo)
                 paths = write_outputs(grounding, out, stem)
                 with shown.paused():
-                    print_json(grounding) if as_json else print_grounding(grounding, paths["html"])
+                    if as_json:
+                        print_json(grounding_to_json(grounding))
+                    else:
+                        print_grounding(grounding, paths["html"])
             except PhotoError as error:
                 shown.mistake(error)
                 all_good = False

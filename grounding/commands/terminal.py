@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gazeback.grounding.results import grounding_to_json
+from gazeback.grounding.classes_text import facts, probability_text, value_text
 from gazeback.grounding.verdict import is_language_habit
 
 if TYPE_CHECKING:
+    from gazeback.grounding.classes import TracedPhoto
     from gazeback.grounding.words import GroundedWord, Grounding
 
 BAR_WIDTH = 10
@@ -24,9 +25,9 @@ BAR_WIDTH = 10
 class Screen:
     """A progress bar over `total` photos (only on a terminal, only for several), with lines above it."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, doing: str) -> None:
         self._progress = progress
-        self._task = progress.add_task("Grounding", total=total)
+        self._task = progress.add_task(doing, total=total)
 
     def advance(self) -> None:
         self._progress.advance(self._task)
@@ -52,7 +53,7 @@ class Screen:
 
 
 @contextmanager
-def screen(total: int) -> Iterator[Screen]:
+def screen(total: int, doing: str = "Grounding") -> Iterator[Screen]:
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(
@@ -64,12 +65,12 @@ def screen(total: int) -> Iterator[Screen]:
         redirect_stderr=False,
     )
     with progress:
-        yield Screen(progress, total)
+        yield Screen(progress, total, doing)
 
 
-def print_json(grounding: "Grounding") -> None:
+def print_json(result: dict[str, Any]) -> None:
     """One line per photo."""
-    click.echo(json.dumps(grounding_to_json(grounding), allow_nan=False))
+    click.echo(json.dumps(result, allow_nan=False))
 
 
 def print_grounding(grounding: "Grounding", page: Path) -> None:
@@ -81,6 +82,27 @@ def print_grounding(grounding: "Grounding", page: Path) -> None:
     if unknown:
         line = f"Not in the vocabulary, explained as an unknown word: {', '.join(unknown)}"
         console.print(Text(line), soft_wrap=True)
+    console.print(Text(f"Page: {page}"), soft_wrap=True)
+
+
+def print_traced(traced: "TracedPhoto", page: Path) -> None:
+    """What the photo shows, a line per target with each method's findings, and where the page is."""
+    console = Console(highlight=False)
+    best = traced.predictions[0]
+    line = f"{traced.photo.name}: {best.name} ({probability_text(best.probability)})"
+    console.print(Text(line), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    layer = traced.targets[0].layer
+    table.add_column("class" if layer is None else "neuron", overflow="fold")
+    table.add_column("probability" if layer is None else "activation", justify="right", no_wrap=True)
+    for method in traced.methods:
+        table.add_column(Text(method))
+    shape = (traced.photo.height, traced.photo.width)
+    for target in traced.targets:
+        value = value_text(target).removeprefix("activation ")
+        found = (Text(facts(one, shape)) for one in target.explanations)
+        table.add_row(Text(target.name), Text(value), *found)
+    console.print(table)
     console.print(Text(f"Page: {page}"), soft_wrap=True)
 
 

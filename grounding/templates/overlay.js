@@ -1,8 +1,8 @@
-"use strict";
-// Draws one word's evidence: a heat map or points on the canvas, box and outlines as shapes above it.
+// Draws one answer's evidence: a heat map or points on the canvas, box and outlines as shapes above it.
 
 const HEAT_LONGEST = 480; // pixels of the smoothed heat map, longer side
 const CANVAS_LONGEST = 1440; // pixels of the canvas, longer side
+const CROWD = 400; // points, above which each is drawn smaller
 
 function colourTable(stops) {
   const table = new Uint8ClampedArray(256 * 4);
@@ -75,14 +75,15 @@ class Overlay {
     shapes.setAttribute("viewBox", `0 0 ${data.width} ${data.height}`);
   }
 
-  show(word, { view, share, box, outlines }) {
-    const evidence = word.evidence[0];
+  show(evidence, { view, share, box, outlines = true, faint = false }, polygons = []) {
+    const heat = view === "heat" || evidence.mapOnly;
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    context.globalAlpha = word.habit ? 0.5 : 1; // a word from habit has little evidence: do not let it look strong
-    if (view === "heat") this.drawHeat(context, evidence, share);
+    context.globalAlpha = faint ? 0.5 : 1;
+    this.canvas.style.mixBlendMode = heat ? this.data.blend ?? "normal" : "normal";
+    if (heat) this.drawHeat(context, evidence, share);
     else this.drawPoints(context, pointsFor(evidence.points, share));
-    this.drawShapes(box ? evidence.box : null, outlines ? word.outlines : []);
+    this.drawShapes(box ? evidence.box : null, outlines ? polygons : []);
   }
 
   drawHeat(context, evidence, share) {
@@ -108,7 +109,9 @@ class Overlay {
   drawPoints(context, points) {
     const { canvas, table, data } = this;
     const scale = [canvas.height / data.height, canvas.width / data.width];
-    const largest = Math.max(2, CANVAS_LONGEST / 160);
+    const dense = canvas.width / (canvas.clientWidth || canvas.width); // canvas pixels per pixel of the window
+    const crowd = Math.min(Math.max(Math.sqrt(CROWD / points.length), 0.25), 1);
+    const largest = crowd * Math.max(CANVAS_LONGEST / 160, 5 * dense); // to be seen on a small screen, too
     for (const [row, column, weight] of [...points].reverse()) { // the strongest on top
       const from = 4 * Math.round(70 + 185 * weight);
       context.beginPath();

@@ -2,7 +2,6 @@
 
 const STEP = 1600; // milliseconds per word while playing
 const data = JSON.parse(document.getElementById("grounding").textContent);
-const find = (id) => document.getElementById(id);
 const buttons = [...document.querySelectorAll(".word")];
 const overlay = new Overlay(find("overlay"), find("shapes"), data);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -17,7 +16,9 @@ const options = () => ({
 
 function draw() {
   find("share-value").textContent = `${find("share").value} %`;
-  overlay.show(data.words[state.looked ?? state.kept], options());
+  const word = data.words[state.looked ?? state.kept];
+  // a word from habit has little evidence: do not let it look strong
+  overlay.show(word.evidence[0], { ...options(), faint: word.habit }, word.outlines);
 }
 
 function markRelevance(word) {
@@ -48,16 +49,7 @@ function showWord() {
   find("chip").textContent = word.text + remark;
   draw();
   if (!calm.matches) find("overlay").animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
-  centre(word.evidence[0].points);
-}
-
-// A very wide or tall photo scrolls inside its frame: bring the strongest evidence into view.
-function centre(points) {
-  if (!points.length) return;
-  const frame = find("frame");
-  const [row, column] = points[0];
-  frame.scrollLeft = (column / data.width) * frame.scrollWidth - frame.clientWidth / 2;
-  frame.scrollTop = (row / data.height) * frame.scrollHeight - frame.clientHeight / 2;
+  centre(find("frame"), word.evidence[0].points, data);
 }
 
 function keep(index) {
@@ -103,13 +95,6 @@ function onKey(event) {
   event.preventDefault();
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  const other = theme === "dark" ? "light" : "dark";
-  find("theme").textContent = `${other[0].toUpperCase()}${other.slice(1)} theme`;
-  find("theme").onclick = () => setTheme(other);
-}
-
 function start() {
   buttons.forEach((button, index) => {
     button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && look(index));
@@ -121,7 +106,7 @@ function start() {
   find("play").addEventListener("click", () => play(state.timer === null));
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", (event) => event.key === " " && event.target.closest?.(".word") && event.preventDefault());
-  setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  startTheme();
   find("outlines-label").hidden = !data.words.some((word) => word.outlines.length);
   const shares = data.words.map((word) => (word.habit ? -1 : word.visual));
   if (buttons.length) keep(shares.indexOf(Math.max(...shares))); // open on the word that owes most to the photo

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import tensorflow as tf
+from twins.backends import uncompiled
 
 
 @pytest.fixture
@@ -11,6 +11,5 @@ def rng():
 @pytest.fixture
 def eager():
     """Forward passes run without being compiled: many small models are traced once each."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with uncompiled():
+        yield

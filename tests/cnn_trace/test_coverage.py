@@ -94,6 +94,17 @@ def assert_sound(found, method, field):
         assert found.points[:, axis].max() <= last
 
 
+def test_nothing_outside_the_receptive_field_reaches_a_neuron():
+    rng = np.random.default_rng(7)
+    model = nets.randomise(PAGE["FAMILIES"]["MobileNet v2"][1](), rng)
+    tensor, place, ((top, bottom), (left, right)) = middle_neuron(model)
+    image, other = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype("float32")
+    other[top : bottom + 1, left : right + 1] = image[top : bottom + 1, left : right + 1]
+    values = np.asarray(keras.Model(model.inputs[0], tensor)(np.stack([image, other])))
+    np.testing.assert_allclose(*values[:, place[0], place[1]], rtol=1e-4, atol=1e-5)
+    assert not np.allclose(values[0], values[1], rtol=1e-2)
+
+
 def test_the_page_lists_the_rules():
     page = (ROOT / "docs" / "coverage.md").read_text()
     tables = PAGE["rule_tables"]()

@@ -176,6 +176,28 @@ def test_masking():
     check_walk(model, images[:1], rng, 4, "same")
 
 
+CHANNELS_FIRST = {"data_format": "channels_first"}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        layers.ZeroPadding2D(((1, 2), (0, 3)), **CHANNELS_FIRST),
+        layers.Cropping2D(((1, 2), (0, 3)), **CHANNELS_FIRST),
+        layers.UpSampling2D((2, 3), **CHANNELS_FIRST),
+        layers.UpSampling2D(2, interpolation="bilinear", **CHANNELS_FIRST),
+        layers.Resizing(7, 4, **CHANNELS_FIRST),
+        layers.CenterCrop(3, 4, **CHANNELS_FIRST),
+        layers.Conv2DTranspose(5, 3, strides=2, **CHANNELS_FIRST),
+        layers.GroupNormalization(2, axis=1),
+        layers.Flatten(**CHANNELS_FIRST),
+        lambda x: ops.image.resize(x, (7, 4), **CHANNELS_FIRST),
+    ],
+)
+def test_channels_first(function):
+    check(lambda x: function(layers.Rescaling(0.5)(x)), (4, 6, 7), walk=False)
+
+
 AUGMENTATIONS = {
     "AugMix": {},
     "CutMix": {},

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 
 import numpy as np
 import pytest
@@ -12,59 +11,21 @@ from gazeback.grounding.index import IndexEntry, index_html
 from gazeback.grounding.report import write_page
 from gazeback.grounding.results import grounding_to_json
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WORDS = ["a", "brown", "dog", "of", "zebus"]
 OUTLINES = {1: [[[5, 5], [70, 5], [70, 50]]]}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome to drive"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def open_page(browser, make_grounding, tmp_path):
-    """Opens the page of a grounding from its file; no trouble and no request may come of it."""
-    contexts, troubles = [], []
+def open_page(open_file, make_grounding, tmp_path):
+    """Opens the page of a grounding from its file."""
 
     def open_page(grounding=None, outlines=None, **options):
         grounding = grounding or make_grounding(WORDS, unknown=["zebus"], empty=["of"])
-        path = write_page(grounding, tmp_path / "page.html", outlines)
-        contexts.append(browser.new_context(**{"viewport": {"width": 1200, "height": 800}} | options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: troubles.append(request.url) if is_foreign(request.url) else None)
+        return open_file(write_page(grounding, tmp_path / "page.html", outlines), **options)
 
-        def is_foreign(url):
-            return not url.startswith("data:") and url != path.as_uri()
-
-        page.goto(path.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    return open_page
 
 
 def overlay(page):

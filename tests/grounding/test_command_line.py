@@ -23,9 +23,9 @@ def without_log_level() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in chosen}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ground", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ground", "--help"], ["trace", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    heavy = HEAVY[:-1] if arguments[0] == "ground" else HEAVY
+    heavy = HEAVY[:-1] if arguments[0] in ("ground", "trace") else HEAVY
     done = python(
         "import sys\n"
         "from gazeback.grounding.command_line import main\n"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gazeback.grounding.evidence_map import evidence_map, fitted, heat_colours
-from gazeback.grounding.page_data import page_data
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.grounding.evidence_map import MAX_POINTS, evidence_map, fitted, heat_colours, strongest_first
+from gazeback.grounding.page_data import page_data, ranked_points
 from gazeback.grounding.report import page_html, write_page
 from gazeback.grounding.verdict import is_language_habit, percent, verdict
 
@@ -108,6 +109,22 @@ def test_points_come_strongest_first(make_grounding):
     assert weights[0] == 1
     strongest = grounding.words[0].fixations.points[np.argmax(grounding.words[0].fixations.weights)]
     assert evidence["points"][0][:2] == strongest.tolist()
+
+
+def test_a_part_of_equal_points_is_a_fair_sample():
+    points = np.argwhere(np.ones((100, 100), bool))
+    fixations = Fixations(points, np.ones(len(points)), (100, 100))
+    order = strongest_first(fixations, 1000)
+    assert len(set(order.tolist())) == 1000
+    np.testing.assert_allclose(points[order].mean(axis=0), (49.5, 49.5), atol=3)
+    np.testing.assert_array_equal(order, strongest_first(fixations, 2000)[:1000])
+
+
+def test_of_too_many_points_the_strongest_are_kept():
+    points = np.argwhere(np.ones((100, 100), bool))
+    fixations = Fixations(points, np.arange(10000.0), (100, 100))
+    assert strongest_first(fixations, 10).tolist() == list(range(9999, 9989, -1))
+    assert len(ranked_points(fixations)) == MAX_POINTS
 
 
 def test_map_covers_the_photo_and_peaks_where_the_evidence_is(make_grounding):

@@ -161,7 +161,8 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
          "Invalid value for '--beam': 'x' is not a valid integer. See `gazeback ground --help`."),
         (["--share", "0"], "--share: expected a share above 0 and at most 1, got 0"),
         (["--share", "nan"], "--share: expected a share above 0 and at most 1, got nan"),
-        (["--method", "magic"], "--method: expected one of evidence, fixations, got 'magic'"),
+        (["--method", "magic"],
+         "--method: expected one of evidence, fixations, top, discernible, got 'magic'"),
         (["--caption", ""], "--caption: expected at least one word, got ''"),
         (["--caption", " .,! "], "--caption: expected at least one word, got ' .,! '"),
         (["--model", "no.keras"], "--model no.keras: no such file; give a FILE.keras made by `gazeback train "

@@ -1,0 +1,290 @@
+"""``trace_photo``: what a classifier answers for a photo, and where in it classes, or neurons, come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from gazeback.cnn_trace import Fixations, trace
+from gazeback.cnn_trace.fixations import DEFAULT_BLUR, REGION, heaviest_region
+from gazeback.cnn_trace.plots import layer_fixations, plot_layers
+from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.grounding.evidence_map import evidence_map, shrunk
+from gazeback.grounding.methods import check_methods, explained, is_traced
+from gazeback.grounding.photo_maps import on_photo, shows_whole_photo
+from gazeback.models.classifiers import Classifier, ModelInput
+from gazeback.models.errors import UserError
+from gazeback.models.photos import Photo, load_photo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TOP = 5
+MAP_LONGEST = 320  # cells of a heat map without points, longer side
+NET_LONGEST = 64  # cells of a net map that had to be moved, longer side
+MAP_REGION = 0.2  # of the maximum, where the region of a map without points ends: Zhou et al., CVPR 2016
+
+Neuron = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One of the classifier's answers: the class, its number, its probability."""
+
+    name: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where one method sees one target; coordinates are in pixels of the photo.
+
+    Attributes:
+        method: its name.
+        fixations: the points; None for a method that only makes a heat map.
+        map: float32 ``[rows, columns]`` over the whole photo, 0 to 1: the heat map of such a method.
+        on_input: the points in pixels of the model's input; they know the layers that they came through.
+    """
+
+    method: str
+    fixations: Fixations | None
+    map: np.ndarray | None = None
+    on_input: Fixations | None = None
+
+    def heat(self, longest: int) -> np.ndarray:
+        """The heat map, its longer side at most ``longest`` cells: uint8 ``[rows, columns]``, maximum 255."""
+        if self.fixations is not None:
+            return evidence_map(self.fixations, longest)
+        assert self.map is not None
+        return shrunk(self.map, longest)
+
+    def box(self, shape: tuple[int, int]) -> list[float] | None:
+        """``[x, y, width, height]`` on the photo of this (height, width); None where nothing was found.
+
+        Of points with a net map or of a map alone: the heaviest region of the heat map. Of other points, the
+        published way: the tight box around them.
+        """
+        if self.fixations is not None:
+            return self.fixations.box(None if self.fixations.net is None else REGION)
+        assert self.map is not None
+        if not self.map.any():
+            return None
+        # blurred as points are, so that the grains of a gradient make one region
+        heat = gaussian_filter(self.map, DEFAULT_BLUR * float(np.hypot(*self.map.shape)), mode="constant")
+        rows, columns = heaviest_region(heat, MAP_REGION * heat.max())
+        down, across = np.divide(shape, self.map.shape)
+        left, top = columns.start * across, rows.start * down
+        return [float(side) for side in (left, top, columns.stop * across - left, rows.stop * down - top)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: a class, or a neuron.
+
+    Attributes:
+        name: for people.
+        layer: the neuron's layer; None for a class.
+        neuron: its coordinates there, such as (row, column, channel); (number,) of a class.
+        value: the class's probability, or the neuron's activation.
+        explanations: one per method, in their order.
+    """
+
+    name: str
+    layer: str | None
+    neuron: Neuron
+    value: float
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TracedPhoto:
+    """A photo, what a classifier says of it, and where each target comes from.
+
+    Attributes:
+        predictions: the most probable classes, best first.
+        targets: what is explained, what was asked for first.
+        methods: by which methods, in order.
+        prepared: the photo as the classifier reads it.
+    """
+
+    photo: Photo
+    classifier: Classifier
+    prepared: ModelInput
+    methods: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    targets: tuple[Target, ...]
+
+    @property
+    def model_name(self) -> str:
+        return self.classifier.name
+
+    def plot_layers(self, layers: Sequence[str], target: int = 0) -> Figure:
+        """A figure of where one target's walk, by the first method with points, passed each of some layers.
+
+        As in Figure 5 of Mopuri et al. 2018; see :func:`gazeback.cnn_trace.plots.plot_layers`.
+
+        Raises:
+            TraceError: there is no such layer, or the walk did not pass it; UserError: no method walks.
+        """
+        seen = [one.on_input for one in self.targets[target].explanations if one.on_input is not None]
+        if not seen:
+            raise UserError(
+                f"points at a layer: only a traced method has them, not {', '.join(self.methods)}"
+            )
+        shape = (self.photo.height, self.photo.width)
+        found = {
+            layer: layer_fixations(self.classifier.model, seen[0], layer).mapped(
+                self.prepared.to_photo, shape
+            )
+            for layer in layers
+        }
+        return plot_layers(self.photo.pixels, found)
+
+    def save(self, out: str | os.PathLike[str], layers: Sequence[str] = ()) -> dict[str, Path]:
+        """Write STEM.html, STEM.png and STEM.json into a folder; returns their paths by kind.
+
+        With ``layers`` also STEM-layers.png, see :meth:`plot_layers`.
+        """
+        from gazeback.grounding.outputs import write_traced
+
+        return write_traced(self, Path(out), Path(self.photo.name).stem, layers)
+
+
+def trace_photo(
+    classifier: Classifier,
+    photo: Any,
+    targets: Iterable[Any] | None = None,
+    methods: Sequence[str] = ("evidence",),
+    *,
+    layer: str | None = None,
+    top: int = TOP,
+    **options: Any,
+) -> TracedPhoto:
+    """Classify a photo and show where in it the classes come from; one forward pass per method.
+
+    Args:
+        classifier: from :func:`gazeback.models.load_classifier`.
+        photo: a path, a Pillow image, a uint8 array ``[height, width, 3]`` or a loaded ``Photo``.
+        targets: classes by name or number, explained besides the most probable ones. With ``layer``: neurons,
+            each an int (the strongest place of this channel) or a tuple such as (row, column, channel); by
+            default the layer's strongest neuron.
+        methods: names out of :func:`gazeback.grounding.methods.known_methods`.
+        layer: start from neurons of this layer instead of classes.
+        top: how many of the most probable classes to predict and explain.
+        options: for the core's methods, see :class:`gazeback.cnn_trace.tracer.Options`.
+
+    Raises:
+        UserError: a bad photo, class or method; TraceError: a layer, neuron or option that does not fit.
+    """
+    if top < 1:
+        raise UserError(f"top: expected 1 class or more, got {top}")
+    check_methods(methods)
+    photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    session = _Session(classifier, classifier.preprocess(photo), tuple(methods), options)
+    best = session.best(top)
+    if layer is None:
+        indices = [classifier.class_index(target) for target in targets or ()]
+        found = session.classes(list(dict.fromkeys([*indices, *(one.index for one in best)])))
+    else:
+        found = session.neurons(layer, list(targets or [None]))
+    return TracedPhoto(photo, classifier, session.prepared, session.methods, best, found)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One prepared photo, and the questions that are asked about it."""
+
+    classifier: Classifier
+    prepared: ModelInput
+    methods: tuple[str, ...]
+    options: dict[str, Any]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """float32 ``[classes]``."""
+        return self.classifier.probabilities(self.prepared.pixels[None])[0]
+
+    def best(self, count: int) -> tuple[Prediction, ...]:
+        order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
+        return tuple(
+            Prediction(self.classifier.class_names[i], i, float(self.probabilities[i])) for i in order
+        )
+
+    def classes(self, indices: list[int]) -> tuple[Target, ...]:
+        by_method = [self._explain(method, indices, None) for method in self.methods]
+        return tuple(
+            Target(self.classifier.class_names[i], None, (i,), float(self.probabilities[i]), explanations)
+            for i, explanations in zip(indices, zip(*by_method, strict=True), strict=True)
+        )
+
+    def neurons(self, layer: str, asked: list[Any]) -> tuple[Target, ...]:
+        by_method = [self._explain(method, asked, layer) for method in self.methods]
+        values = self._values(layer)
+        found = []
+        for target, explanations in zip(asked, zip(*by_method, strict=True), strict=True):
+            neuron = _neuron(values, target)
+            name = f"{layer}[{', '.join(map(str, neuron))}]"
+            found.append(Target(name, layer, neuron, float(values[neuron]), explanations))
+        return tuple(found)
+
+    def _values(self, layer: str) -> np.ndarray:
+        """A layer's output for the photo, without the batch axis."""
+        tracer = tracer_of(self.classifier.model)
+        tensor = tracer.target(layer)
+        return tracer.record([self.prepared.pixels[None]], frozenset([tensor]))[tensor][0]
+
+    def _explain(self, method: str, targets: list[Any], layer: str | None) -> list[Explanation]:
+        """One method's answers, in the targets' order."""
+        model, pixels = self.classifier.model, self.prepared.pixels
+        if is_traced(method):
+            found = trace(model, pixels[None], targets, layer, method, **self.options)[0]
+            return [self._of_points(method, fixations) for fixations in found]
+        if layer is not None:
+            raise UserError(f"method {method!r} explains classes only; it cannot start from layer {layer!r}")
+        return [
+            Explanation(method, None, on_photo(heat, self.prepared, MAP_LONGEST))
+            for heat in explained(method, model, pixels, targets)
+        ]
+
+    def _of_points(self, method: str, found: Fixations) -> Explanation:
+        kept = found
+        if found.net is None:  # the published way; where points are few and far apart, all would be outliers
+            kept = found.without_outliers()
+            kept = kept if len(kept) else found
+        moved = kept.mapped(self.prepared.to_photo, self.prepared.photo_shape)
+        if moved.net is not None and not shows_whole_photo(self.prepared):
+            net = on_photo(moved.net, self.prepared, NET_LONGEST, beyond="nearest")
+            moved = replace(moved, net=net)
+        return Explanation(method, moved, on_input=found)
+
+
+def _neuron(values: np.ndarray, target: Any) -> Neuron:
+    """The coordinates that `trace` started from; it has checked that they fit."""
+    if isinstance(target, tuple):
+        return target
+    if target is not None and values.ndim == 1:
+        return (int(target),)
+    if target is not None:
+        values = np.where(np.arange(values.shape[-1]) == target, values, -np.inf)
+    return tuple(int(i) for i in np.unravel_index(values.argmax(), values.shape))
+
+
+def parse_neuron(text: str) -> int | Neuron:
+    """A neuron as it is written on the command line: "17" is a channel, "3,4,17" row, column and channel.
+
+    Raises:
+        UserError: it is neither.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UserError(f"a neuron is a channel (17) or row,column,channel (3,4,17), got {text!r}")
+    numbers = tuple(int(part) for part in parts)
+    return numbers[0] if len(numbers) == 1 else numbers

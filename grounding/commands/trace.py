@@ -1,0 +1,152 @@
+"""`gazeback trace`: what a classifier sees in photos, and for each class the pixels it came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gazeback.grounding.outputs import check_folder, unique_stems, write_traced, writing_to
+from gazeback.models.errors import PhotoError, UserError
+
+if TYPE_CHECKING:
+    from gazeback.grounding.classes import TracedPhoto
+    from gazeback.models.classifiers import Classifier
+    from gazeback.models.photos import Photo
+
+DEFAULT_MODEL = "efficientnet-lite0"  # its weights come with the package
+KNOWN_WEIGHTS, RANDOM = "imagenet", "random"
+INDEX = "index.html"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to load and what to ask."""
+
+    model: str
+    weights: str | None
+    preprocessing: str | None
+    targets: tuple[str, ...]
+    layer: str | None
+    methods: tuple[str, ...]
+    top: int
+
+    def check(self) -> None:
+        """Raise UserError for what cannot work, before a model is loaded."""
+        if self.top < 1:
+            raise UserError(f"--top: expected 1 class or more, got {self.top}")
+        from gazeback.grounding.methods import check_methods  # brings TensorFlow: seconds
+
+        check_methods(self.methods)
+
+    def load(self) -> "Classifier":
+        """The classifier; raises UserError for one that is not there, or does not have the classes."""
+        from gazeback.models import load_classifier
+
+        weights = None if self.weights == RANDOM else self.weights or KNOWN_WEIGHTS
+        classifier = load_classifier(self.model, weights, preprocessing=self.preprocessing)
+        if self.layer is None:
+            for target in self.targets:
+                classifier.class_index(target)
+        return classifier
+
+    def trace(self, classifier: "Classifier", photo: "Photo") -> "TracedPhoto":
+        from gazeback.grounding.classes import parse_neuron, trace_photo
+
+        targets = self.targets if self.layer is None else [parse_neuron(text) for text in self.targets]
+        return trace_photo(classifier, photo, targets, self.methods, layer=self.layer, top=self.top)
+
+
+@click.command(short_help="Classify photos and show which pixels each class came from.")
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...")
+@click.option(
+    "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|FILE",
+    help="A classifier by name, or in a FILE.keras.",
+)  # fmt: skip
+@click.option("--weights", metavar="PATH|random", help="The classifier's weights, where it needs a file.")
+@click.option(
+    "--preprocessing", metavar="MODE", help="For a FILE.keras of others: tf, torch, caffe, unit or none."
+)
+@click.option(
+    "--target", "targets", multiple=True, metavar="CLASS",
+    help="Also explain this class, by name or number; with --layer a channel, or row,column,channel. "
+    "Several times for several.",
+)  # fmt: skip
+@click.option("--layer", metavar="NAME", help="Start from this layer's strongest neuron, or its --target.")
+@click.option(
+    "--methods", "--method", default="evidence", show_default=True, metavar="M,...",
+    help="evidence, fixations, top, discernible, or an installed one; several are compared.",
+)  # fmt: skip
+@click.option(
+    "--top", type=int, default=5, show_default=True, metavar="N", help="Explain the N most probable classes."
+)
+@click.option(
+    "--at", "at_layers", multiple=True, metavar="LAYER",
+    help="Also draw where the walk passed this layer (STEM-layers.png). Several times for several.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="gazeback-out", show_default=True, metavar="DIR",
+    help="Folder for the pages, figures and JSON files.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line per photo, instead of text.")
+@click.pass_context
+def trace(
+    ctx: click.Context, photos: tuple[str, ...], model: str, weights: str | None, preprocessing: str | None,
+    targets: tuple[str, ...], layer: str | None, methods: str, top: int, at_layers: tuple[str, ...],
+    out: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Classify each PHOTO and show which pixels each class came from.
+
+    Without PHOTO: an example photo. Each photo gets a page (HTML), a figure (PNG) and a JSON file; several
+    photos also get an index page.
+    """
+    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    settings = Settings(model, weights, preprocessing, targets, layer, names, top)
+    settings.check()
+    check_folder(out)
+    if not trace_photos(photos, settings, at_layers, out, as_json):
+        ctx.exit(2)
+
+
+def trace_photos(
+    photos: tuple[str, ...], settings: Settings, at_layers: tuple[str, ...], out: Path, as_json: bool
+) -> bool:
+    """Trace and write each photo; a bad one is named and passed over. Returns whether all were good."""
+    from gazeback.grounding.classes_page import index_entry, write_index
+    from gazeback.grounding.commands.terminal import screen
+    from gazeback.models.photos import bundled_photo, load_photo
+
+    sources = photos or (str(bundled_photo()),)
+    stems = unique_stems([INDEX, *sources])[1:]  # no photo's page takes the index page's name
+    classifier, entries = None, []
+    with screen(len(sources), "Tracing") as shown:
+        for source, stem in zip(sources, stems, strict=True):
+            try:
+                photo = load_photo(source)
+                if classifier is None:  # only now: a bad photo alone is told at once
+                    with shown.loading("Loading the classifier ..."):
+                        classifier = settings.load()
+                traced = settings.trace(classifier, photo)
+                paths = write_traced(traced, out, stem, at_layers)
+                with shown.paused():
+                    _tell(traced, paths, as_json)
+                entries.append(index_entry(traced, paths["html"].name))
+            except PhotoError as error:
+                shown.mistake(error)
+            shown.advance()
+    if len(entries) > 1:
+        with writing_to(out):
+            index = write_index(entries, out / INDEX)
+        if not as_json:
+            click.echo(f"Index: {index}")
+    return len(entries) == len(sources)
+
+
+def _tell(traced: "TracedPhoto", paths: dict[str, Path], as_json: bool) -> None:
+    from gazeback.grounding.classes_results import traced_to_json
+    from gazeback.grounding.commands.terminal import print_json, print_traced
+
+    if as_json:
+        print_json(traced_to_json(traced))
+    else:
+        print_traced(traced, paths["html"])
