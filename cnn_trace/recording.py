@@ -51,7 +51,6 @@ class Recorder:
         masks = dict(zip(self._program.masked, arrays[ends[1] :], strict=True))
         return dict(zip(self.wanted, arrays, strict=False)), masks, weights
 
-
     def _run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         if keras.backend.backend() != "tensorflow":
             return list(self._program.predict_on_batch(inputs))

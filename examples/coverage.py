@@ -11,7 +11,7 @@ from keras import layers
 
 from gazeback.cnn_trace import Rule, trace
 from gazeback.cnn_trace.rules import find_rule
-from gazeback.cnn_trace.rules.table import LAYERS, OPERATORS
+from gazeback.cnn_trace.rules.table import BY_CLASS_NAME, LAYERS, OPERATORS
 from gazeback.cnn_trace.tracer import tracer_of
 
 METHODS = ("evidence", "fixations")
@@ -85,7 +85,7 @@ def rule_tables() -> str:
     find_rule(layers.Identity())  # loads the rules for recurrent layers
     named = {kind.__name__: rule for kind, rule in LAYERS.items() if kind.__module__.startswith("keras.")}
     parts = []
-    for title, rules in (("Layers", named), ("Operators", OPERATORS)):
+    for title, rules in (("Layers", named | BY_CLASS_NAME), ("Operators", OPERATORS)):
         parts += [f"## {title}\n", *_table((title[:-1].lower(), "walk", "adjoint (head)"), _rows(rules)), ""]
     return "\n".join(parts)
 
