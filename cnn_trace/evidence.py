@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,9 +12,8 @@ import numpy as np
 _TABLE_SIZE, _TABLE_SHARE = 1 << 24, 64
 
 
-@dataclass(frozen=True)
 class Evidence:
-    """Neurons of one tensor and what they weigh.
+    """Neurons of one tensor and what they weigh. Not to be changed once made.
 
     Attributes:
         coordinates: int64 ``[n, rank]``, the batch axis (which image) first.
@@ -26,10 +24,21 @@ class Evidence:
         unique: whether no neuron occurs twice with the same sense (as :func:`union` leaves it).
     """
 
-    coordinates: np.ndarray
-    weights: np.ndarray
-    sense: np.ndarray
-    unique: bool = False
+    __slots__ = ("_coordinates", "_elements", "_shape", "sense", "unique", "weights")
+
+    def __init__(
+        self,
+        coordinates: np.ndarray | None,
+        weights: np.ndarray,
+        sense: np.ndarray,
+        unique: bool = False,
+        *,
+        elements: np.ndarray | None = None,
+        shape: tuple[int, ...] = (),
+    ) -> None:
+        self.weights, self.sense, self.unique = weights, sense, unique
+        # Flat indices of a tensor of this shape, where they are known; coordinates are worked out when read.
+        self._coordinates, self._elements, self._shape = coordinates, elements, shape
 
     @classmethod
     def of(
@@ -43,22 +52,48 @@ class Evidence:
         sense = np.ones(n, np.int8) if sense is None else np.asarray(sense, np.int8)
         return cls(coordinates, weights, sense)
 
+    @property
+    def coordinates(self) -> np.ndarray:
+        if self._coordinates is None:
+            assert self._elements is not None
+            self._coordinates = unravelled(self._elements, self._shape)
+        return self._coordinates
+
     def __len__(self) -> int:
-        return len(self.coordinates)
+        return len(self.weights)
+
+    def __repr__(self) -> str:
+        return f"Evidence({len(self)} neurons, {self.weights.shape[1]} questions)"
 
     @property
     def image(self) -> np.ndarray:
         """Which image of the batch each neuron belongs to, int64 ``[n]``."""
         return self.coordinates[:, 0]
 
-    def at(self, coordinates: np.ndarray, sense: np.ndarray | None = None) -> Evidence:
-        """The same weights at other coordinates: what a rule returns that only moves evidence."""
-        return Evidence(coordinates, self.weights, self.sense if sense is None else sense)
+    def elements(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The neurons as flat indices of their tensor of this shape, int64 ``[n]``."""
+        if self._elements is not None and self._shape == shape:
+            return self._elements
+        coordinates = self.coordinates
+        flat = coordinates[:, 0]
+        for axis in range(1, len(shape)):
+            flat = flat * shape[axis] + coordinates[:, axis]
+        return flat
+
+    def at(
+        self, coordinates: np.ndarray, sense: np.ndarray | None = None, *, unique: bool = False
+    ) -> Evidence:
+        """The same weights at other coordinates: what a rule returns that only moves evidence.
+
+        ``unique`` if no two neurons of unique evidence land on the same place.
+        """
+        return Evidence(
+            coordinates, self.weights, self.sense if sense is None else sense, unique and self.unique
+        )
 
     def moved(self, elements: np.ndarray, shape: tuple[int, ...]) -> Evidence:
         """The same weights, of positive sense, on elements of another tensor: flat indices int ``[n]``."""
-        coordinates = np.stack(np.unravel_index(elements, shape), axis=1)
-        return Evidence(coordinates, self.weights, np.ones(len(elements), np.int8))
+        return Evidence(None, self.weights, np.ones(len(elements), np.int8), elements=elements, shape=shape)
 
     def turned(self, sign: np.ndarray) -> Evidence:
         """In place, with the sense turned where a factor of the neuron is negative, ``[n]``."""
@@ -68,15 +103,30 @@ class Evidence:
         sense = np.where(negative, -self.sense, self.sense)
         return Evidence(self.coordinates, self.weights, sense, self.unique)
 
-    def take(self, rows: np.ndarray | slice) -> Evidence:
-        """The evidence of some neurons, by slice, index or boolean mask ``[n]``."""
-        return Evidence(self.coordinates[rows], self.weights[rows], self.sense[rows])
+    def take(self, rows: np.ndarray | slice, *, unique: bool = False) -> Evidence:
+        """The evidence of some neurons, by slice, index or boolean mask ``[n]``.
+
+        ``unique`` if no row is taken twice.
+        """
+        weights, sense, unique = self.weights[rows], self.sense[rows], unique and self.unique
+        if self._elements is not None:
+            return Evidence(None, weights, sense, unique, elements=self._elements[rows], shape=self._shape)
+        return Evidence(self.coordinates[rows], weights, sense, unique)
 
     def question(self, image: int, question: int) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates ``[m, rank - 1]`` (no batch axis) and weights ``[m]`` of one image and one question."""
         weights = self.weights[:, question]
         kept = (self.coordinates[:, 0] == image) & (weights > 0)
         return self.coordinates[kept, 1:], weights[kept]
+
+
+def unravelled(elements: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Flat indices as coordinates, int64 ``[n, rank]``."""
+    coordinates = np.empty((len(elements), len(shape)), np.int64)
+    for axis in range(len(shape) - 1, 0, -1):
+        elements, coordinates[:, axis] = np.divmod(elements, shape[axis])
+    coordinates[:, 0] = elements
+    return coordinates
 
 
 def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> Evidence:
@@ -88,32 +138,22 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
         once: merged weights are 1 where any is positive (the published methods) instead of added up.
     """
     parts = [part for part in parts if len(part)] or parts[:1]
-    whole = parts[0]
-    if len(parts) > 1:
-        whole = Evidence(
-            np.concatenate([part.coordinates for part in parts]),
-            np.concatenate([part.weights for part in parts]),
-            np.concatenate([part.sense for part in parts]),
-        )
-    if whole.unique or not len(whole):
-        return whole
-    first, index = _distinct(_keys(whole, shape), 2 * math.prod(shape))
-    weights = whole.weights
-    if len(first) == len(whole):
-        merged, kept = weights, whole
+    if len(parts) == 1 and (parts[0].unique or not len(parts[0])):
+        return parts[0]
+    elements = [part.elements(shape) for part in parts]
+    if len(parts) == 1:
+        neurons, weights, sense = elements[0], parts[0].weights, parts[0].sense
     else:
-        merged, kept = _add_up(weights, index, len(first)), whole.take(first)
+        neurons = np.concatenate(elements)
+        weights = np.concatenate([part.weights for part in parts])
+        sense = np.concatenate([part.sense for part in parts])
+    first, index = _distinct(neurons * 2 + (sense < 0), 2 * math.prod(shape))
+    if len(first) < len(neurons):
+        weights = _add_up(weights, index, len(first))
+        neurons, sense = neurons[first], sense[first]
     if once:
-        merged = (merged > 0).astype(np.float64)
-    return Evidence(kept.coordinates, merged, kept.sense, unique=True)
-
-
-def _keys(evidence: Evidence, shape: tuple[int, ...]) -> np.ndarray:
-    """One number for each neuron and sense."""
-    keys = evidence.coordinates[:, 0]
-    for axis in range(1, len(shape)):
-        keys = keys * shape[axis] + evidence.coordinates[:, axis]
-    return keys * 2 + (evidence.sense < 0)
+        weights = (weights > 0).astype(np.float64)
+    return Evidence(None, weights, sense, unique=True, elements=neurons, shape=shape)
 
 
 def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,6 +66,7 @@ class Graph:
     calls: list[Call]
     name: str
     input_names: tuple[str, ...]
+    output_names: tuple[str, ...] = ()
     image_inputs: tuple[Tensor, ...] = ()
     known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
     opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
@@ -89,6 +90,21 @@ class Graph:
                 found.append(call)
                 needed.update(set(call.inputs) - known)
         return found[::-1]
+
+    def output(self, which: int | str) -> Tensor:
+        """An output of the model, by its number or its name.
+
+        Raises:
+            TraceError: there is none.
+        """
+        known: dict[int | str, Tensor] = dict(zip(self.output_names, self.outputs, strict=True))
+        known.update(enumerate(self.outputs))
+        if which not in known:
+            raise TraceError(
+                f"model {self.name!r} has no output {which!r}; it has {len(self.outputs)}, from 0: "
+                f"{', '.join(self.output_names)}"
+            )
+        return known[which]
 
     def inputs_of(self, tensor: Tensor) -> set[Tensor]:
         """The inputs of the model that a tensor depends on."""
@@ -131,8 +147,17 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
         names = tuple(symbolic if isinstance(symbolic, _Arguments) else sorted(symbolic))
     graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, names)
     graph.opened = flattener.opened_layers
+    graph.output_names = _output_names(functional, graph.outputs)
     _mark_images(graph)
     return graph
+
+
+def _output_names(functional: Any, outputs: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """The keys of a dict of outputs, else the names of the layers that make them."""
+    struct = None if functional is None else functional._outputs_struct
+    if isinstance(struct, dict):
+        return tuple(sorted(struct))
+    return tuple(t.name if t.call is None else t.call.operation.name for t in outputs)
 
 
 def _opened_model(

@@ -60,12 +60,12 @@ class Tracer:
         self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}
         self._plans: dict[Any, tuple[frozenset[Tensor], frozenset[Tensor]]] = {}
 
-    def target(self, layer: str | None = None, output: int = 0) -> Tensor:
+    def target(self, layer: str | None = None, output: int | str = 0) -> Tensor:
         """The tensor on which questions start: a layer's output, or the model's with a final softmax taken
         off."""
         if layer is not None:
             return self.graph.calls_of(layer)[-1].outputs[0]
-        tensor = self.graph.outputs[output]
+        tensor = self.graph.output(output)
         while tensor.call is not None and is_output_activation(tensor.call):
             tensor = tensor.call.inputs[0]
         return tensor
@@ -243,7 +243,7 @@ def trace(
     layer: str | None = None,
     method: str = "evidence",
     *,
-    output: int = 0,
+    output: int | str = 0,
     oversample: bool = False,
     **options: Any,
 ) -> list[Any]:
@@ -260,7 +260,7 @@ def trace(
             tuple.
         layer: start from this layer's output instead of the model's.
         method: ``"evidence"``, ``"fixations"``, ``"top"`` or ``"discernible"``.
-        output: which output of the model, if it has several.
+        output: which output of the model, if it has several: its number or name.
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
             and unite what they find on the images (see ``oversampling``).
         options: see :class:`Options`: ``location``, ``fc_to_spatial``, ``share``, ``reference``, ``handoff``,

@@ -122,7 +122,7 @@ class PointwiseFan(Fan):
         one, zero = (1,) * (len(self.shape) - 2), (0,) * (len(self.shape) - 2)
         self.window = Window(one, one, one, zero, self.shape[1:-1])
         self.groups, (self.width, self.filters) = 1, step.layer.kernel.shape
-        self.group = np.zeros(len(neurons), np.int64)
+        self.group, self.taps = 0, 1
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:

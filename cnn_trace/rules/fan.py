@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from gazeback.cnn_trace.step import Step
 
 # Neurons are handled in chunks whose products stay in the processor's cache.
 _CHUNK_VALUES = 1 << 17
+_geometries: WeakKeyDictionary[Any, dict[tuple[int, ...], tuple[Window, int, int, int]]] = WeakKeyDictionary()
 
 
 class Fan:
@@ -33,15 +36,23 @@ class Fan:
     def __init__(self, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
         self.step, self.neurons, self.sense = step, neurons, sense
         self.shape = step.shape(step.input)
-        self.window = Window.of(step.layer, self.shape[1:-1])
-        kernel = step.layer.kernel
-        if getattr(step.layer, "depth_multiplier", None):
-            self.groups, self.width = self.shape[-1], 1
-            self.filters = self.shape[-1] * step.layer.depth_multiplier
-        else:
-            self.groups, self.width = step.layer.groups, kernel.shape[-2]
-            self.filters = kernel.shape[-1]
-        self.group = neurons[:, -1] // (self.filters // self.groups)
+        self.window, self.groups, self.width, self.filters = self._geometry(step.layer, self.shape)
+        self.taps = math.prod(self.window.size)
+        self.group: np.ndarray | int = 0
+        if self.groups > 1:
+            self.group = neurons[:, -1] // (self.filters // self.groups)
+
+    @staticmethod
+    def _geometry(layer: Any, shape: tuple[int, ...]) -> tuple[Window, int, int, int]:
+        """The window, and the numbers of groups, of channels in a group, and of output channels."""
+        known = _geometries.setdefault(layer, {})
+        if shape[1:] not in known:
+            window = Window.of(layer, shape[1:-1])
+            if getattr(layer, "depth_multiplier", None):
+                known[shape[1:]] = window, shape[-1], 1, shape[-1] * layer.depth_multiplier
+            else:
+                known[shape[1:]] = window, layer.groups, *layer.kernel.shape[-2:]
+        return known[shape[1:]]
 
     @classmethod
     def of(cls, step: Step, evidence: Evidence) -> Fan:
@@ -54,11 +65,6 @@ class Fan:
 
     def __len__(self) -> int:
         return len(self.neurons)
-
-    @property
-    def taps(self) -> int:
-        """The number of places in a window."""
-        return math.prod(self.window.size)
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -86,7 +92,9 @@ class Fan:
         """
         place, inside = self.window.elements(self.neurons[:, 1:-1])
         places = math.prod(self.window.map_size)
-        values = (self.neurons[:, :1] * places + place) * self.groups + self.group[:, None]
+        values = self.neurons[:, :1] * places + place
+        if self.groups > 1:
+            values = values * self.groups + np.asarray(self.group)[:, None]
         weights = self.neurons[:, -1:] + np.arange(self.taps) * self.filters
         if not inside.all():
             weights[~inside] = self.taps * self.filters

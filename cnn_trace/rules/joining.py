@@ -25,11 +25,15 @@ def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) ->
     start = 0
     for tensor in step.call.inputs:
         length = step.shape(tensor)[axis]
-        place = evidence.coordinates[:, axis] - start
-        owned = evidence.take((place >= 0) & (place < length))
-        coordinates = owned.coordinates.copy()
-        coordinates[:, axis] -= start
-        found.append((tensor, owned.at(coordinates)))
+        place = evidence.coordinates[:, axis]
+        owned = evidence.take((place >= start) & (place < start + length), unique=True)
+        if start and len(owned):
+            coordinates = owned.coordinates.copy()
+            coordinates[:, axis] -= start
+            owned = owned.at(coordinates, unique=True)
+        else:
+            owned = owned.at(owned.coordinates, unique=True)
+        found.append((tensor, owned))
         start += length
     return found
 

@@ -50,7 +50,7 @@ def derived(layer: Any, variable: Any, make: Callable[[np.ndarray], Result]) -> 
 
 
 def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and a.__array_interface__["data"] == b.__array_interface__["data"]
+    return a.shape == b.shape and np.may_share_memory(a, b)
 
 
 def _fingerprint(array: np.ndarray) -> float:

@@ -28,7 +28,7 @@ def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     )
     branch = values.argmax(axis=1)
     return [
-        (tensor, broadcast_back(step, evidence.take(branch == b), tensor))
+        (tensor, broadcast_back(step, evidence.take(branch == b, unique=True), tensor))
         for b, tensor in enumerate(step.call.inputs)
     ]
 
@@ -41,6 +41,8 @@ def broadcast_back(step: Step, evidence: Evidence, tensor: Tensor) -> Evidence:
     """Coordinates on an operand that was broadcast to the output's shape."""
     shape = step.shape(tensor)
     missing = len(step.shape(step.output)) - len(shape)
+    if shape == step.shape(step.output):
+        return evidence
     coordinates = evidence.coordinates
     if missing:
         coordinates = np.column_stack([coordinates[:, 0], coordinates[:, 1 + missing :]])
@@ -81,7 +83,7 @@ def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> lis
     values = np.stack([_values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)
     branch = (values if _is_maximum(step) else -values).argmax(axis=1)
     return [
-        (tensor, broadcast_back(step, evidence.take(branch == b), tensor))
+        (tensor, broadcast_back(step, evidence.take(branch == b, unique=True), tensor))
         for b, tensor in enumerate(step.call.inputs)
     ]
 
@@ -164,7 +166,7 @@ def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> li
     branch = values.argmax(axis=1)
     found = []
     for b, (sign, tensor) in enumerate(zip(signs, step.call.inputs, strict=True)):
-        part = evidence.take(branch == b)
+        part = evidence.take(branch == b, unique=True)
         part = part.at(part.coordinates, (part.sense * sign).astype(np.int8))
         found.append((tensor, broadcast_back(step, part, tensor)))
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.convolution import scatter
@@ -50,11 +51,20 @@ def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list
 
 def reduced_axes(step: Step) -> list[int]:
     """The axes that a global pooling layer, or a reducing operator, reduces."""
-    rank = len(step.input.shape)
-    axis = getattr(step.layer, "axis", None)
-    if axis is None:
-        return list(range(1, rank - 1))
-    return sorted(a % rank for a in (axis if isinstance(axis, list | tuple) else [axis]))
+    if not hasattr(step.layer, "axis"):
+        return list(range(1, len(step.input.shape) - 1))
+    return named_axes(step)
+
+
+def named_axes(step: Step) -> list[int]:
+    """The axes that the operator reduces, sorted."""
+    axis, rank = step.layer.axis, len(step.input.shape)
+    axes = [] if axis is None else [a % rank for a in (axis if isinstance(axis, list | tuple) else [axis])]
+    if not axes or 0 in axes:
+        raise TraceError(
+            f"{step.call.name!r} reduces the batch axis, for which there is no rule; name the axes"
+        )
+    return sorted(axes)
 
 
 def adjoint_max(step: Step, coefficients: np.ndarray) -> Below:

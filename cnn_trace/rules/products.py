@@ -35,7 +35,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     for place, i in enumerate(trunk):
         chosen = strongest == place
         others = np.prod([v[chosen] for j, v in enumerate(values) if j != i], axis=0)
-        part = evidence.take(chosen).turned(np.where(others < 0, -1, 1))
+        part = evidence.take(chosen, unique=True).turned(np.where(others < 0, -1, 1))
         tensor = step.call.inputs[i]
         found.append((tensor, broadcast_back(step, part, tensor)))
     return found

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.pooling import named_axes
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """A sum goes on to its largest term (negative sense: its smallest), a minimum to the smallest value."""
-    values, axes = step.value(step.input), reduced_axes(step)
+    values, axes = step.value(step.input), named_axes(step)
     kept = [axis for axis in range(values.ndim) if axis not in axes]
     keys = evidence.coordinates
     if keys.shape[1] == values.ndim:  # keepdims
@@ -36,7 +36,7 @@ def adjoint_sum(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor
 
 def adjoint_min(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
     """Frozen: the coefficient belongs to the place of the minimum (the first one, if several)."""
-    values, axes = step.value(step.input), reduced_axes(step)
+    values, axes = step.value(step.input), named_axes(step)
     last = np.moveaxis(values, axes, range(values.ndim - len(axes), values.ndim))
     flat = last.reshape(*last.shape[: -len(axes)], -1)
     below = np.zeros(flat.shape, np.float32)
@@ -46,19 +46,8 @@ def adjoint_min(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor
     return [(step.input, below)], 0.0
 
 
-def reduced_axes(step: Step) -> list[int]:
-    """The axes that the operator reduces, sorted."""
-    axis, rank = step.layer.axis, len(step.input.shape)
-    axes = [] if axis is None else [a % rank for a in (axis if isinstance(axis, list | tuple) else [axis])]
-    if not axes or 0 in axes:
-        raise TraceError(
-            f"{step.call.name!r} reduces the batch axis, for which there is no rule; name the axes"
-        )
-    return sorted(axes)
-
-
 def _expanded(step: Step, coefficients: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    axes = reduced_axes(step)
+    axes = named_axes(step)
     return coefficients.reshape([1 if axis in axes else size for axis, size in enumerate(shape)])
 
 

@@ -29,7 +29,8 @@ class SeparableFan(Fan):
         self.window = Window.of(step.layer, self.shape[1:-1])
         self.multiplier = step.layer.depth_multiplier
         self.groups, self.width = 1, self.shape[-1] * self.multiplier
-        self.group = np.zeros(len(neurons), np.int64)
+        self.group = 0
+        self.taps = math.prod(self.window.size)
 
     def take(self, neurons: slice | np.ndarray) -> SeparableFan:
         """The same for some of the neurons."""

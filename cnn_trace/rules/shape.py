@@ -21,7 +21,7 @@ def walk_reshape(step: Step, evidence: Evidence, selection: CNNFixations) -> Fou
     """The element with the same place in memory order."""
     flat = np.ravel_multi_index(tuple(evidence.coordinates[:, 1:].T), step.shape(step.output)[1:])
     inner = np.stack(np.unravel_index(flat, step.shape(step.input)[1:]), axis=1)
-    return [(step.input, evidence.at(np.column_stack([evidence.image, inner])))]
+    return [(step.input, evidence.at(np.column_stack([evidence.image, inner]), unique=True))]
 
 
 def adjoint_reshape(step: Step, coefficients: np.ndarray) -> Below:

@@ -6,6 +6,7 @@ every input place y and tap t with ``p = y * stride - pad + t * dilation``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,7 +60,7 @@ class TransposedFan(Fan):
         self.step, self.neurons, self.sense = step, neurons, sense
         self.shape = step.shape(step.input)
         self.window = TransposedWindow.of_step(step)
-        self.groups, self.group = 1, np.zeros(len(neurons), np.int64)
+        self.groups, self.group, self.taps = 1, 0, math.prod(self.window.size)
         self.filters, self.width = step.layer.kernel.shape[-2:]
 
     def take(self, neurons: slice | np.ndarray) -> TransposedFan:

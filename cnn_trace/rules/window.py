@@ -59,10 +59,9 @@ class Window:
         for axis, length in enumerate(self.map_size):
             taps = np.arange(self.size[axis]) * self.dilation[axis] - self.pad_before[axis]
             place = (positions[:, axis] * self.stride[axis])[:, None] + taps
-            within = (place >= 0) & (place < length)
-            if not within.all():
-                np.clip(place, 0, length - 1, out=place)
-            flat = (flat[:, :, None] * length + place[:, None]).reshape(len(positions), -1)
+            clipped = np.minimum(np.maximum(place, 0), length - 1)
+            within = clipped == place
+            flat = (flat[:, :, None] * length + clipped[:, None]).reshape(len(positions), -1)
             inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)
         return flat, inside
 
@@ -72,7 +71,7 @@ class Window:
             return positions
         half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
         raw = positions * self.stride + (half - self.pad_before)
-        return np.clip(raw, 0, np.subtract(self.map_size, 1), out=raw)
+        return np.minimum(np.maximum(raw, 0), np.subtract(self.map_size, 1))
 
 
 def _per_axis(setting: Any, rank: int) -> tuple[int, ...]:

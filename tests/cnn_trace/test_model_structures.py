@@ -119,6 +119,21 @@ def test_a_subclassed_model_of_dicts(rng, photo_and_words):
     assert_same_trace(nested, given, as_functional(model)[1], [photo, words], output=1)
 
 
+def test_outputs_by_name(rng):
+    image = keras.Input((6, 6, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    first, second = layers.Dense(3, name="first")(pooled), layers.Dense(2, name="second")(pooled)
+    listed, named = keras.Model(image, [first, second]), keras.Model(image, {"a": second, "b": first})
+    photo = nets.images(rng, 1, listed)
+    expected = trace(listed, photo, 1, output=1)[0]
+    for found in (trace(listed, photo, 1, output="second"), trace(named, photo, 1, output="a")):
+        np.testing.assert_array_equal(found[0].points, expected.points)
+    with pytest.raises(TraceError, match="has no output 2; it has 2, from 0: first, second"):
+        trace(listed, photo, 1, output=2)
+    with pytest.raises(TraceError, match="has no output 'c'; it has 2, from 0: a, b"):
+        trace(named, photo, 1, output="c")
+
+
 def test_a_subclassed_model_of_two_arguments(rng, photo_and_words):
     photo, words = photo_and_words
     model = TwoArguments()
