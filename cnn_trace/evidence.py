@@ -24,19 +24,21 @@ class Evidence:
         unique: whether no neuron occurs twice with the same sense (as :func:`union` leaves it).
     """
 
-    __slots__ = ("_coordinates", "_elements", "_shape", "sense", "unique", "weights")
+    __slots__ = ("_coordinates", "_elements", "_sense", "_shape", "unique", "weights")
 
     def __init__(
         self,
         coordinates: np.ndarray | None,
         weights: np.ndarray,
-        sense: np.ndarray,
+        sense: np.ndarray | None,
         unique: bool = False,
         *,
         elements: np.ndarray | None = None,
         shape: tuple[int, ...] = (),
     ) -> None:
-        self.weights, self.sense, self.unique = weights, sense, unique
+        self.weights, self.unique = weights, unique
+        # None: positive everywhere.
+        self._sense = sense
         # Flat indices of a tensor of this shape, where they are known; coordinates are worked out when read.
         self._coordinates, self._elements, self._shape = coordinates, elements, shape
 
@@ -49,8 +51,16 @@ class Evidence:
         n = len(coordinates)
         weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
         weights = weights[:, None] if weights.ndim == 1 else weights
-        sense = np.ones(n, np.int8) if sense is None else np.asarray(sense, np.int8)
-        return cls(coordinates, weights, sense)
+        return cls(coordinates, weights, None if sense is None else np.asarray(sense, np.int8))
+
+    @property
+    def sense(self) -> np.ndarray:
+        return np.ones(len(self), np.int8) if self._sense is None else self._sense
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether a high value of every neuron is sought."""
+        return self._sense is None or not bool((self._sense < 0).any())
 
     @property
     def coordinates(self) -> np.ndarray:
@@ -87,31 +97,48 @@ class Evidence:
 
         ``unique`` if no two neurons of unique evidence land on the same place.
         """
-        return Evidence(
-            coordinates, self.weights, self.sense if sense is None else sense, unique and self.unique
-        )
+        sense = self._sense if sense is None else sense
+        return Evidence(coordinates, self.weights, sense, unique and self.unique)
 
-    def moved(self, elements: np.ndarray, shape: tuple[int, ...]) -> Evidence:
-        """The same weights, of positive sense, on elements of another tensor: flat indices int ``[n]``."""
-        return Evidence(None, self.weights, np.ones(len(elements), np.int8), elements=elements, shape=shape)
+    def moved(
+        self, elements: np.ndarray, shape: tuple[int, ...], coordinates: np.ndarray | None = None
+    ) -> Evidence:
+        """The same weights, of positive sense, on elements of another tensor: flat indices int ``[n]``.
+
+        ``coordinates`` of the same, where they are known.
+        """
+        return Evidence(coordinates, self.weights, None, elements=elements, shape=shape)
 
     def turned(self, sign: np.ndarray) -> Evidence:
         """In place, with the sense turned where a factor of the neuron is negative, ``[n]``."""
         negative = sign < 0
         if not negative.any():
             return self
-        sense = np.where(negative, -self.sense, self.sense)
-        return Evidence(self.coordinates, self.weights, sense, self.unique)
+        sense = self.sense
+        return Evidence(self.coordinates, self.weights, np.where(negative, -sense, sense), self.unique)
 
     def take(self, rows: np.ndarray | slice, *, unique: bool = False) -> Evidence:
         """The evidence of some neurons, by slice, index or boolean mask ``[n]``.
 
         ``unique`` if no row is taken twice.
         """
-        weights, sense, unique = self.weights[rows], self.sense[rows], unique and self.unique
-        if self._elements is not None:
-            return Evidence(None, weights, sense, unique, elements=self._elements[rows], shape=self._shape)
-        return Evidence(self.coordinates[rows], weights, sense, unique)
+        sense = None if self._sense is None else self._sense[rows]
+        elements = None if self._elements is None else self._elements[rows]
+        coordinates = None if self._coordinates is None else self._coordinates[rows]
+        return Evidence(
+            coordinates,
+            self.weights[rows],
+            sense,
+            unique and self.unique,
+            elements=elements,
+            shape=self._shape,
+        )
+
+    def weighing(self, weights: np.ndarray) -> Evidence:
+        """Distinct neurons with other weights, ``[n, questions]``."""
+        return Evidence(
+            self._coordinates, weights, self._sense, True, elements=self._elements, shape=self._shape
+        )
 
     def question(self, image: int, question: int) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates ``[m, rank - 1]`` (no batch axis) and weights ``[m]`` of one image and one question."""
@@ -140,20 +167,30 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
     parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1 and (parts[0].unique or not len(parts[0])):
         return parts[0]
-    elements = [part.elements(shape) for part in parts]
-    if len(parts) == 1:
-        neurons, weights, sense = elements[0], parts[0].weights, parts[0].sense
-    else:
-        neurons = np.concatenate(elements)
-        weights = np.concatenate([part.weights for part in parts])
-        sense = np.concatenate([part.sense for part in parts])
-    first, index = _distinct(neurons * 2 + (sense < 0), 2 * math.prod(shape))
-    if len(first) < len(neurons):
+    whole = parts[0] if len(parts) == 1 else _joined(parts, shape)
+    elements = whole.elements(shape)
+    keys, size = elements, math.prod(shape)
+    if not whole.is_positive:
+        keys, size = elements * 2 + (whole.sense < 0), 2 * size
+    first, index = _distinct(keys, size)
+    weights = whole.weights
+    if len(first) < len(keys):
         weights = _add_up(weights, index, len(first))
-        neurons, sense = neurons[first], sense[first]
+        whole = whole.take(first)
     if once:
         weights = (weights > 0).astype(np.float64)
-    return Evidence(None, weights, sense, unique=True, elements=neurons, shape=shape)
+    return whole.weighing(weights)
+
+
+def _joined(parts: Sequence[Evidence], shape: tuple[int, ...]) -> Evidence:
+    positive = all(part.is_positive for part in parts)
+    return Evidence(
+        np.concatenate([part.coordinates for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        None if positive else np.concatenate([part.sense for part in parts]),
+        elements=np.concatenate([part.elements(shape) for part in parts]),
+        shape=shape,
+    )
 
 
 def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -51,8 +51,10 @@ class CNNFixations:
         Below a convolution the sense is positive again.
         """
         channel = fan.strongest_channel()
-        element = fan.centre(channel) if self.location == "same" else fan.strongest_place(channel)
-        return evidence.moved(element, fan.shape)
+        if self.location == "same":
+            elements, coordinates = fan.centre(channel)
+            return evidence.moved(elements, fan.shape, coordinates)
+        return evidence.moved(fan.strongest_place(channel), fan.shape)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The inputs of a vector that neurons of a dense layer go on to.

@@ -75,21 +75,37 @@ def words(**options: Any) -> None:
 
 
 @evaluate.command()
-@_measures(
-    click.option("--method", default="evidence", show_default=True, help="The tracer's method."),
-    click.option(
-        "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds per photo."
-    ),
+@click.option("--data", type=click.Path(path_type=Path), help="Photos with captions: measure the captioner.")
+@_SPLIT
+@_LIMIT
+@_MODEL
+@click.option("--method", default="evidence", show_default=True, help="Captioner: the tracer's method.")
+@click.option("--networks", metavar="A,B", help="Names of keras.applications, when there is no --data.")
+@click.option("--batch", default="1,16", show_default=True, help="Networks: sizes of the batches.")
+@click.option(
+    "--methods", default="evidence,fixations,saliency", show_default=True, help="Networks: what is timed."
 )
-def speed(method: str, rounds: int, **options: Any) -> None:
-    """What does grounding cost?
+@click.option("--memory", is_flag=True, help="Networks: measure the peak memory instead of the time.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of each.")
+@_JSON
+def speed(
+    data: Path | None, method: str, networks: str | None, batch: str, methods: str, memory: bool, rounds: int,
+    **options: Any,
+) -> None:  # fmt: skip
+    """What does it cost?
 
-    As ratios to captioning and to a forward pass, in one process, one photo at a time. Ten photos unless
-    --limit says otherwise.
+    As ratios in one process. With --data: grounding to captioning and to a forward pass, one photo at a time,
+    ten photos unless --limit says otherwise. Without: methods on networks with random weights to their
+    compiled forward pass.
     """
-    from gazeback.eval.tasks import run_speed
+    if data is None:
+        from gazeback.eval.tasks import run_networks
 
-    run_speed(_settings(**options), method, rounds)
+        run_networks(networks, batch, methods, memory, rounds, options["json_path"])
+    else:
+        from gazeback.eval.tasks import run_speed
+
+        run_speed(_settings(data=data, **options), method, rounds)
 
 
 @evaluate.command()
@@ -102,6 +118,37 @@ def captions(**options: Any) -> None:
     from gazeback.eval.tasks import run_captions
 
     run_captions(_settings(**options))
+
+
+@evaluate.command()
+@_DATA
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
+@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option(
+    "--methods",
+    default="evidence,fixations",
+    show_default=True,
+    help="The first is compared with each of the others; center and activation always come along.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["all", "tune", "report"]),
+    default="all",
+    show_default=True,
+    help="Which photos the figures are about. Boxes: all means the report part; settings are chosen on the "
+    "tune part, which is measured in any case.",
+)
+@_LIMIT
+@_JSON
+def localization(methods: str, **options: Any) -> None:
+    """Do a classifier's boxes and maps find the object?
+
+    Photos with the class and the boxes of an object: GT-known localization, the top-1 localization error, the
+    pointing game, the energy inside the boxes, and whether the maps depend on the class asked for.
+    """
+    from gazeback.eval.localization_task import Settings, run_localization
+
+    run_localization(Settings(**options), methods)
 
 
 def _settings(part: Any = "all", **options: Any) -> "Settings":

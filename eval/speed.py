@@ -79,12 +79,13 @@ def summarise(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     milliseconds = {name: 1000 * np.concatenate([row[name] for row in seconds]) for name in names}
     return {
-        "ratios": {label: _quartiles(values) for label, values in ratios.items()},
-        "milliseconds": {name: _quartiles(values) for name, values in milliseconds.items()},
+        "ratios": {label: quartiles(values) for label, values in ratios.items()},
+        "milliseconds": {name: quartiles(values) for name, values in milliseconds.items()},
     }
 
 
-def _quartiles(values: np.ndarray) -> dict[str, float | int]:
+def quartiles(values: np.ndarray) -> dict[str, float | int]:
+    """Median and quartiles, and of how many."""
     low, median, high = np.percentile(values, [25, 50, 75])
     return {"n": len(values), "median": float(median), "quartile_1": float(low), "quartile_3": float(high)}
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gazeback.eval.localization import IOUS, MAP_METRICS, BoxRow
 from gazeback.eval.metrics import Summary
 from gazeback.eval.phrases import LARGEST, METRICS, SIZES
 
@@ -79,12 +80,62 @@ def show_speed(summary: Mapping[str, Any]) -> None:
         _show(name.capitalize(), ("", "median", "quartile 1", "quartile 3"), rows)
 
 
+def show_networks(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], memory: bool) -> None:
+    """One row for each network and batch size; each method's ratio and, for times, its quartiles."""
+    kind = (
+        "Peak memory / forward pass with all activations kept" if memory else "Time / compiled forward pass"
+    )
+    base = "activations, MiB" if memory else "forward, ms"
+    printed = [
+        (
+            row["network"],
+            str(row["batch"]),
+            f"{row['mebibytes']['activations']:.0f}"
+            if memory
+            else f"{row['milliseconds']['forward']['median']:.1f}",
+            *(_ratio(row["ratios"][method]) for method in methods),
+        )
+        for row in rows
+    ]
+    notes = [] if memory else ["median (quartiles) of the rounds' paired ratios; random weights"]
+    _show(kind, ("network", "batch", base, *methods), printed, notes)
+
+
+def _ratio(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value['median']:.2f} ({value['quartile_1']:.2f}-{value['quartile_3']:.2f})"
+
+
 def show_captions(summary: Mapping[str, float | int], photos: int) -> None:
     """One score a row."""
     rows = [
         (name, f"{value:.3f}" if isinstance(value, float) else str(value)) for name, value in summary.items()
     ]
     _show(f"Captions of {photos} photos", ("", "score"), rows)
+
+
+def show_localization(
+    rows: Sequence[BoxRow], differences: Mapping[str, Any], maps: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Boxes by method and rule, the first row against the others, and the maps of the true and a wrong
+    class."""
+    metrics = [*(f"iou {level}" for level in IOUS), "localization error"]
+    columns = ("method", "rule", "setting", *metrics)
+    lines = []
+    for row in rows:
+        summary = row.summary()
+        setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
+        lines.append((row.method, row.rule, setting, *(_figure(summary[metric]) for metric in metrics)))
+    notes = [f"{len(rows[0].ious)} images; settings chosen on the tune part; ± standard error"]
+    _show("Boxes", columns, lines, notes)
+    compared = [(f"- {other}", _figure(difference)) for other, difference in differences.items()]
+    title = f"Image by image: {rows[0].method}, {rows[0].rule}"
+    _show(title, ("", "localization error"), compared)
+    first = next(iter(maps.values()))
+    lines = [(name, *(_figure(row[metric]) for metric in MAP_METRICS)) for name, row in maps.items()]
+    notes = [f"{first['hit']['n']} images; ± standard error; an even map has no correlation"]
+    _show("Maps", ("method", *MAP_METRICS), lines, notes)
 
 
 def _show(

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gazeback.eval import captions, phrases, speed, tables, words
+from gazeback.eval import captions, phrases, speed, speed_networks, tables, words
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.results import check_writable, tracked, write_result
 from gazeback.eval.selection import RULE, Part, part_of
 from gazeback.eval.word_maps import build_method, check_methods, check_traced
+from gazeback.grounding import methods as explanations
 from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.errors import UserError
 from gazeback.models.photos import load_photo
 
 SPEED_PHOTOS = 10
@@ -80,6 +82,39 @@ def run_speed(settings: Settings, method: str, rounds: int) -> None:
     summary = speed.summarise(measured)
     tables.show_speed(summary)
     settings.write("speed", captioner, {"method": method, "rounds": rounds, **summary, "images": measured})
+
+
+def run_networks(
+    names: str | None, batches: str, methods: str, memory: bool, rounds: int, json_path: Path | None
+) -> None:
+    """Time or memory of methods on networks of `keras.applications`, each a row of the table and the JSON."""
+    check_writable(json_path)
+    chosen = listed(names) if names is not None else list(speed_networks.NETWORKS)
+    speed_networks.check_networks(chosen)
+    sizes = [_size(size) for size in listed(batches)]
+    asked = listed(methods)
+    explanations.check_methods(asked)
+    if memory:
+        asked = [name for name in asked if explanations.is_traced(name)]
+        rows = [row for size in sizes for row in speed_networks.memory(chosen, size, asked)]
+    else:
+        total = len(chosen) * len(sizes)
+        rows = list(tracked(speed_networks.evaluate(chosen, sizes, asked, rounds), total, "speed"))
+    tables.show_networks(rows, asked, memory)
+    if json_path is not None:
+        about = {"methods": asked, "rounds": rounds, "weights": "random"}
+        write_result(json_path, "memory" if memory else "speed", {**about, "networks": rows})
+
+
+def listed(names: str) -> list[str]:
+    """What stands between commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _size(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--batch: expected whole numbers above 0 between commas, got {text!r}")
+    return int(text)
 
 
 def run_captions(settings: Settings) -> None:

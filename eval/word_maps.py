@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gazeback.eval.baselines.backward import ask
+from gazeback.eval.baselines.enlarging import enlarged
+from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, spread, windows
+from gazeback.eval.baselines.projections import guided, projected
+from gazeback.eval.baselines.query import Query
 from gazeback.eval.grad_cam import GradCam
+from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.grounding.words import word_evidence
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
@@ -101,6 +107,67 @@ def _grad_cam(captioner: Captioner) -> Method:
     return answer
 
 
+def _saliency(captioner: Captioner) -> Method:
+    """The largest magnitude among the colours of the gradient of a word's logit (Simonyan et al. 2014)."""
+
+    def answer(question: Question) -> np.ndarray:
+        query = _asked(captioner, question)
+        return np.abs(ask(query, [query.image]).gradients[0]).max(axis=-1)
+
+    return answer
+
+
+def _guided_grad_cam(captioner: Captioner) -> Method:
+    """Guided backpropagation from a word's logit, times its Grad-CAM (Selvaraju et al. 2017)."""
+    coarse = _grad_cam(captioner)
+
+    def answer(question: Question) -> np.ndarray:
+        fine = projected(_asked(captioner, question), guided)
+        return np.abs(fine * coarse(question)[..., None]).max(axis=-1)
+
+    return answer
+
+
+def _asked(captioner: Captioner, question: Question) -> Query:
+    """The words' logits, each on its own copy of the photo."""
+    positions = np.array(question.positions)
+    words = teacher_forced(captioner.vocabulary, [question.word_ids])
+    inputs = [np.repeat(array, len(positions), axis=0) for array in (question.image[None], words)]
+    # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
+    neurons = np.column_stack([positions + 1, np.array(question.word_ids)[positions]])
+    return Query.of(captioner.model, inputs, neurons)
+
+
+class _Occlusion:
+    """How much less probable a word is, the words before it fixed, with a window covered (Zeiler and Fergus
+    2014): the drop of its log probability, where it drops.
+
+    The encoder sees each covered photo once, for all words of all captions that are asked one after another.
+    """
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._captioner = captioner
+        size = captioner.image_size
+        self._side, step = (max(1, round(pixels * size / 224)) for pixels in (SIZE, STRIDE))
+        self._corners = windows((size, size), self._side, step)
+        self._image: np.ndarray | None = None
+
+    def __call__(self, question: Question) -> np.ndarray:
+        if self._image is not question.image:
+            covered = occluded(question.image, self._corners, self._side, "mean")
+            self._maps = np.concatenate([self._captioner.features(batch) for _, batch in covered])
+            self._image = question.image
+        before = self._scores(question.features[None], question)
+        drops = before - self._scores(self._maps, question)
+        return np.maximum(spread(drops.T, self._corners, self._side, question.image.shape[:2]), 0)
+
+    def _scores(self, maps: np.ndarray, question: Question) -> np.ndarray:
+        """Log probabilities float32 [m, n] of the words asked about, for maps [m, h, w, C]."""
+        words = teacher_forced(self._captioner.vocabulary, [question.word_ids])
+        scores = self._captioner.log_probabilities(maps, np.repeat(words, len(maps), axis=0))
+        return scores[:, question.positions, [question.word_ids[p] for p in question.positions]]
+
+
 TRACED = ("evidence", "fixations")
 
 METHODS: dict[str, Callable[[Captioner], Method]] = {
@@ -108,16 +175,7 @@ METHODS: dict[str, Callable[[Captioner], Method]] = {
     "center": _center,
     "activation": _activation,
     "grad-cam": _grad_cam,
+    "guided-grad-cam": _guided_grad_cam,
+    "saliency": _saliency,
+    "occlusion": _Occlusion,
 }
-
-
-def enlarged(maps: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear enlargement of maps [n, h, w] to [n, height, width], pixel centres aligned, edges repeated."""
-    rows, columns = _bilinear(maps.shape[1], height), _bilinear(maps.shape[2], width)
-    return np.einsum("yh,nhw,xw->nyx", rows, maps, columns, optimize=True)
-
-
-def _bilinear(old: int, new: int) -> np.ndarray:
-    """The weights float32 [new, old] of linear interpolation."""
-    centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    return np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0).astype(np.float32)

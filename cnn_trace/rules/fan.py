@@ -95,9 +95,11 @@ class Fan:
         values = self.neurons[:, :1] * places + place
         if self.groups > 1:
             values = values * self.groups + np.asarray(self.group)[:, None]
-        weights = self.neurons[:, -1:] + np.arange(self.taps) * self.filters
-        if not inside.all():
-            weights[~inside] = self.taps * self.filters
+        weights = self.neurons[:, -1:]
+        if self.taps > 1:
+            weights = weights + np.arange(self.taps) * self.filters
+        if self.window.padded and not inside.all():
+            weights = np.where(inside, weights, self.taps * self.filters)
         return values, weights
 
     def parts(self) -> Iterator[slice]:
@@ -146,14 +148,24 @@ class Fan:
                 self.sums(part).argmax(axis=1, out=found[part])
         return found
 
-    def centre(self, channel: np.ndarray) -> np.ndarray:
-        """The element in the middle of the window, int ``[n]``, in one channel of each neuron's group."""
-        flat = self.neurons[:, 0]
-        for middle, length in zip(
-            self.window.centre(self.neurons[:, 1:-1]).T, self.window.map_size, strict=True
-        ):
-            flat = flat * length + middle
-        return (flat * self.groups + self.group) * self.width + channel
+    def centre(self, channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The element in the middle of the window, in one channel of the group for each neuron.
+
+        Returns:
+            Its flat index int ``[n]`` and its coordinates ``[n, rank]``.
+        """
+        coordinates = np.empty((len(self), len(self.shape)), np.int64)
+        coordinates[:, 0] = self.neurons[:, 0]
+        coordinates[:, 1:-1] = self.window.centre(self.neurons[:, 1:-1])
+        coordinates[:, -1] = self.input_channel(channel)
+        flat = coordinates[:, 0]
+        for axis in range(1, len(self.shape)):
+            flat = flat * self.shape[axis] + coordinates[:, axis]
+        return flat, coordinates
+
+    def input_channel(self, channel: np.ndarray) -> np.ndarray:
+        """The channel of the layer's input, for one channel of each neuron's group."""
+        return self.group * self.width + channel if self.groups > 1 else channel
 
     def strongest_place(self, channel: np.ndarray) -> np.ndarray:
         """The element with the largest product in one channel of the group for each neuron, int ``[n]``.

@@ -85,9 +85,9 @@ class SeparableFan(Fan):
         found *= self.sense[part, None]
         return found
 
-    def centre(self, channel: np.ndarray) -> np.ndarray:
-        """The element in the middle of the window, int ``[n]``."""
-        return self._of_input(super().centre(channel))
+    def input_channel(self, channel: np.ndarray) -> np.ndarray:
+        """The channel of the layer's input that a depthwise output is made from."""
+        return channel // self.multiplier
 
     def strongest_place(self, channel: np.ndarray) -> np.ndarray:
         """The element with the largest ``a * w`` of the depthwise part, int ``[n]``.

@@ -80,7 +80,7 @@ class TransposedFan(Fan):
     def strongest_place(self, channel: np.ndarray) -> np.ndarray:
         """As for any convolution; where no place feeds the neuron (strides beyond the kernel), the centre."""
         fed = (self.rows[1] < self.taps * self.filters).any(axis=1)
-        return np.where(fed, super().strongest_place(channel), self.centre(channel))
+        return np.where(fed, super().strongest_place(channel), self.centre(channel)[0])
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class Window:
         size, stride, dilation: in elements of the map.
         pad_before: padding before the first element.
         map_size: the size of the layer's input, ``(height, width)`` for a picture.
+        padded: whether windows may reach beyond the map.
     """
 
     size: tuple[int, ...]
@@ -23,6 +25,7 @@ class Window:
     dilation: tuple[int, ...]
     pad_before: tuple[int, ...]
     map_size: tuple[int, ...]
+    padded: bool = True
 
     @classmethod
     def of(cls, layer: Any, map_size: tuple[int, ...]) -> Window:
@@ -37,7 +40,7 @@ class Window:
             pad = tuple((s - 1) * d for s, d in zip(size, dilation, strict=True))
         else:
             pad = (0,) * rank
-        return cls(size, stride, dilation, pad, map_size)
+        return cls(size, stride, dilation, pad, map_size, layer.padding != "valid")
 
     @property
     def taps(self) -> list[tuple[int, ...]]:
@@ -54,24 +57,45 @@ class Window:
             int ``[n, taps]``, flat indices of the map (padding: the nearest element), and bool ``[n, taps]``:
             whether it is an element and no padding.
         """
-        flat = np.zeros((len(positions), 1), np.int64)
-        inside = np.ones((len(positions), 1), bool)
-        for axis, length in enumerate(self.map_size):
-            taps = np.arange(self.size[axis]) * self.dilation[axis] - self.pad_before[axis]
+        n = len(positions)
+        if self.is_point:
+            flat = positions[:, 0]
+            for axis in range(1, len(self.map_size)):
+                flat = flat * self.map_size[axis] + positions[:, axis]
+            return flat[:, None], np.ones((n, 1), bool)
+        flat, inside = np.zeros((n, 1), np.int64), np.ones((n, 1), bool)
+        for axis, (length, taps) in enumerate(zip(self.map_size, self._offsets, strict=True)):
             place = (positions[:, axis] * self.stride[axis])[:, None] + taps
-            clipped = np.minimum(np.maximum(place, 0), length - 1)
-            within = clipped == place
-            flat = (flat[:, :, None] * length + clipped[:, None]).reshape(len(positions), -1)
-            inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)
-        return flat, inside
+            if self.padded:
+                clipped = np.minimum(np.maximum(place, 0), length - 1)
+                inside = (inside[:, :, None] & (clipped == place)[:, None]).reshape(n, -1)
+                place = clipped
+            flat = (flat[:, :, None] * length + place[:, None]).reshape(n, -1)
+        return flat, inside if self.padded else np.ones(flat.shape, bool)
+
+    @cached_property
+    def is_point(self) -> bool:
+        """Whether every position sees only the same position of the map."""
+        return set(self.size) == {1} and set(self.stride) == {1}
+
+    @cached_property
+    def _offsets(self) -> list[np.ndarray]:
+        """For each axis where the taps of the window at output position 0 lie, in elements of the map."""
+        each = zip(self.size, self.dilation, self.pad_before, strict=True)
+        return [np.arange(size) * dilation - pad for size, dilation, pad in each]
+
+    @cached_property
+    def _middle(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the centre of the window at output position 0 lies, and the last place of the map."""
+        half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
+        return half - self.pad_before, np.subtract(self.map_size, 1)
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
         """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map; int ``[n, axes]``."""
-        if set(self.size) == {1} and set(self.stride) == {1}:
+        if self.is_point:
             return positions
-        half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
-        raw = positions * self.stride + (half - self.pad_before)
-        return np.minimum(np.maximum(raw, 0), np.subtract(self.map_size, 1))
+        offset, last = self._middle
+        return np.minimum(np.maximum(positions * self.stride + offset, 0), last)
 
 
 def _per_axis(setting: Any, rank: int) -> tuple[int, ...]:

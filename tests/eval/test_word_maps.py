@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gazeback.eval import word_maps
+from gazeback.eval.baselines import explain
 from gazeback.eval.metrics import boxes_mask, energy_inside, pointing
-from gazeback.eval.word_maps import METHODS, Question, build_method, check_methods, check_traced, enlarged
+from gazeback.eval.word_maps import METHODS, Question, build_method, check_methods, check_traced
 from gazeback.models.errors import UserError
 
 RANDOM = np.random.default_rng(2)
@@ -13,34 +16,6 @@ RANDOM = np.random.default_rng(2)
 def question(captioner) -> Question:
     pixels = RANDOM.uniform(0, 255, (32, 32, 3)).astype(np.float32)
     return Question(pixels, np.asarray(captioner.features(pixels[None]))[0], [3, 4, 5, 6], [2, 3])
-
-
-def enlarged_by_loops(small, height, width):
-    """Each new pixel's centre, in old pixels, between its four neighbours; beyond the outermost centres the
-    edge."""
-    h, w = small.shape
-    large = np.zeros((height, width))
-    for row in range(height):
-        for column in range(width):
-            y = min(max((row + 0.5) * h / height - 0.5, 0), h - 1)
-            x = min(max((column + 0.5) * w / width - 0.5, 0), w - 1)
-            y0, x0 = min(int(y), h - 1), min(int(x), w - 1)
-            y1, x1 = min(y0 + 1, h - 1), min(x0 + 1, w - 1)
-            top = small[y0, x0] * (1 - x + x0) + small[y0, x1] * (x - x0)
-            bottom = small[y1, x0] * (1 - x + x0) + small[y1, x1] * (x - x0)
-            large[row, column] = top * (1 - y + y0) + bottom * (y - y0)
-    return large
-
-
-@pytest.mark.parametrize(("height", "width"), [(12, 20), (7, 7), (3, 4)])
-def test_enlarging_equals_its_literal_twin(height, width):
-    maps = RANDOM.random((2, 3, 4))
-    expected = [enlarged_by_loops(small, height, width) for small in maps]
-    np.testing.assert_allclose(enlarged(maps, height, width), expected, rtol=1e-5)
-
-
-def test_enlarging_an_even_map_keeps_it():
-    np.testing.assert_allclose(enlarged(np.full((1, 7, 7), 2.5), 224, 224), 2.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -62,6 +37,45 @@ def test_the_centre_points_at_the_centre_and_spreads_its_energy_evenly(captioner
 def test_maps_that_know_no_word_are_the_same_for_all(captioner, question, name):
     first, second = build_method(name, captioner)(question)
     np.testing.assert_array_equal(first, second)
+
+
+def asked_alone(captioner, question, name, **options):
+    """A compared method for each word by itself, on the whole model: photo and words in, logits out."""
+    words = np.array([[captioner.vocabulary.start, *question.word_ids[:-1]]], np.int32)
+    inputs = [question.image[None], words]
+    targets = [(position + 1, question.word_ids[position]) for position in question.positions]
+    return np.concatenate([explain(name, captioner.model, inputs, target, **options) for target in targets])
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "saliency", "guided-grad-cam"])
+def test_methods_for_classifiers_answer_the_same_for_a_word(captioner, question, name):
+    maps = build_method(name, captioner)(question)
+    np.testing.assert_allclose(maps, asked_alone(captioner, question, name), rtol=1e-3, atol=1e-6)
+    assert (maps.max(axis=(1, 2)) > 0).any()
+
+
+def test_occlusion_is_the_drop_of_a_words_log_probability(captioner, question):
+    """The window and its steps in proportion to a photo of 224 pixels: 5 and 2 of 32."""
+    options = {"size": 5, "stride": 2, "score": "log-probability"}
+    expected = np.maximum(asked_alone(captioner, question, "occlusion", **options), 0)
+    method = build_method("occlusion", captioner)
+    np.testing.assert_allclose(method(question), expected, rtol=1e-3, atol=1e-6)
+    assert expected.max() > 0
+    other = replace(question, word_ids=[7, 8, 9, 3])
+    fresh = build_method("occlusion", captioner)(other)
+    np.testing.assert_allclose(method(other), fresh, rtol=1e-4, atol=1e-7)
+
+
+def test_occlusion_sees_each_photo_once(captioner, question, monkeypatch):
+    passes = []
+    features = type(captioner).features
+    monkeypatch.setattr(
+        type(captioner), "features", lambda self, x: passes.append(len(x)) or features(self, x)
+    )
+    method = build_method("occlusion", captioner)
+    method(question)
+    method(replace(question, word_ids=[7, 8, 9], positions=[0]))
+    assert sum(passes) == 15**2
 
 
 def test_the_tracer_is_asked_once_for_all_words(captioner, question, monkeypatch):
@@ -88,4 +102,5 @@ def test_method_names():
         check_methods(" ,")
     with pytest.raises(UserError, match="unknown method 'center'; the tracer has evidence, fixations"):
         check_traced("center")
-    assert set(METHODS) >= {"evidence", "fixations", "center", "activation", "grad-cam"}
+    others = {"center", "activation", "grad-cam", "guided-grad-cam", "saliency", "occlusion"}
+    assert set(METHODS) >= {"evidence", "fixations", *others}

@@ -1,0 +1,27 @@
+"""The methods that gazeback is compared with, for every model that it can trace (TensorFlow only).
+
+Written from the papers; docs/compared.md lists them. Names are handed on when first used, so that importing
+the package loads no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gazeback.eval.baselines.activations import feature_maps
+    from gazeback.eval.baselines.methods import METHODS, explain
+    from gazeback.eval.baselines.projections import grid_artefacts
+
+_HOMES = {
+    "METHODS": "methods",
+    "explain": "methods",
+    "feature_maps": "activations",
+    "grid_artefacts": "projections",
+}
+__all__ = ["METHODS", "explain", "feature_maps", "grid_artefacts"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,216 @@
+"""The flat graph run forward and back inside TensorFlow, with what passes back replaced call by call.
+
+Every compared method that goes back through a network is the gradient with some calls' backward pass
+replaced: a *rule* leaves the value of a call alone and changes what its gradient is. A *kind* of backward
+pass is a function that says which calls get which rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.recording import execute
+from gazeback.eval.baselines.query import EVERYWHERE, STRONGEST, Query
+from gazeback.models.errors import UserError
+
+BATCH = 16
+SCORES = ("logit", "log-probability", "probability")
+
+Rule = Callable[[Call, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
+"""``rule(call, inputs, output)`` returns the output again, with another gradient."""
+
+Kind = Callable[[Graph, Tensor], dict[Call, Rule]]
+"""``kind(graph, start)`` returns the rules of the calls whose backward pass is replaced."""
+
+
+def plain(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    """The gradient as it is."""
+    return {}
+
+
+def carried(
+    output: tf.Tensor,
+    inputs: Sequence[tf.Tensor],
+    backward: Callable[[tf.Tensor], Sequence[tf.Tensor]],
+) -> tf.Tensor:
+    """The output's value; ``backward`` takes what arrives at it to what reaches each of the inputs."""
+
+    @tf.custom_gradient
+    def passed(value: tf.Tensor, *_: tf.Tensor) -> Any:
+        def gradient(arriving: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return (tf.zeros_like(value), *backward(arriving))
+
+        return tf.identity(value), gradient
+
+    return passed(tf.stop_gradient(output), *inputs)
+
+
+def applied(call: Call, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """One call on other values of its inputs; of a layer with a fused activation, this part alone."""
+    values = dict(zip(call.inputs, inputs, strict=True))
+    execute(call, values, call.outputs)
+    return values[call.outputs[0]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a pass found.
+
+    Attributes:
+        scores: float32 ``[n]``; ``neurons``: int ``[n, rank - 1]``, the neurons that they are of (of all
+            neurons of a channel, the mean).
+        values: of each tensor asked about, its value, channels last; ``gradients``: what arrived there.
+    """
+
+    scores: np.ndarray
+    neurons: np.ndarray
+    values: list[np.ndarray]
+    gradients: list[np.ndarray]
+
+
+def ask(query: Query, at: Sequence[Tensor] = (), kind: Kind = plain, score: str = "logit") -> Answer:
+    """The score of each image's neuron, and what passes back from it to some tensors.
+
+    Args:
+        query: which neurons; ``at``: the tensors, none for the scores alone.
+        kind: how signals pass back.
+        score: ``"logit"`` (the neuron's own value), ``"log-probability"`` or ``"probability"``.
+
+    Raises:
+        UserError: a score that the start does not have, or one that is not finite; a tensor of integers.
+    """
+    _check_score(query, score)
+    _check_differentiable(at)
+    passes = _passes.setdefault(query.model, {})
+    key = (query.start, tuple(at), kind, score if score == "logit" else f"{query.turned} {score}")
+    if key not in passes:
+        passes[key] = _Pass(query.graph, query.start, tuple(at), kind, key[3])
+    answer = passes[key](query.arrays, query.pattern)
+    if not np.isfinite(answer.scores).all():
+        raise UserError(
+            f"{query.start.name!r} holds NaN or infinite values for this input: there is nothing to explain"
+        )
+    return answer
+
+
+_passes: WeakKeyDictionary[keras.Model, dict[Any, _Pass]] = WeakKeyDictionary()
+
+
+def _check_score(query: Query, score: str) -> None:
+    if score not in SCORES:
+        raise UserError(f"score must be one of {', '.join(map(repr, SCORES))}, got {score!r}")
+    if score != "logit" and query.turned is None:
+        raise UserError(
+            f"a layer's neuron has no probability: with layer= the score is 'logit', not {score!r}"
+        )
+
+
+def _check_differentiable(at: Sequence[Tensor]) -> None:
+    for tensor in at:
+        if "float" not in tensor.dtype:
+            raise UserError(
+                f"{tensor.name!r} holds {tensor.dtype}, through which nothing passes back; build the model "
+                "with a float32 input, or name a layer behind it with at="
+            )
+
+
+class _Pass:
+    """One pass forward and back, compiled once for all sizes of the batch."""
+
+    def __init__(self, graph: Graph, start: Tensor, at: tuple[Tensor, ...], kind: Kind, score: str) -> None:
+        self._start, self._at, self._score = start, at, score
+        self._calls = graph.ancestors([start])
+        self._rules = kind(graph, start)
+        self._inputs = graph.inputs
+        # Where rules apply, a fused activation is run apart from its layer.
+        self._wanted = {start} | ({t for c in self._calls for t in c.outputs} if self._rules else set(at))
+        specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in graph.inputs]
+        coordinates = tf.TensorSpec((None, len(start.shape) - 1), tf.int32)
+        function = tf.function(self._run, autograph=False, jit_compile=False)
+        self._compiled = function.get_concrete_function(tuple(specs), coordinates)
+
+    def __call__(self, arrays: Sequence[np.ndarray], pattern: np.ndarray) -> Answer:
+        parts = []
+        for first in range(0, len(pattern), BATCH):
+            chunk = slice(first, first + BATCH)
+            inputs = tuple(tf.constant(x[chunk]) for x in arrays)
+            parts.append(self._compiled(inputs, tf.constant(pattern[chunk])))
+        found = [np.concatenate([np.asarray(x) for x in column]) for column in zip(*parts, strict=True)]
+        middle = 2 + len(self._at)
+        return Answer(found[0], found[1], found[2:middle], found[middle:])
+
+    def _run(self, inputs: tuple[tf.Tensor, ...], pattern: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            values = self._forward(inputs, tape)
+            found = _channels_last(self._start, tf.cast(values[self._start], tf.float32))
+            asked, neurons = _asked(found, pattern)
+            places = range(1, len(found.shape))
+            scores = tf.reduce_sum(asked * _scored(found, self._score), axis=places)
+        at = [values[tensor] for tensor in self._at]
+        # One image's score does not depend on another image, so the gradient of the sum is each image's own.
+        gradients = tape.gradient(scores, at, unconnected_gradients="zero") if at else []
+        last = [_channels_last(t, x) for t, x in zip(self._at * 2, [*at, *gradients], strict=False)]
+        return [scores, neurons, *last]
+
+    def _forward(self, inputs: tuple[tf.Tensor, ...], tape: tf.GradientTape) -> dict[Tensor, tf.Tensor]:
+        values = dict(zip(self._inputs, map(tf.identity, inputs), strict=True))
+        watched = set(self._at)
+        for tensor in watched.intersection(values):
+            tape.watch(values[tensor])
+        for call in self._calls:
+            execute(call, values, self._wanted)
+            if call in self._rules:
+                output = call.outputs[0]
+                values[output] = self._rules[call](call, [values[t] for t in call.inputs], values[output])
+            for tensor in watched.intersection(call.outputs):
+                tape.watch(values[tensor])
+        return values
+
+
+def _scored(values: tf.Tensor, score: str) -> tf.Tensor:
+    """Logits as what is asked about, in the same shape."""
+    functions = {
+        "logit": tf.identity,
+        "softmax probability": tf.nn.softmax,
+        "softmax log-probability": tf.nn.log_softmax,
+        "sigmoid probability": tf.sigmoid,
+        "sigmoid log-probability": tf.math.log_sigmoid,
+    }
+    return functions[score](values)
+
+
+def _asked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a pattern picks from values ``[n, ...]``: weights of the same shape, and the neurons.
+
+    The weights of an image sum to 1: on its strongest neuron that fits, or evenly on all where the pattern
+    says everywhere. The neurons are the pattern with what it left open filled in.
+    """
+    rank = len(values.shape) - 1
+    shape = tf.shape(values)[1:]
+    fits = tf.ones_like(values, tf.bool)
+    for axis in range(rank):
+        place = tf.reshape(tf.range(shape[axis]), [-1 if i == axis else 1 for i in range(rank)])
+        wanted = tf.reshape(pattern[:, axis], [-1] + [1] * rank)
+        fits &= (wanted < 0) | (wanted == place)
+    fits = tf.reshape(fits, [tf.shape(values)[0], -1])
+    flat = tf.reshape(values, tf.shape(fits))
+    best = tf.argmax(tf.where(fits, flat, flat.dtype.min), axis=1, output_type=tf.int32)
+    everywhere = tf.reduce_any(pattern == EVERYWHERE, axis=1, keepdims=True)
+    weights = tf.where(everywhere, tf.cast(fits, flat.dtype), tf.one_hot(best, tf.shape(fits)[1]))
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    strongest = tf.transpose(tf.unravel_index(best, shape))
+    return tf.reshape(weights, tf.shape(values)), tf.where(pattern == STRONGEST, strongest, pattern)
+
+
+def _channels_last(tensor: Tensor, values: tf.Tensor) -> tf.Tensor:
+    if not tensor.channels_first or len(values.shape) < 3:
+        return values
+    return tf.transpose(values, [0, *range(2, len(values.shape)), 1])

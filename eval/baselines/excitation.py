@@ -1,0 +1,108 @@
+"""Excitation backprop: winning probabilities handed down from one neuron.
+
+Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, *Top-Down Neural Attention by Excitation Backprop*, IJCV 2018
+(ECCV 2016), section 3. What each kind of layer does is in :mod:`gazeback.eval.baselines.excitation_rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.eval.baselines.backward import Kind, ask
+from gazeback.eval.baselines.enlarging import enlarged
+from gazeback.eval.baselines.excitation_rules import losing, winning
+from gazeback.eval.baselines.query import Query
+from gazeback.models.errors import UserError
+
+INPUT = "input"
+SHARE_OF_SIDE = 8
+"""The default map has at least this share of the image's sides: for GoogLeNet it is one of 28 x 28, as in the
+paper."""
+
+
+def excitation_backprop(
+    model: keras.Model,
+    images: Any,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    output: int = 0,
+    at: str | None = None,
+    raw: bool = False,
+) -> np.ndarray:
+    """Marginal winning probability (MWP) of each place.
+
+    Args:
+        model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
+        at: the layer whose neurons' probabilities are shown, or ``"input"`` for the pixels; by default the
+            last map with at least an eighth of the image's sides that no branch leads around.
+        raw: the map at its own resolution, ``[n, h, w]``; it sums to 1 as long as no neuron on the way is
+            without an excitatory input.
+
+    Returns:
+        float32 ``[n, H, W]``: the sum over the channels, enlarged bilinearly.
+
+    Raises:
+        UserError: a layer on the way has no rule; UserError, TraceError: a target or an input that does not
+            fit.
+    """
+    query = Query.of(model, images, target, layer, output)
+    return _sized(_probabilities(query, _shown(query, at), winning).sum(axis=-1), query, raw)
+
+
+def contrastive_excitation_backprop(
+    model: keras.Model,
+    images: Any,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    output: int = 0,
+    at: str | None = None,
+    raw: bool = False,
+) -> np.ndarray:
+    """Contrastive MWP: the neuron's winning probabilities minus those of its dual, whose weights are negated.
+
+    What is negative after the channels are summed is cut off. Arguments, result and errors as for
+    :func:`excitation_backprop`.
+    """
+    query = Query.of(model, images, target, layer, output)
+    shown = _shown(query, at)
+    # Both ask the same neurons, whatever is strongest.
+    difference = _probabilities(query, shown, winning) - _probabilities(query, shown, losing)
+    return _sized(np.maximum(difference.sum(axis=-1), 0), query, raw)
+
+
+def _probabilities(query: Query, shown: Tensor, kind: Kind) -> np.ndarray:
+    return ask(query, [shown], kind).gradients[0]
+
+
+def _shown(query: Query, at: str | None) -> Tensor:
+    if at == INPUT:
+        return query.image
+    if at is not None:
+        return query.map_of(at)
+    height, width = query.pixels.shape[1:3]
+    for call in reversed(query.graph.ancestors([query.start])):
+        tensor = call.outputs[0]
+        rows, columns = query.shape(tensor)[1:3] if tensor.is_map else (0, 0)
+        large = rows * SHARE_OF_SIDE >= height and columns * SHARE_OF_SIDE >= width
+        if large and tensor is not query.start and _sees_all(query, tensor):
+            return tensor
+    raise UserError(
+        f"no map with an eighth of the image's sides lies on every way to {query.start.name!r}; name one "
+        "with at="
+    )
+
+
+def _sees_all(query: Query, tensor: Tensor) -> bool:
+    """Whether every way from the image to the start leads through a tensor."""
+    around = query.graph.ancestors([query.start], known=frozenset([tensor]))
+    return not any(query.image in call.inputs for call in around)
+
+
+def _sized(maps: np.ndarray, query: Query, raw: bool) -> np.ndarray:
+    return maps if raw else enlarged(maps, *query.pixels.shape[1:3])

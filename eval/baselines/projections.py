@@ -1,0 +1,200 @@
+"""Signals sent back to the pixels through changed rectifiers: deconvnet and guided backpropagation.
+
+Both start at one neuron, of the output or of any layer (``layer=``, and a channel as the target: its
+strongest place), and replace every ReLU and ReLU6 of the flat graph: layers, fused activations and operators,
+in nested and subclassed models too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.rules.activation import kind as activation_kind
+from gazeback.eval.baselines.backward import Kind, Rule, applied, ask, carried
+from gazeback.eval.baselines.query import Query
+from gazeback.models.errors import UserError
+
+
+def deconvnet(
+    model: keras.Model,
+    images: Any,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    output: int = 0,
+    resample: bool = False,
+    raw: bool = False,
+) -> np.ndarray:
+    """Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014, section 2.1.
+
+    Back through a rectifier passes the positive part of the signal, wherever the rectifier was open or not;
+    pools pass it to their maxima (the switches), convolutions through the transposed filters.
+
+    Args:
+        model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
+        resample: pass strided layers without the grid that they leave (see :func:`resampled_strides`).
+        raw: the signal itself, float32 ``[n, H, W, C]``, with its sign.
+
+    Returns:
+        float32 ``[n, H, W]``: the largest magnitude among the channels.
+
+    Raises:
+        UserError, TraceError: a target or an input that does not fit, or a model without rectifiers.
+    """
+    kind = _deconvnet_resampled if resample else _deconvnet
+    return _projected(Query.of(model, images, target, layer, output), kind, raw)
+
+
+def guided_backprop(
+    model: keras.Model,
+    images: Any,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    output: int = 0,
+    resample: bool = False,
+    raw: bool = False,
+) -> np.ndarray:
+    """Springenberg, Dosovitskiy, Brox, Riedmiller, *Striving for Simplicity*, ICLR workshop 2015, section 4.
+
+    Back through a rectifier passes the positive part of the signal, and only where the rectifier was open
+    (for ReLU6: open and not saturated). Arguments, result and errors as for :func:`deconvnet`.
+    """
+    kind = _guided_resampled if resample else guided
+    return _projected(Query.of(model, images, target, layer, output), kind, raw)
+
+
+def grid_artefacts(maps: np.ndarray, stride: int) -> np.ndarray:
+    """How much of a grid a stride leaves in maps: energy at the stride's frequencies, 0 (none) to 1.
+
+    With F the Fourier transform of ``|map|``: the energy of F at the multiples of 1 / stride in rows and
+    columns without the mean, as a share of the same with the mean. A flat map has 0, a comb with one pixel
+    in each ``stride x stride`` block ``1 - 1 / stride**2``.
+
+    Args:
+        maps: float ``[n, H, W]``; rows and columns beyond a multiple of the stride are left out.
+        stride: of the grid, in pixels.
+
+    Returns:
+        float64 ``[n]``.
+
+    Raises:
+        UserError: the maps are smaller than the stride, or it is below 2.
+    """
+    maps = np.abs(np.asarray(maps, np.float64))
+    if maps.ndim != 3 or stride < 2 or min(maps.shape[1:]) < stride:
+        raise UserError(
+            f"expected maps [n, H, W] and a stride from 2 to their sides, got {list(maps.shape)} and {stride}"
+        )
+    n, height, width = maps.shape
+    rows, columns = height // stride, width // stride
+    blocks = maps[:, : rows * stride, : columns * stride].reshape(n, rows, stride, columns, stride)
+    # The mean over all blocks holds just these frequencies, and Parseval's theorem their energy.
+    block = blocks.mean(axis=(1, 3)).reshape(n, -1)
+    energy = (block**2).mean(axis=1)
+    return np.divide(energy - block.mean(axis=1) ** 2, energy, out=np.zeros(n), where=energy > 0)
+
+
+def projected(query: Query, kind: Kind) -> np.ndarray:
+    """What passes back from the query's neurons to the pixels, float32 ``[n, H, W, C]``.
+
+    Raises:
+        UserError: nothing on the way to the neurons is a rectifier, so this would be the plain gradient.
+    """
+    if not any(is_rectifier(call) for call in query.graph.ancestors([query.start])):
+        raise UserError(f"there is no ReLU or ReLU6 before {query.start.name!r}: use the method saliency")
+    return ask(query, [query.image], kind).gradients[0]
+
+
+def _projected(query: Query, kind: Kind, raw: bool) -> np.ndarray:
+    signal = projected(query, kind)
+    return signal if raw else np.abs(signal).max(axis=-1)
+
+
+def is_rectifier(call: Call) -> bool:
+    """Whether a call is a ReLU or ReLU6: a layer, an activation of its own or a fused one, or an operator."""
+    operation: Any = call.operation
+    alone = isinstance(operation, keras.layers.Activation | keras.layers.ReLU)
+    if not (call.part == "activation" or alone or not isinstance(operation, keras.Layer)):
+        return False
+    leaky = bool(getattr(operation, "negative_slope", 0))
+    return activation_kind(call) in ("relu", "relu6") and not leaky
+
+
+def guided(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    """The kind of backward pass of guided backpropagation."""
+    return {call: _guided_rectifier for call in graph.calls if is_rectifier(call)}
+
+
+def resampled_strides(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    """Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, section 3.3.
+
+    Back through a convolution or pool of a stride above 1, the signal is resampled by nearest neighbours to
+    the size that the layer's output would have with stride 1, and passes with stride 1.
+    """
+    return {call: _resampled for call in graph.calls if _is_strided(call)}
+
+
+def _guided_rectifier(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    # On to the rectifier's own gradient, which is 0 where it is closed.
+    return carried(output, [output], lambda arriving: [tf.nn.relu(arriving)])
+
+
+def _deconvnet_rectifier(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    return carried(output, inputs, lambda arriving: [tf.nn.relu(arriving)])
+
+
+def _resampled(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs[0])
+            with _stride_one(call.operation):
+                dense = applied(call, inputs)
+        resized = _nearest(arriving, tf.shape(dense), call.outputs[0].channels_first)
+        return [tape.gradient(dense, inputs[0], resized)]
+
+    return carried(output, inputs, backward)
+
+
+def _nearest(maps: tf.Tensor, shape: tf.Tensor, channels_first: bool) -> tf.Tensor:
+    """Maps at the height and width of another shape, by nearest neighbours."""
+    nearest = tf.image.ResizeMethod.NEAREST_NEIGHBOR
+    if channels_first:
+        resized = tf.image.resize(tf.transpose(maps, [0, 2, 3, 1]), shape[2:4], nearest)
+        return tf.transpose(resized, [0, 3, 1, 2])
+    return tf.image.resize(maps, shape[1:3], nearest)
+
+
+def _is_strided(call: Call) -> bool:
+    strides = getattr(call.operation, "strides", None)
+    maps = len(call.outputs[0].shape) == 4
+    return call.part != "activation" and maps and isinstance(strides, tuple) and max(strides) > 1
+
+
+@contextmanager
+def _stride_one(layer: Any) -> Iterator[None]:
+    strides = layer.strides
+    layer.strides = (1,) * len(strides)
+    try:
+        yield
+    finally:
+        layer.strides = strides
+
+
+def _deconvnet(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    return {call: _deconvnet_rectifier for call in graph.calls if is_rectifier(call)}
+
+
+def _deconvnet_resampled(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    return _deconvnet(graph, start) | resampled_strides(graph, start)
+
+
+def _guided_resampled(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    return guided(graph, start) | resampled_strides(graph, start)

@@ -1,0 +1,169 @@
+"""What is asked: one neuron for each image, of any tensor of the flat graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.head import handoff_maps
+from gazeback.cnn_trace.layout import as_stored, channels_last, shape_last
+from gazeback.cnn_trace.recording import check_inputs, shapes_of
+from gazeback.cnn_trace.rules.activation import is_output_activation, kind
+from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.models.errors import UserError
+
+# As coordinates of a neuron: the place of the strongest neuron along this axis, or every place.
+STRONGEST, EVERYWHERE = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One neuron of one tensor for each image.
+
+    Attributes:
+        model, graph: the Keras model, and the flat graph of its tracer.
+        arrays: one array per model input, batch first.
+        start: the tensor that the neurons belong to: logits, or a layer's output.
+        pattern: int32 ``[n, rank - 1]``, the neurons' coordinates on it, the channel last; ``STRONGEST``
+            leaves one open, and the strongest neuron that fits is taken; ``EVERYWHERE`` means all of them.
+        turned: what turns the start's values into probabilities: ``"softmax"``, ``"sigmoid"``, or None for
+            a layer's output.
+    """
+
+    model: keras.Model
+    graph: Graph
+    arrays: tuple[np.ndarray, ...]
+    start: Tensor
+    pattern: np.ndarray
+    turned: str | None
+
+    @classmethod
+    def of(
+        cls, model: keras.Model, images: Any, target: Any = None, layer: str | None = None, output: int = 0
+    ) -> Query:
+        """Read what a user passed; the arguments mean what they mean to :func:`gazeback.cnn_trace.trace`.
+
+        Raises:
+            TraceError: an input that does not fit the model, or a layer that it does not have; UserError: a
+                target or an output that it does not have, or that depends on no image.
+        """
+        tracer = tracer_of(model)
+        graph = tracer.graph
+        arrays = check_inputs(graph, images)
+        if not 0 <= output < len(graph.outputs):
+            raise UserError(
+                f"model {graph.name!r} has {len(graph.outputs)} outputs, numbered from 0; got {output}"
+            )
+        start = tracer.target(layer, output)
+        if start.call is None or not start.call.depends_on_image:
+            raise UserError(f"{start.name!r} does not depend on an image: there is no pixel to explain it by")
+        shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
+        shape = shape_last(start, shapes[start])
+        pattern = _pattern(target, start.name, shape)
+        turned = None if layer is not None else _probabilities(graph.outputs[output], shape)
+        return cls(model, graph, tuple(arrays), start, pattern, turned)
+
+    @property
+    def image(self) -> Tensor:
+        """The input whose pixels are explained: the first with height, width and channels."""
+        return self.graph.image_inputs[0]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The images, float32 ``[n, H, W, C]``, with the values that the model reads."""
+        return channels_last(self.image, self.arrays[self.graph.inputs.index(self.image)])
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """The actual shape of a tensor for these images, channels last."""
+        sizes = tuple(x.shape[1:] for x in self.arrays)
+        return shape_last(tensor, shapes_of(self.graph, sizes, len(self.pattern))[tensor])
+
+    def at_neurons(self, neurons: np.ndarray) -> Query:
+        """The same question to neurons that are now known: int ``[n, rank - 1]``."""
+        return replace(self, pattern=neurons.astype(np.int32))
+
+    def with_pixels(self, pixels: np.ndarray, image: np.ndarray) -> Query:
+        """The same questions to other pixels ``[m, H, W, C]``; ``image`` int ``[m]`` says whose question."""
+        stored = as_stored(self.image, pixels).astype(self.image.dtype, copy=False)
+        arrays = [
+            stored if tensor is self.image else array[image]
+            for tensor, array in zip(self.graph.inputs, self.arrays, strict=True)
+        ]
+        return replace(self, arrays=tuple(arrays), pattern=self.pattern[image])
+
+    def map_of(self, layer: str | None) -> Tensor:
+        """The map ``[n, h, w, c]`` of a layer before the start; None: the last one.
+
+        Raises:
+            TraceError: there is no such layer; UserError: it has no map, the start does not depend on it, or
+                there are several last maps.
+        """
+        if layer is None:
+            return self._last_map()
+        tensor = self.graph.calls_of(layer)[-1].outputs[0]
+        if not tensor.is_map or tensor.call not in self.graph.ancestors([self.start]):
+            raise UserError(
+                f"layer {layer!r} is no map with height and width that {self.start.name!r} depends on; name "
+                "a convolution or a pooling layer before it"
+            )
+        return tensor
+
+    def _last_map(self) -> Tensor:
+        call = self.start.call
+        below = [t for t in (call.inputs if call else ()) if t.call is None or t.call.depends_on_image]
+        maps: set[Tensor] = set().union(*(handoff_maps(self.graph, tensor, None) for tensor in below))
+        maps -= set(self.graph.inputs)
+        if len(maps) != 1:
+            names = ", ".join(sorted(repr(tensor.name) for tensor in maps)) or "none"
+            raise UserError(
+                f"{self.start.name!r} has no single last map before it (found: {names}); name one with at="
+            )
+        return maps.pop()
+
+
+def _probabilities(output: Tensor, shape: Sequence[int]) -> str:
+    """What turns the logits of an output into probabilities; without an activation a softmax is assumed."""
+    call = output.call
+    if call is not None and is_output_activation(call):
+        return "sigmoid" if kind(call) == "sigmoid" else "softmax"
+    return "sigmoid" if shape[-1] == 1 else "softmax"
+
+
+def _pattern(target: Any, name: str, shape: Sequence[int]) -> np.ndarray:
+    """int32 ``[n, rank - 1]`` of a target: None, an int, a tuple, or an integer array ``[n]`` or
+    ``[n, rank - 1]``.
+    """
+    images, rank = shape[0], len(shape) - 1
+    pattern = np.full((images, rank), STRONGEST, np.int32)
+    if target is None:
+        return pattern
+    if isinstance(target, tuple) and target[:1] == (...,) and len(target) == 2:
+        pattern[:] = EVERYWHERE
+        target = target[1]
+    given = np.asarray(target)
+    if given.dtype.kind not in "iu" or isinstance(target, list):
+        raise UserError(
+            "a target is None, an int, a tuple of ints, (..., channel) or an integer array with one for each "
+            f"image, got {target!r}"
+        )
+    if isinstance(target, np.ndarray) and given.ndim:
+        fits = given.shape in ((images,), (images, rank))
+        columns = slice(None) if given.ndim == 2 else -1
+    else:
+        fits = given.ndim == 0 or len(given) == rank
+        columns = slice(None) if given.ndim else -1
+    if not fits:
+        raise UserError(
+            f"target {target!r} does not fit {name!r} of shape {list(shape)}: a tuple has {rank} "
+            f"coordinates, an array one row for each of the {images} images"
+        )
+    pattern[:, columns] = given
+    limits = np.array(shape[1:])
+    if (given < 0).any() or (pattern >= limits).any():
+        raise UserError(f"target {target!r} is out of range: {name!r} has the shape {list(limits)}")
+    return pattern

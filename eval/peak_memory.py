@@ -1,0 +1,48 @@
+"""`python -m gazeback.eval.peak_memory NETWORK BATCH WHAT`: prints mebibytes above those of the built model.
+
+WHAT is "activations", a forward pass that returns every layer's output, or a method of the tracer.
+"""
+
+import resource
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gazeback.cnn_trace import trace
+from gazeback.eval.speed_networks import KEPT, network
+
+CALLS = 2
+
+
+def main(name: str, batch: int, what: str) -> float:
+    model, pixels = network(name, batch)
+    # The weights exist only once they are used; the smallest forward pass uses them all.
+    np.asarray(model(pixels[:1], training=False))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = _peak()
+    if what == KEPT:
+        outputs = [output for layer in model.layers for output in keras.tree.flatten(layer.output)]
+        every = keras.Model(model.inputs, outputs)
+        call = tf.function(lambda x: every(x, training=False), jit_compile=False)
+        for _ in range(CALLS):
+            kept = [np.asarray(x) for x in keras.tree.flatten(call(tf.constant(pixels)))]
+        assert len(kept) == len(outputs)
+    else:
+        for _ in range(CALLS):
+            trace(model, pixels, method=what)
+    return (_peak() - before) / 2**20
+
+
+def _peak() -> int:
+    """The highest resident memory of this process so far, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
