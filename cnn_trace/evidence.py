@@ -10,6 +10,8 @@ import numpy as np
 # A lookup table over a whole tensor is faster than sorting if it is not too large, in itself and for what
 # is looked up.
 _TABLE_SIZE, _TABLE_SHARE = 1 << 24, 64
+# Up to so many neurons a Python set is faster.
+_FEW = 128
 
 
 class Evidence:
@@ -195,6 +197,8 @@ def _joined(parts: Sequence[Evidence], shape: tuple[int, ...]) -> Evidence:
 
 def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each distinct key stands first, and for every key which of those it equals."""
+    if len(keys) <= _FEW and len(set(keys.tolist())) == len(keys):
+        return np.arange(len(keys)), np.arange(len(keys))
     if size > _TABLE_SIZE or size > _TABLE_SHARE * len(keys):
         order = keys.argsort(kind="stable")
         ordered = keys[order]

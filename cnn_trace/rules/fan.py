@@ -142,11 +142,10 @@ class Fan:
 
     def strongest_channel(self) -> np.ndarray:
         """The channel with the largest sum, int ``[n]`` within the group."""
-        found = np.zeros(len(self), np.int64)
-        if self.width > 1:
-            for part in self.parts():
-                self.sums(part).argmax(axis=1, out=found[part])
-        return found
+        if self.width == 1:
+            return np.zeros(len(self), np.int64)
+        found = [self.sums(part).argmax(axis=1) for part in self.parts()]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def centre(self, channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The element in the middle of the window, in one channel of the group for each neuron.

@@ -24,7 +24,7 @@ def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     if len(step.call.inputs) == 1:
         return [(step.input, broadcast_back(step, evidence, step.input))]
     values = np.stack(
-        [_values_at(step, evidence, tensor) * evidence.sense for tensor in step.call.inputs], axis=1
+        [values_at(step, evidence, tensor) * evidence.sense for tensor in step.call.inputs], axis=1
     )
     branch = values.argmax(axis=1)
     return [
@@ -33,8 +33,10 @@ def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     ]
 
 
-def _values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
-    return step.value(tensor)[tuple(broadcast_back(step, evidence, tensor).coordinates.T)]
+def values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
+    """The values of an operand where the evidence lies on the output, ``[n]``."""
+    elements = broadcast_back(step, evidence, tensor).elements(step.shape(tensor))
+    return step.value(tensor).reshape(-1).take(elements)
 
 
 def broadcast_back(step: Step, evidence: Evidence, tensor: Tensor) -> Evidence:
@@ -80,7 +82,7 @@ def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> lis
     """A maximum (minimum) goes on to the branch that is the maximum (minimum), in either sense."""
     if len(step.call.inputs) == 1:
         return [(step.input, broadcast_back(step, evidence, step.input))]
-    values = np.stack([_values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)
+    values = np.stack([values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)
     branch = (values if _is_maximum(step) else -values).argmax(axis=1)
     return [
         (tensor, broadcast_back(step, evidence.take(branch == b, unique=True), tensor))
@@ -158,7 +160,7 @@ def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> li
     ]
     values = np.stack(
         [
-            sign * _values_at(step, evidence, tensor) * evidence.sense
+            sign * values_at(step, evidence, tensor) * evidence.sense
             for sign, tensor in zip(signs, step.call.inputs, strict=True)
         ],
         axis=1,

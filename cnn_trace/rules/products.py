@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from gazeback.cnn_trace.evidence import Evidence
-from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.rules.activation import kind
 from gazeback.cnn_trace.rules.merging import (
     adjoint_scaled,
@@ -15,6 +16,7 @@ from gazeback.cnn_trace.rules.merging import (
     constants,
     operands,
     sum_back,
+    values_at,
     walk_scaled,
 )
 from gazeback.cnn_trace.selection import CNNFixations
@@ -27,18 +29,32 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     """Evidence goes on along the trunk; where the other factors are negative, its sense turns."""
     if len(step.call.inputs) == 1:
         return walk_scaled(step, evidence, selection)
-    trunk = factors(step)
-    values = [_values_at(step, evidence, tensor) for tensor in step.call.inputs]
+    trunk, tensors = factors(step), step.call.inputs
+    if len(trunk) == 1:
+        for i, tensor in enumerate(tensors):
+            if i != trunk[0] and not is_gate(tensor):  # a gate is never negative
+                evidence = evidence.turned(values_at(step, evidence, tensor))
+        return [(tensors[trunk[0]], broadcast_back(step, evidence, tensors[trunk[0]]))]
+    values = [values_at(step, evidence, tensor) for tensor in tensors]
     # Several factors that are no gates: the one with the larger value.
     strongest = np.stack([np.abs(values[i]) for i in trunk]).argmax(axis=0)
     found = []
     for place, i in enumerate(trunk):
         chosen = strongest == place
         others = np.prod([v[chosen] for j, v in enumerate(values) if j != i], axis=0)
-        part = evidence.take(chosen, unique=True).turned(np.where(others < 0, -1, 1))
-        tensor = step.call.inputs[i]
-        found.append((tensor, broadcast_back(step, part, tensor)))
+        part = evidence.take(chosen, unique=True).turned(others)
+        found.append((tensors[i], broadcast_back(step, part, tensors[i])))
     return found
+
+
+def walk_reads(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """All factors; not those of a trunk times its gates."""
+    if len(call.inputs) == 2 and sum(map(is_gate, call.inputs)) == 1:
+        gate = call.inputs[0] if is_gate(call.inputs[0]) else call.inputs[1]
+        trunk = call.inputs[1] if gate is call.inputs[0] else call.inputs[0]
+        if trunk.shape == call.outputs[0].shape:
+            return ()
+    return call.inputs if len(call.inputs) > 1 else ()
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
@@ -59,15 +75,15 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
 
 def factors(step: Step) -> list[int]:
     """The operands that are the trunk: those of full size that no sigmoid or softmax made, or else all."""
-    size = int(np.prod(step.shape(step.output)[1:]))
+    size = math.prod(step.shape(step.output)[1:])
     tensors = step.call.inputs
-    full = [i for i, t in enumerate(tensors) if int(np.prod(step.shape(t)[1:])) == size] or list(
-        range(len(tensors))
-    )
-    return [i for i in full if not _is_gate(tensors[i])] or full
+    full = [i for i, t in enumerate(tensors) if math.prod(step.shape(t)[1:]) == size]
+    full = full or list(range(len(tensors)))
+    return [i for i in full if not is_gate(tensors[i])] or full
 
 
-def _is_gate(tensor: Tensor) -> bool:
+def is_gate(tensor: Tensor) -> bool:
+    """Whether a sigmoid or softmax made a tensor, which is then never negative."""
     call = tensor.call
     while call is not None and len(call.inputs) == 1:
         if call.part != "linear" and kind(call) in GATES:
@@ -84,10 +100,6 @@ def _is_gate(tensor: Tensor) -> bool:
     return False
 
 
-def _values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
-    return step.value(tensor)[tuple(broadcast_back(step, evidence, tensor).coordinates.T)]
-
-
 def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Evidence goes on to the dividend; a negative divisor turns its sense.
 
@@ -97,7 +109,7 @@ def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list
     if not isinstance(divisor, Tensor):
         return walk_scaled(step, evidence, selection)
     if isinstance(dividend, Tensor):
-        sign = np.where(_values_at(step, evidence, divisor) < 0, -1, 1)
+        sign = np.where(values_at(step, evidence, divisor) < 0, -1, 1)
         return [(dividend, broadcast_back(step, evidence.turned(sign), dividend))]
     constant = np.broadcast_to(constants(step.call)[0][1], (1, *step.shape(step.output)[1:]))
     sign = np.where(constant[(0, *evidence.coordinates[:, 1:].T)] < 0, 1, -1)
