@@ -112,7 +112,7 @@ class Tracer:
                 head = decompose(self.graph, recording, target, start, image, handoff)
                 handed, nets = hand_off(head, recording, image, questions, options)
             reached = walk(self.graph, recording, handed, options.selection)
-        found = _Found(self.graph, recording, reached, nets, questions, options.selection.once)
+        found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]
         return Traced(fixations, head, recording)
 
@@ -172,10 +172,10 @@ def _in_order(graph: Graph) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a walk arrived at, for all images and questions at once."""
+    """What a walk arrived at, for all images and questions; it does not hold on to the activations."""
 
     graph: Graph
-    recording: Recording
+    shapes: dict[Tensor, tuple[int, ...]]
     reached: dict[Tensor, Evidence]
     nets: dict[Tensor, np.ndarray]
     questions: int
@@ -184,7 +184,7 @@ class _Found:
     def fixations(self, image: int, question: int, source: Tensor | None = None) -> Fixations:
         """The fixations of one question on one image input, by default the first."""
         source = source or self.graph.image_inputs[0]
-        _, height, width, _ = shape_last(source, self.recording.shapes[source])
+        _, height, width, _ = shape_last(source, self.shapes[source])
         found = self.evidence_on(source).question(image, question)
         points, weights = merged(*found, (height, width))
         if self.once:

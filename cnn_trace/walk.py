@@ -27,8 +27,12 @@ def walk(
         for output in call.outputs:
             if output not in found:
                 continue
-            merged[output] = union(found[output], recording.shapes[output], once=selection.once)
-            for tensor, evidence in _below(call, recording, output, merged[output], selection):
+            parts = found[output]
+            arrived = parts[0]
+            if len(parts) > 1 or not arrived.unique:
+                arrived = union(parts, recording.shapes[output], once=selection.once)
+            merged[output] = arrived
+            for tensor, evidence in _below(call, recording, output, arrived, selection):
                 found.setdefault(tensor, []).append(evidence)
     for tensor in graph.image_inputs:
         if tensor in found:

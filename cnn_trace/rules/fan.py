@@ -96,8 +96,9 @@ class Fan:
         if self.groups > 1:
             values = values * self.groups + np.asarray(self.group)[:, None]
         weights = self.neurons[:, -1:]
-        if self.taps > 1:
-            weights = weights + np.arange(self.taps) * self.filters
+        if self.taps == 1 and self.window.is_point:
+            return values, weights
+        weights = weights + np.arange(self.taps) * self.filters
         if self.window.padded and not inside.all():
             weights = np.where(inside, weights, self.taps * self.filters)
         return values, weights
@@ -110,7 +111,7 @@ class Fan:
     def products(self, part: slice) -> np.ndarray:
         """``a * w``, float32 ``[m, taps, width]``, the sense of the neuron not applied."""
         values, weights = self.rows
-        found = self.values.take(values[part], axis=0)
+        found: np.ndarray = self.values.take(values[part], axis=0)
         found *= self.weights.take(weights[part], axis=0)
         return found
 
