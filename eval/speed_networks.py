@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gazeback.cnn_trace import trace
 from gazeback.cnn_trace.tracer import METHODS
+from gazeback.eval.peers import PEERS, peer
 from gazeback.eval.speed import Task, quartiles, times
 from gazeback.grounding.methods import load_method
 from gazeback.models.errors import UserError
@@ -42,7 +43,11 @@ def tasks_for(model: keras.Model, pixels: np.ndarray, methods: Sequence[str]) ->
 def _explaining(name: str, model: keras.Model, pixels: np.ndarray) -> Task:
     if name in METHODS:
         return lambda: trace(model, pixels, method=name)
-    explain, target = load_method(name), int(np.argmax(np.asarray(model(pixels[:1], training=False))))
+    target = int(np.argmax(np.asarray(model(pixels[:1], training=False))))
+    if name in PEERS:
+        theirs = peer(name, model, target)
+        return lambda: theirs(pixels)
+    explain = load_method(name)
     return lambda: explain(model, pixels, target)
 
 

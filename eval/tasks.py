@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gazeback.eval import captions, phrases, speed, speed_networks, tables, words
+from gazeback.eval import captions, phrases, preceding, speed, speed_networks, tables, words
+from gazeback.eval.peers import PEERS
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.results import check_writable, tracked, write_result
 from gazeback.eval.selection import RULE, Part, part_of
@@ -73,6 +74,20 @@ def run_words(settings: Settings) -> None:
     settings.write("words", captioner, {"skipped": data.skipped, "kinds": summary})
 
 
+def run_preceding(settings: Settings) -> None:
+    data, captioner = settings.read()
+    found = {
+        measured[0].file_name: measured[1]
+        for measured in tracked(preceding.evaluate(captioner, data), len(data), "preceding")
+        if measured is not None
+    }
+    summary, paired = preceding.summarise(found), preceding.differences(found)
+    tables.show_preceding(summary, paired, data.skipped)
+    images = [{"file_name": name, "words": [w.as_json() for w in before]} for name, before in found.items()]
+    result = {"skipped": data.skipped, "measures": summary, "differences": paired, "images": images}
+    settings.write("preceding", captioner, result)
+
+
 def run_speed(settings: Settings, method: str, rounds: int) -> None:
     check_traced(method)
     settings = replace(settings, limit=settings.limit or SPEED_PHOTOS)
@@ -93,7 +108,7 @@ def run_networks(
     speed_networks.check_networks(chosen)
     sizes = [_size(size) for size in listed(batches)]
     asked = listed(methods)
-    explanations.check_methods(asked)
+    explanations.check_methods([name for name in asked if name not in PEERS] or asked)
     if memory:
         asked = [name for name in asked if explanations.is_traced(name)]
         rows = [row for size in sizes for row in speed_networks.memory(chosen, size, asked)]
