@@ -199,11 +199,17 @@ def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
 def _linear(layer: Any) -> Iterator[None]:
     """The layer without its fused activation, to read the pre-activation."""
     activation = layer.activation
-    layer.activation = keras.activations.linear
+    if isinstance(activation, keras.Layer):  # not replaced: it is tracked as a part of the layer
+        vars(activation)["call"] = keras.activations.linear
+    else:
+        layer.activation = keras.activations.linear
     try:
         yield
     finally:
-        layer.activation = activation
+        if isinstance(activation, keras.Layer):
+            del vars(activation)["call"]
+        else:
+            layer.activation = activation
 
 
 def _is_layer(operation: keras.Operation) -> bool:

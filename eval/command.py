@@ -75,6 +75,19 @@ def words(**options: Any) -> None:
 
 
 @evaluate.command()
+@_measures(_PART)
+def preceding(**options: Any) -> None:
+    """Which measure says what a word owes to the words before it?
+
+    Rank correlations with what happens when an earlier word is left out of the caption: of the exact
+    contributions, of gradient times embedding, and of the distance between the words.
+    """
+    from gazeback.eval.tasks import run_preceding
+
+    run_preceding(_settings(**options))
+
+
+@evaluate.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Photos with captions: measure the captioner.")
 @_SPLIT
 @_LIMIT

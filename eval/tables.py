@@ -70,6 +70,17 @@ def show_words(summary: Mapping[str, Any], photos: int, skipped: Counter[str]) -
     _show("How visual is a word", ("words", "n", "visual share", "visual, nats"), rows, notes)
 
 
+def show_preceding(summary: Mapping[str, Any], paired: Mapping[str, Any], skipped: Counter[str]) -> None:
+    """Rank correlations with removal by measure, and the measures against each other."""
+    rows = [(name, _figure(row["per_word"]), _figure(row["pooled"])) for name, row in summary.items()]
+    n, pairs = (next(iter(summary.values()))[kind]["n"] for kind in ("per_word", "pooled"))
+    photos = next(iter(summary.values()))["per_word"]["groups"]
+    notes = [f"{n} words, {pairs} pairs of words, {photos} photos; ± standard error over photos"]
+    title = "Leaving out a word before: rank correlations"
+    _show(title, ("", "word by word", "all pairs"), rows, [*notes, *_left_out(skipped)])
+    _show("Word by word", ("", "difference"), [(name, _figure(row)) for name, row in paired.items()])
+
+
 def show_speed(summary: Mapping[str, Any]) -> None:
     """Ratios, then the times that they come from."""
     for name in ("ratios", "milliseconds"):

@@ -1,7 +1,8 @@
-"""``gazeback train captioner``: the command line of training."""
+"""``gazeback train``: the command line of training."""
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ DATA_HELP = (
     "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
     "(or COCO's annotations/captions_train2017.json, train2017/, ...)."
 )
+BOXES_HELP = "Photos with classes and boxes: images/, annotations.json, class_names.json."
 ENCODER_HELP = "efficientnet_lite0, or a network of keras.applications (downloads its ImageNet weights)."
 FINE_TUNE_HELP = "Encoder layer behind which it learns; known for efficientnet_lite0."
 
@@ -71,6 +73,34 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
         trained = train_captioner(data, out, settings, bars.report)
     result = {"captioner": str(out), "words": len(trained.vocabulary), "dev_losses": bars.dev_losses}
     click.echo(json.dumps(result) if as_json else f"{out}: a captioner with {result['words']} words")
+
+
+# It needs the tracer, which this package does not import: found by name, when it is called.
+DISCERNIBLE = "gazeback.eval.discernible"
+
+
+@train.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=BOXES_HELP)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .json file to write.")
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
+@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option("--rounds", type=click.IntRange(min=1), default=160, show_default=True, help="Photos traced.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the photos.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def discernible(out: Path, as_json: bool, **options: Any) -> None:
+    """Learn the weights of the tracing method "discernible" on photos with boxes.
+
+    A bandit (UCB1) tries ratios of the weights; a box that fits a true one with an IoU of 0.5 earns a reward.
+    Only the tune part of the photos is used.
+    """
+    if out.suffix != ".json":
+        raise UserError(f"--out {out}: expected a file that ends in .json")
+    result = import_module(DISCERNIBLE).train_discernible(out=out, **options)
+    suc, cur, pre = result["alphas"]
+    sentence = (
+        f"{out}: succeeding {suc:g}, current {cur:g}, preceding {pre:g}, after {result['rounds']} rounds"
+    )
+    click.echo(json.dumps(result) if as_json else sentence)
 
 
 class _Bars:

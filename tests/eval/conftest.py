@@ -1,4 +1,4 @@
-"""A captioner of a few hundred weights, and a data folder of a few photos."""
+"""A captioner and a classifier of a few hundred weights, and data folders of a few photos."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gazeback.models.captioner import Captioner
+from gazeback.models.classifiers import Classifier, Preprocessing
 from gazeback.models.show_and_tell import build
 from gazeback.models.vocabulary import Vocabulary
 
@@ -68,4 +69,42 @@ def data_folder(tmp_path: Path) -> Path:
     names = ["1_a.png", "2_b.png", "3_c.png", "4_missing.png"]
     entries = [{"file_name": name, "sentences": SENTENCES} for name in names]
     (folder / "phrases_dev.json").write_text(json.dumps([*entries, entries[0]]))
+    return folder
+
+
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="session")
+def colours() -> Classifier:
+    """Tells by the mean of each colour over the picture; its last map has the mean of 4 x 4 pixels."""
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = keras.layers.Conv2D(3, 4, strides=4, activation="relu", name="means")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax", name="classes")(x))
+    kernel = np.broadcast_to(np.eye(3) / 16, (4, 4, 3, 3))
+    model.set_weights([kernel, np.zeros(3), np.eye(3), np.zeros(3)])
+    return Classifier(model, COLOURS, Preprocessing(SIZE, SIZE), "colours")
+
+
+@pytest.fixture
+def squares_folder(tmp_path: Path) -> Path:
+    """Photos of twice the input's size, each with one square of a class's colour on black, and its box."""
+    folder = tmp_path / "squares"
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    entries = []
+    for number in range(12):
+        label, (row, column) = number % 3, rng.integers(0, 4, 2) * 8
+        pixels = np.zeros((2 * SIZE, 2 * SIZE, 3), np.uint8)
+        pixels[row : row + 40, column : column + 40, label] = 200
+        name = f"{number}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        box = [int(column), int(row), 40, 40]
+        sides = {"width": 2 * SIZE, "height": 2 * SIZE}
+        entries.append({"file_name": name, "label": label, "boxes": [box], **sides})
+    (folder / "annotations.json").write_text(json.dumps({"images": entries}))
+    (folder / "class_names.json").write_text(json.dumps(COLOURS))
+    rows = {entry["file_name"]: {"predicted_label": 0, "box": entry["boxes"][0]} for entry in entries}
+    (folder / "published_boxes.json").write_text(json.dumps({"boxes": {"Col-Ours": rows}}))
     return folder

@@ -1,0 +1,212 @@
+"""Do a classifier's maps and boxes find the object, and do they depend on the class that is asked for?
+
+Boxes: an image is localised if the IoU of the box of its true class with any true box is at least 0.5
+(GT-known localisation); the top-1 localisation error is the share of images whose class is predicted wrong or
+that are not localised. Each rule's setting is chosen on the tune part. Maps: the pointing game and the energy
+inside the boxes, for the true class and for a wrong one, and the correlation of these two maps.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.localization_boxes import best_iou
+from gazeback.eval.localization_data import Batch, LabelledImage, LocalizationData, Published
+from gazeback.eval.localization_methods import SETTINGS, Answer, Method
+from gazeback.eval.metrics import Mean, energy_inside, pointing
+from gazeback.eval.selection import Part, part_of
+from gazeback.models.classifiers import Classifier
+from gazeback.models.errors import DataError
+
+IOUS = (0.3, 0.5, 0.7)
+MAP_METRICS = (
+    "hit",
+    "energy",
+    "wrong hit",
+    "wrong energy",
+    "hit difference",
+    "energy difference",
+    "correlation",
+)
+PUBLISHED = "published boxes"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one image: the best IoU of each setting's box by rule, and its maps' figures."""
+
+    ious: Mapping[str, Sequence[float]]
+    maps: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One image: whether its class was predicted right, and every method's score."""
+
+    image: LabelledImage
+    predicted: int
+    scores: Mapping[str, Score]
+
+    @property
+    def right(self) -> bool:
+        return self.predicted == self.image.label
+
+    @property
+    def part(self) -> str:
+        return part_of(self.image.file_name)
+
+
+def evaluate(
+    classifier: Classifier, methods: Mapping[str, Method], data: LocalizationData
+) -> Iterator[Measured]:
+    """Measure the images one after another. Raises UserError where a method or a photo cannot be used."""
+    for batch in data.batches(classifier):
+        predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
+        wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
+        answers = {name: method(batch, wrong) for name, method in methods.items()}
+        masks = batch.masks()
+        for i, image in enumerate(batch.images):
+            scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
+            yield Measured(image, int(predicted[i]), scores)
+
+
+def score(answer: Answer, batch: Batch, index: int, mask: np.ndarray) -> Score:
+    """How an answer fits one image of the batch, whose boxes cover `mask`, bool [height, width]."""
+    true = batch.images[index].boxes_on(*mask.shape)
+    ious = {rule: [best_iou(box, true) for box in boxes] for rule, boxes in answer.boxes.items()}
+    both = np.stack([answer.heat, answer.wrong_heat])
+    hits, energies = pointing(both, mask[None])[:, 0], energy_inside(both, mask[None])[:, 0]
+    maps = {
+        "hit": float(hits[0]),
+        "energy": float(energies[0]),
+        "wrong hit": float(hits[1]),
+        "wrong energy": float(energies[1]),
+        "hit difference": float(hits[0] - hits[1]),
+        "energy difference": float(energies[0] - energies[1]),
+    }
+    return Score(ious, maps | correlation(*both))
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+    """Pearson's, under its name; nothing where a map is even (or empty) and it is not defined."""
+    if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
+        return {}
+    return {"correlation": float(np.corrcoef(first.ravel(), second.ravel())[0, 1])}
+
+
+def choose(measured: Sequence[Measured], name: str, rule: str) -> int:
+    """The setting with which most images are localised; of equals the one with the largest mean IoU."""
+    ious = np.array([image.scores[name].ious[rule] for image in measured])
+    best: tuple[float, float, int] = max(
+        (float((column >= 0.5).mean()), float(column.mean()), -place) for place, column in enumerate(ious.T)
+    )
+    return -best[2]
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    """A method's boxes by one rule with the setting that was chosen: an IoU for each reported image."""
+
+    method: str
+    rule: str
+    setting: Mapping[str, float]
+    ious: Mapping[str, float]
+    right: Mapping[str, bool]
+
+    def errors(self) -> dict[str, float]:
+        """1 for each image that is predicted wrong or not localised, else 0."""
+        return {name: float(not self.right[name] or iou < 0.5) for name, iou in self.ious.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """GT-known localisation at three IoUs, and the top-1 localisation error."""
+        curves = {
+            f"iou {level}": _mean({name: float(iou >= level) for name, iou in self.ious.items()})
+            for level in IOUS
+        }
+        return {"setting": dict(self.setting), **curves, "localization error": _mean(self.errors())}
+
+
+def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
+    """Every method's rules: chosen on the tune part, reported on the rest (or on it, if `part` is "tune").
+
+    Raises DataError if one of the two parts is missing.
+    """
+    tune = [image for image in measured if image.part == "tune"]
+    reported = tune if part == "tune" else [image for image in measured if image.part == "report"]
+    if not tune or not reported:
+        raise DataError(
+            f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen on one "
+            "part and reported on the other; raise the limit"
+        )
+    right = {image.image.file_name: image.right for image in reported}
+    rows = []
+    for name, first in tune[0].scores.items():
+        for rule in first.ious:
+            place = choose(tune, name, rule)
+            ious = {image.image.file_name: image.scores[name].ious[rule][place] for image in reported}
+            rows.append(BoxRow(name, rule, SETTINGS[rule][place], ious, right))
+    return rows
+
+
+def published_row(
+    measured: Sequence[Measured], part: Part, published: Mapping[str, Published]
+) -> BoxRow | None:
+    """Boxes that somebody published for the same network, on the images that `box_rows` reports."""
+    shown = [
+        image
+        for image in measured
+        if image.part == ("tune" if part == "tune" else "report") and image.image.file_name in published
+    ]
+    if not shown:
+        return None
+    of = {image.image.file_name: published[image.image.file_name] for image in shown}
+    # The IoU is the same in shares of the photo's sides as in pixels.
+    ious = {i.image.file_name: best_iou(of[i.image.file_name].box.tolist(), i.image.boxes) for i in shown}
+    right = {i.image.file_name: of[i.image.file_name].predicted == i.image.label for i in shown}
+    return BoxRow(PUBLISHED, "-", {}, ious, right)
+
+
+def published_for(name: str, data: LocalizationData) -> Mapping[str, Published]:
+    """What was published for a network of that name, capitals and dashes aside."""
+    plain = {network.lower().replace("-", "").replace("_", ""): network for network in data.published}
+    return data.published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
+
+
+def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Any]]:
+    """Mean and standard error of every method's map figures over the images of the part."""
+    shown = [image for image in measured if part in ("all", image.part)]
+    names = shown[0].scores if shown else {}
+    return {
+        name: {
+            metric: _mean(
+                {
+                    image.image.file_name: image.scores[name].maps[metric]
+                    for image in shown
+                    if metric in image.scores[name].maps
+                }
+            )
+            for metric in MAP_METRICS
+        }
+        for name in names
+    }
+
+
+def differences(rows: Sequence[BoxRow]) -> dict[str, Any]:
+    """The first row's localisation error minus each other row's, image by image."""
+    first = rows[0].errors()
+    found = {}
+    for row in rows[1:]:
+        errors = row.errors()
+        found[f"{row.method}, {row.rule}"] = _mean(
+            {name: first[name] - error for name, error in errors.items()}
+        )
+    return found
+
+
+def _mean(values: Mapping[str, float]) -> dict[str, Any]:
+    mean = Mean()
+    for name, value in values.items():
+        mean.update(value, name)
+    return mean.summary().as_json()

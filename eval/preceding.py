@@ -1,0 +1,195 @@
+"""Which measure says best what a word owes to the words before it? `evaluate preceding`.
+
+The yardstick is `removal`: by how many nats a word's log probability drops when an earlier word is left out
+of the caption (`gazeback.grounding.preceding`). Compared with it, by rank correlation:
+
+- contribution: the earlier word's exact signed contribution to the word's logit, the gates frozen;
+- gradient: the gradient of the word's logit with respect to the earlier word's embedding, dotted with it;
+- distance: nearer words matter more, whatever they are;
+- constant: all words matter alike, which ranks nothing.
+
+Ground-truth sentences, teacher-forced. Words that the captioner does not know, and words with fewer than
+three words before them, are left out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.stats import rankdata
+
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.eval.baselines.backward import ask
+from gazeback.eval.baselines.query import Query
+from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.phrases_data import PhraseData, PhraseImage, Words
+from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.grounding.preceding import removal
+from gazeback.grounding.words import preceding_contributions
+from gazeback.models.captioner import Captioner
+from gazeback.models.errors import UserError
+
+MEASURES = ("contribution", "gradient", "distance", "constant")
+LEAST = 3  # words before a word, from which their ranks say something
+
+
+def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
+    """Gradient times embedding: what each word's logit owes to the words before it, to first order.
+
+    As in Denil, Demiraj, de Freitas, *Extraction of Salient Sentences from Labelled Documents*, arXiv
+    1412.6815.
+
+    Args:
+        captioner: the caption generator; its words go through an `Embedding` layer.
+        image: the photo, float32 [size, size, 3], RGB, 0 to 255.
+        word_ids: the caption without start and end.
+
+    Returns:
+        float64 [n, n]: row j, column k < j is the gradient of word j's logit with respect to the embedding of
+        word k, dotted with that embedding; 0 elsewhere.
+
+    Raises:
+        UserError: the captioner embeds its words in another way.
+    """
+    n = len(word_ids)
+    words = teacher_forced(captioner.vocabulary, [word_ids])
+    inputs = [np.repeat(array, n, axis=0) for array in (image[None], words)]
+    # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
+    query = Query.of(captioner.model, inputs, np.column_stack([np.arange(n) + 1, word_ids]))
+    embedded = _embeddings(query)
+    answer = ask(query, embedded)
+    products = zip(answer.values, answer.gradients, strict=True)
+    total = sum((value.astype(np.float64) * gradient).sum(axis=-1) for value, gradient in products)
+    # input step 0 is the start token, step k + 1 is word k
+    return np.tril(np.roll(total, -1, axis=1), -1)
+
+
+def _embeddings(query: Query) -> list[Tensor]:
+    found = [
+        call.outputs[0] for call in query.graph.calls if isinstance(call.operation, keras.layers.Embedding)
+    ]
+    if not found:
+        raise UserError(
+            f"gradient times embedding needs words that go through an Embedding layer; {query.graph.name!r} "
+            "has none"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a word owes to the words before it: float [words before], by each of `MEASURES` and by removal."""
+
+    sentence: int
+    position: int
+    word: str
+    removal: np.ndarray
+    measures: dict[str, np.ndarray]
+
+    @cached_property
+    def correlations(self) -> dict[str, float]:
+        return {name: spearman(values, self.removal) for name, values in self.measures.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        rounded = {name: round(value, 4) for name, value in self.correlations.items()}
+        return {"sentence": self.sentence, "position": self.position, "word": self.word, **rounded}
+
+
+def evaluate(captioner: Captioner, data: PhraseData) -> Iterator[tuple[PhraseImage, list[Before]] | None]:
+    """Every photo with its sentences' words, one at a time; None for a photo that `data` had to skip."""
+    for loaded in data.photos(captioner.image_size):
+        if loaded is None:
+            yield None
+            continue
+        image, pixels, _ = loaded
+        sentences = [Words.of(sentence, captioner.vocabulary) for sentence in image.sentences]
+        chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
+        features = captioner.features(pixels[None])
+        exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])
+        found: list[Before] = []
+        for (index, words), contribution in zip(chosen, exact, strict=True):
+            drops = removal(captioner, features, words.ids)
+            slope = gradient_embedding(captioner, pixels, words.ids)
+            unknown = captioner.vocabulary.unknown
+            found += _words(index, words, unknown, drops, contribution, slope, data.skipped)
+        yield image, found
+
+
+def _words(
+    sentence: int, words: Words, unknown: int, drops: np.ndarray, contribution: np.ndarray,
+    gradient: np.ndarray, skipped: Counter[str],
+) -> Iterator[Before]:  # fmt: skip
+    for j in range(LEAST, len(words.ids)):
+        if words.ids[j] == unknown:
+            skipped["unknown word"] += 1
+            continue
+        values = (contribution[j, :j], gradient[j, :j], np.arange(j) - float(j), np.zeros(j))
+        measures = dict(zip(MEASURES, values, strict=True))
+        yield Before(sentence, j, words.words[j], drops[j, :j], measures)
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation, ties at their mean rank; 0 where one side ranks nothing.
+
+    x, y: float [n].
+    """
+    ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (x, y)]
+    norm = np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
+    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else 0.0
+
+
+def summarise(words_of_images: Mapping[str, Sequence[Before]]) -> dict[str, Any]:
+    """Per measure its rank correlation with removal: the mean over words, and over all pairs of words.
+
+    The photos are the groups of the standard errors; of the pooled correlation, by leaving out one photo at a
+    time (jackknife). Where no word could be measured, n is 0.
+    """
+    per_word = {name: Mean() for name in MEASURES}
+    for image, words in words_of_images.items():
+        for name, mean in per_word.items():
+            mean.update([word.correlations[name] for word in words], group=image)
+    return {
+        name: {
+            "per_word": per_word[name].summary().as_json(),
+            "pooled": _pooled(name, words_of_images.values()).as_json(),
+        }
+        for name in MEASURES
+    }
+
+
+def differences(words_of_images: Mapping[str, Iterable[Before]]) -> dict[str, Any]:
+    """Word by word, how much better one of the measures correlates than another; keys "one - other"."""
+    means = {f"{one} - {other}": Mean() for one, other in combinations(MEASURES[:3], 2)}
+    for image, words in words_of_images.items():
+        for word in words:
+            found = word.correlations
+            for one, other in combinations(MEASURES[:3], 2):
+                means[f"{one} - {other}"].update(found[one] - found[other], group=image)
+    return {name: mean.summary().as_json() for name, mean in means.items()}
+
+
+def _pooled(measure: str, words_of_images: Iterable[Sequence[Before]]) -> Summary:
+    """The correlation over all pairs; `n` counts pairs."""
+    pairs = [
+        np.concatenate([np.stack([word.measures[measure], word.removal]) for word in words], axis=1)
+        for words in words_of_images
+        if words
+    ]
+    if not pairs:
+        return Summary(0, 0, None, None)
+    together = np.concatenate(pairs, axis=1)
+    everything, groups = spearman(*together), len(pairs)
+    if groups == 1:
+        return Summary(together.shape[1], 1, everything, None)
+    ends = np.cumsum([pair.shape[1] for pair in pairs])
+    without = [
+        spearman(*np.delete(together, np.s_[end - pair.shape[1] : end], axis=1))
+        for pair, end in zip(pairs, ends, strict=True)
+    ]
+    error = np.sqrt((groups - 1) * np.var(without))
+    return Summary(together.shape[1], groups, everything, float(error))
