@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from gazeback.cnn_trace import Fixations, trace
-from gazeback.cnn_trace.fixations import DEFAULT_BLUR, REGION, heaviest_region
 from gazeback.cnn_trace.plots import layer_fixations, plot_layers
 from gazeback.cnn_trace.tracer import tracer_of
-from gazeback.grounding.evidence_map import evidence_map, shrunk
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation
 from gazeback.grounding.methods import check_methods, explained, is_traced
 from gazeback.grounding.photo_maps import on_photo, shows_whole_photo
 from gazeback.models.classifiers import Classifier, ModelInput
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOP = 5
-MAP_LONGEST = 320  # cells of a heat map without points, longer side
 NET_LONGEST = 64  # cells of a net map that had to be moved, longer side
-MAP_REGION = 0.2  # of the maximum, where the region of a map without points ends: Zhou et al., CVPR 2016
 
 Neuron = tuple[int, ...]
 
@@ -41,48 +37,6 @@ class Prediction:
     name: str
     index: int
     probability: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Where one method sees one target; coordinates are in pixels of the photo.
-
-    Attributes:
-        method: its name.
-        fixations: the points; None for a method that only makes a heat map.
-        map: float32 ``[rows, columns]`` over the whole photo, 0 to 1: the heat map of such a method.
-        on_input: the points in pixels of the model's input; they know the layers that they came through.
-    """
-
-    method: str
-    fixations: Fixations | None
-    map: np.ndarray | None = None
-    on_input: Fixations | None = None
-
-    def heat(self, longest: int) -> np.ndarray:
-        """The heat map, its longer side at most ``longest`` cells: uint8 ``[rows, columns]``, maximum 255."""
-        if self.fixations is not None:
-            return evidence_map(self.fixations, longest)
-        assert self.map is not None
-        return shrunk(self.map, longest)
-
-    def box(self, shape: tuple[int, int]) -> list[float] | None:
-        """``[x, y, width, height]`` on the photo of this (height, width); None where nothing was found.
-
-        Of points with a net map or of a map alone: the heaviest region of the heat map. Of other points, the
-        published way: the tight box around them.
-        """
-        if self.fixations is not None:
-            return self.fixations.box(None if self.fixations.net is None else REGION)
-        assert self.map is not None
-        if not self.map.any():
-            return None
-        # blurred as points are, so that the grains of a gradient make one region
-        heat = gaussian_filter(self.map, DEFAULT_BLUR * float(np.hypot(*self.map.shape)), mode="constant")
-        rows, columns = heaviest_region(heat, MAP_REGION * heat.max())
-        down, across = np.divide(shape, self.map.shape)
-        left, top = columns.start * across, rows.start * down
-        return [float(side) for side in (left, top, columns.stop * across - left, rows.stop * down - top)]
 
 
 @dataclass(frozen=True)

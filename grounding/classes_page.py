@@ -12,7 +12,7 @@ from gazeback.grounding.atomic import write_atomically
 from gazeback.grounding.classes_text import facts, short, synonyms, value_text, verdict
 from gazeback.grounding.index import IndexEntry, index_html
 from gazeback.grounding.looks import look_of
-from gazeback.grounding.page_data import MAP_LONGEST, evidence_data, ranked_points
+from gazeback.grounding.page_data import explanation_data
 from gazeback.grounding.report import PHOTO_LONGEST, bar_width, jpeg_uri, render
 
 if TYPE_CHECKING:
@@ -88,9 +88,8 @@ def write_index(entries: Sequence[IndexEntry], path: str | os.PathLike[str]) -> 
 
 
 def _evidence(explanation: Explanation, shape: tuple[int, int]) -> dict[str, Any]:
-    points = [] if explanation.fixations is None else ranked_points(explanation.fixations)
-    drawn = evidence_data(explanation.heat(MAP_LONGEST), points, explanation.box(shape))
-    return {**drawn, "mapOnly": explanation.fixations is None, "facts": facts(explanation, shape)}
+    drawn = explanation_data(explanation, explanation.box(shape))
+    return {**drawn, "facts": facts(explanation, shape)}
 
 
 def _bars(targets: Sequence[Target]) -> list[str]:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazeback.grounding.atomic import write_atomically
-from gazeback.grounding.results import number, points_to_json
+from gazeback.grounding.results import explanation_to_json, number
 
 if TYPE_CHECKING:
-    from gazeback.grounding.classes import Explanation, Target, TracedPhoto
-
-MAP_LONGEST = 56  # cells of a stored heat map, longer side
+    from gazeback.grounding.classes import Target, TracedPhoto
 
 
 def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
@@ -25,6 +23,7 @@ def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
     column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` where nothing was found). A method
     without points has a ``map``: rows of numbers from 0 to 1 over the whole photo.
     """
+    shape = (traced.photo.height, traced.photo.width)
     return {
         "photo": traced.photo.name,
         "width": int(traced.photo.width),
@@ -38,8 +37,7 @@ def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
             {
                 **_target(target),
                 "methods": {
-                    one.method: _explanation(one, (traced.photo.height, traced.photo.width))
-                    for one in target.explanations
+                    one.method: explanation_to_json(one, one.box(shape)) for one in target.explanations
                 },
             }
             for target in traced.targets
@@ -57,14 +55,3 @@ def _target(target: Target) -> dict[str, Any]:
     if target.layer is None:
         return {"class": target.name, "index": target.neuron[0], "probability": number(target.value)}
     return {"layer": target.layer, "neuron": list(target.neuron), "activation": number(target.value)}
-
-
-def _explanation(explanation: Explanation, shape: tuple[int, int]) -> dict[str, Any]:
-    box = explanation.box(shape)
-    found: dict[str, Any] = {
-        "points": [] if explanation.fixations is None else points_to_json(explanation.fixations),
-        "box": None if box is None else [number(side) for side in box],
-    }
-    if explanation.fixations is None:
-        found["map"] = (explanation.heat(MAP_LONGEST) / 255).round(3).tolist()
-    return found

@@ -103,9 +103,13 @@ def draw_bar(figure: Figure, panels: Panels, index: int, share: float) -> None:
 
 
 def write(
-    figure: Figure, panels: Panels, index: int, title: str, colour: str, share: str = "", note: str = ""
-) -> None:
-    """Title above the photo at the left, share above it at the right, note below the bar."""
+    figure: Figure, panels: Panels, index: int, title: str, colour: str, share: str = "", note: str = "",
+    lowest: int | None = None,
+) -> None:  # fmt: skip
+    """Title above the photo at the left, share above it at the right, note below the bar.
+
+    ``lowest``: the panel that has the bar, where several stand below one title.
+    """
     left, bottom = panels.place(index)
     width, height = figure.get_size_inches()
     letters = max(6, int((panels.width - 0.4) * 11))
@@ -114,4 +118,5 @@ def write(
     style = "italic" if note.startswith("language") else "normal"
     figure.text(left / width, above, title, size=11, style=style, color=colour, parse_math=False)
     figure.text((left + panels.width) / width, above, share, size=8.5, ha="right", color=SOFT)
+    _, bottom = panels.place(index if lowest is None else lowest)
     figure.text(left / width, (bottom - 0.1) / height, note, size=7.5, va="top", color=SOFT)

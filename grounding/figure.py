@@ -1,15 +1,18 @@
-"""The figure: one panel per word in caption order, as in Figure 6 of Mopuri et al. 2018, but per word."""
+"""The figure: one panel per word in caption order, as in Figure 6 of Mopuri et al. 2018, but per word.
+
+Of several methods, each is a row.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.drawing import (
     INK,
     SOFT,
@@ -21,9 +24,8 @@ from gazeback.grounding.drawing import (
     write,
     write_png,
 )
-from gazeback.grounding.evidence_map import evidence_map
 from gazeback.grounding.looks import PHOTO, blended
-from gazeback.grounding.panels import Panels, arrange
+from gazeback.grounding.panels import Matrix, Panels, arrange, arrange_matrix
 from gazeback.grounding.verdict import is_language_habit, percent
 
 if TYPE_CHECKING:
@@ -42,32 +44,52 @@ def draw_figure(grounding: Grounding, outlines: Outlines | None = None) -> Figur
     """The caption, the photo, and for each word the photo with the word's evidence and visual share.
 
     A word from language habit is set in grey italics with a note that says so, and its heat map is fainter.
+    Several methods are rows of a table whose columns are the words.
 
     Args:
         outlines: word index -> polygons ``[[x, y], ...]`` in photo pixels, drawn over that word's evidence.
     """
-    photo = grounding.photo
-    panels = arrange(len(grounding.words) + 1, photo.width / photo.height)
+    photo, count = grounding.photo, len(grounding.methods)
+    ratio = photo.width / photo.height
+    if count == 1:
+        panels = arrange(len(grounding.words) + 1, ratio)
+    else:
+        panels = arrange_matrix(count, len(grounding.words), ratio)
     figure = titled_figure(grounding.caption, panels)
     pixels = panel_pixels(photo, panels)
     axis = photo_axes(figure, panels, 0)
     axis.imshow(pixels.round().astype(np.uint8))
     write(figure, panels, 0, "photo", colour=SOFT)
     for index, word in enumerate(grounding.words):
-        axis = photo_axes(figure, panels, index + 1)
-        heat = evidence_map(word.fixations, max(pixels.shape[:2]))
-        strength = 0.5 if is_language_habit(word) else 1.0
-        axis.imshow(blended(pixels, heat, PHOTO, strength), extent=(0, photo.width, photo.height, 0))
-        draw_shapes(axis, word.fixations.box(REGION), (outlines or {}).get(index, ()))
-        axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
-        _write_word(figure, panels, index + 1, word)
+        cells = [panels.index(m, index) for m in range(count)] if isinstance(panels, Matrix) else [index + 1]
+        for cell, explanation in zip(cells, word.explanations(grounding.methods), strict=True):
+            axis = photo_axes(figure, panels, cell)
+            heat = explanation.heat(max(pixels.shape[:2]))
+            strength = 0.5 if is_language_habit(word) else 1.0
+            axis.imshow(blended(pixels, heat, PHOTO, strength), extent=(0, photo.width, photo.height, 0))
+            box = explanation.region((photo.height, photo.width))
+            draw_shapes(axis, box, (outlines or {}).get(index, ()))
+            axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
+        _write_word(figure, panels, cells, word)
+    if isinstance(panels, Matrix):
+        _write_methods(figure, panels, grounding.methods)
     return figure
 
 
-def _write_word(figure: Figure, panels: Panels, index: int, word: GroundedWord) -> None:
+def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: GroundedWord) -> None:
+    """Above the first of a word's cells and below the last."""
     habit = is_language_habit(word)
     notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
-    write(
-        figure, panels, index, word.text, SOFT if habit else INK, percent(word.visual_share), ", ".join(notes)
-    )
-    draw_bar(figure, panels, index, word.visual_share)
+    share, colour = percent(word.visual_share), SOFT if habit else INK
+    write(figure, panels, cells[0], word.text, colour, share, ", ".join(notes), cells[-1])
+    draw_bar(figure, panels, cells[-1], word.visual_share)
+
+
+def _write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:
+    """Each method's name, upright before its rows."""
+    width, height = figure.get_size_inches()
+    for row in range(panels.rows):
+        left, bottom = panels.place(row * panels.columns + 1)
+        x, y, name = left - 0.06, bottom + panels.height / 2, methods[row % len(methods)]
+        style: dict[str, Any] = {"size": 8.5, "rotation": 90, "ha": "right", "va": "center", "color": SOFT}
+        figure.text(x / width, y / height, name, parse_math=False, **style)

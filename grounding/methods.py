@@ -4,20 +4,27 @@ A package registers a method as an entry point of the group "gazeback.methods", 
 ``explain(model, images, target, **options)``, with ``images`` float32 ``[n, height, width, channels]`` as the
 model reads them and ``target`` the number of a class, returns float32 ``[n, height, width]``: how much each
 pixel matters, where nothing below 0 counts.
+
+A method that explains captioners, too, gets ``images=[photos, words]``, the words int32 ``[n, T]`` with the
+start first, and ``target`` int ``[n, 2]``: for each row the time step and the word whose logit is explained.
+It may know only a tuple ``(time step, word)``, and raise TypeError or ValueError for the array; then it is
+asked word by word.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import keras
 import numpy as np
 
 from gazeback.cnn_trace import METHODS
+from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 
 GROUP = "gazeback.methods"
 
-Explain = Callable[[keras.Model, np.ndarray, int], np.ndarray]
+Explain = Callable[[keras.Model, Any, Any], np.ndarray]
 
 
 def known_methods() -> tuple[str, ...]:
@@ -55,7 +62,43 @@ def explained(
         UserError: the method cannot be loaded, or returns something else than such maps.
     """
     explain = load_method(method)
-    return [_checked(method, explain(model, pixels[None], target), pixels.shape[:2]) for target in targets]
+    shape = (1, *pixels.shape[:2])
+    return [_checked(method, explain(model, pixels[None], target), shape)[0] for target in targets]
+
+
+def explained_words(
+    method: str, captioner: Captioner, pixels: np.ndarray, word_ids: Sequence[int]
+) -> list[np.ndarray]:
+    """The maps of a registered method, one per word of a caption: float32 ``[size, size]``, 0 to 1.
+
+    Args:
+        pixels: the photo as the captioner reads it, float32 ``[size, size, 3]``.
+        word_ids: the caption without start and end.
+
+    Raises:
+        UserError: the method cannot be loaded, cannot explain captioners, or returns something else.
+    """
+    explain, n = load_method(method), len(word_ids)
+    words = np.array([captioner.vocabulary.start, *word_ids[:-1]], np.int32)
+    photos, texts = (np.repeat(array[None], n, axis=0) for array in (pixels, words))
+    # Output step 0 has seen only the image; step j + 1 predicts word j.
+    targets = np.array([(j + 1, word) for j, word in enumerate(word_ids)], np.int32)
+    try:
+        maps = _of_all_words(explain, captioner.model, photos, texts, targets)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"method {method!r} cannot explain the words of a caption: {error}") from None
+    return list(_checked(method, maps, (n, *pixels.shape[:2])))
+
+
+def _of_all_words(
+    explain: Explain, model: keras.Model, photos: np.ndarray, texts: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """The maps of all words at once, or one after another where the method takes only one target."""
+    try:
+        return explain(model, [photos, texts], targets)
+    except (TypeError, ValueError):
+        single = (explain(model, [photos[:1], texts[:1]], (int(step), int(word))) for step, word in targets)
+        return np.concatenate([np.asarray(one) for one in single])
 
 
 def _registered() -> dict[str, EntryPoint]:
@@ -71,10 +114,12 @@ def load_method(method: str) -> Explain:
     return explain
 
 
-def _checked(method: str, maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(method: str, maps: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps of this shape ``[n, height, width]``, each scaled to 0 to 1."""
     maps = np.asarray(maps, np.float32)
-    if maps.shape != (1, *shape):
-        raise UserError(f"method {method!r}: expected a map {[1, *shape]}, got {list(maps.shape)}")
-    heat = np.maximum(np.nan_to_num(maps[0], nan=0.0, posinf=0.0, neginf=0.0), 0)
-    peak = float(heat.max())
-    return heat / peak if peak > 0 else heat
+    if maps.shape != shape:
+        expected = "a map" if shape[0] == 1 else "maps"
+        raise UserError(f"method {method!r}: expected {expected} {list(shape)}, got {list(maps.shape)}")
+    heat = np.maximum(np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0), 0)
+    peaks = heat.max(axis=(1, 2), keepdims=True)
+    return np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0)

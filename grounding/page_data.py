@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gazeback.cnn_trace.fixations import REGION
-from gazeback.grounding.evidence_map import HEAT_STOPS, evidence_map, strongest_first
+from gazeback.grounding.evidence_map import HEAT_STOPS, strongest_first
 from gazeback.grounding.verdict import is_language_habit, verdict
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
+    from gazeback.grounding.explanation import Explanation
     from gazeback.grounding.words import GroundedWord, Grounding
 
 Polygon = Sequence[Sequence[float]]
 Outlines = Mapping[int, Sequence[Polygon]]
 
 MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooths it
+PRECEDING = {
+    "removal": "left out",
+    "gradient": "gradient",
+}  # measures of the words before, as a reader sees them
 
 
 def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
@@ -32,12 +36,18 @@ def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
         "width": grounding.photo.width,
         "height": grounding.photo.height,
         "heat": HEAT_STOPS,
-        "methods": [grounding.method],
-        "words": [_word(word, index, outlines.get(index, ())) for index, word in enumerate(grounding.words)],
+        "methods": list(grounding.methods),
+        "words": [
+            _word(word, index, grounding, outlines.get(index, ()))
+            for index, word in enumerate(grounding.words)
+        ],
     }
 
 
-def _word(word: GroundedWord, index: int, polygons: Sequence[Polygon]) -> dict[str, Any]:
+def _word(
+    word: GroundedWord, index: int, grounding: Grounding, polygons: Sequence[Polygon]
+) -> dict[str, Any]:
+    shape = (grounding.photo.height, grounding.photo.width)
     return {
         "text": word.text,
         "known": bool(word.known),
@@ -46,15 +56,14 @@ def _word(word: GroundedWord, index: int, polygons: Sequence[Polygon]) -> dict[s
         "logprob": _finite(word.logprob),
         "visual": _finite(word.visual),
         "language": _finite(word.language),
-        "preceding": [_finite(relevance) or 0.0 for relevance in word.preceding],
+        "preceding": _relevances(word.preceding),
+        "precedingBy": [
+            [PRECEDING.get(name, name), _relevances(values)] for name, values in word.preceding_by.items()
+        ],
         "runnersUp": [[text, _finite(probability)] for text, probability in word.runners_up],
         "outlines": [[[round(float(x), 1), round(float(y), 1)] for x, y in polygon] for polygon in polygons],
         "evidence": [
-            evidence_data(
-                evidence_map(word.fixations, MAP_LONGEST),
-                ranked_points(word.fixations),
-                word.fixations.box(REGION),
-            )
+            explanation_data(one, one.region(shape)) for one in word.explanations(grounding.methods)
         ],
     }
 
@@ -73,23 +82,22 @@ def ranked_points(fixations: Fixations) -> list[list[float]]:
     ]
 
 
-def evidence_data(
-    small: np.ndarray, points: list[list[float]], box: Sequence[float] | None
-) -> dict[str, Any]:
-    """What the page's `Overlay` draws of one method's answer.
-
-    Args:
-        small: the heat map, uint8 [rows, columns], over the whole photo.
-        points: see `ranked_points`; none where there is only a map.
-        box: ``[x, y, width, height]``.
-    """
+def explanation_data(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
+    """What the page's `Overlay` draws of one method's answer, with a box ``[x, y, width, height]``."""
+    small = explanation.heat(MAP_LONGEST)
+    points = [] if explanation.fixations is None else ranked_points(explanation.fixations)
     return {
         "map": base64.b64encode(small.tobytes()).decode(),
         "rows": small.shape[0],
         "columns": small.shape[1],
         "points": points,
         "box": None if box is None else [round(float(side), 1) for side in box],
+        "mapOnly": explanation.fixations is None,
     }
+
+
+def _relevances(values: Sequence[float]) -> list[float]:
+    return [_finite(value) or 0.0 for value in values]
 
 
 def _finite(value: float) -> float | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gazeback.cnn_trace.fixations import REGION
 from gazeback.grounding.atomic import write_atomically
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
+    from gazeback.grounding.explanation import Explanation
     from gazeback.grounding.words import GroundedWord, Grounding
+
+MAP_LONGEST = 56  # cells of a stored heat map, longer side
 
 
 def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
@@ -23,7 +26,9 @@ def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
     ``words``. Each word: ``text``, ``known``, ``logprob``, ``visual``, ``language`` (nats), ``visual_share``
     (0..1), ``preceding`` (signed relevance of each earlier word), ``runners_up`` (``[word, probability]``),
     ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` without points).
-    A number that is not finite becomes ``None``, as JSON has no name for it.
+    Only where several methods were asked, also ``methods``: name -> :func:`explanation_to_json`; and where
+    they were asked for, ``preceding_by``: name -> another measure of each earlier word. A number that is not
+    finite becomes ``None``, as JSON has no name for it.
     """
     return {
         "photo": grounding.photo.name,
@@ -33,7 +38,7 @@ def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
         "logprob": number(grounding.logprob),
         "method": grounding.method,
         "model": grounding.model_name,
-        "words": [_word_to_json(word) for word in grounding.words],
+        "words": [_word_to_json(word, grounding) for word in grounding.words],
     }
 
 
@@ -44,9 +49,10 @@ def write_json(grounding: Grounding, path: str | os.PathLike[str]) -> Path:
     return write_atomically(path, text.encode("utf-8", errors="replace"))
 
 
-def _word_to_json(word: GroundedWord) -> dict[str, Any]:
-    box = word.fixations.box(REGION)
-    return {
+def _word_to_json(word: GroundedWord, grounding: Grounding) -> dict[str, Any]:
+    shape = (grounding.photo.height, grounding.photo.width)
+    (shown,) = word.explanations([grounding.method])
+    found = {
         "text": word.text,
         "known": bool(word.known),
         "logprob": number(word.logprob),
@@ -55,9 +61,31 @@ def _word_to_json(word: GroundedWord) -> dict[str, Any]:
         "visual_share": number(word.visual_share),
         "preceding": [number(relevance) for relevance in word.preceding],
         "runners_up": [[text, number(probability)] for text, probability in word.runners_up],
-        "points": points_to_json(word.fixations),
+        **explanation_to_json(shown, shown.region(shape)),
+    }
+    if len(grounding.methods) > 1:
+        found["methods"] = {
+            one.method: explanation_to_json(one, one.region(shape))
+            for one in word.explanations(grounding.methods)
+        }
+    if word.preceding_by:
+        found["preceding_by"] = {
+            name: [number(value) for value in values] for name, values in word.preceding_by.items()
+        }
+    return found
+
+
+def explanation_to_json(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
+    """``points`` and ``box``; a method without points has a ``map``: rows of numbers from 0 to 1 over the
+    whole photo.
+    """
+    found: dict[str, Any] = {
+        "points": [] if explanation.fixations is None else points_to_json(explanation.fixations),
         "box": None if box is None else [number(side) for side in box],
     }
+    if explanation.fixations is None:
+        found["map"] = (explanation.heat(MAP_LONGEST) / 255).round(3).tolist()
+    return found
 
 
 def points_to_json(fixations: Fixations) -> list[list[float | None]]:

@@ -7,20 +7,24 @@ the language half would have given it on seeing the mean picture.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.cnn_trace.head import Decomposition
 from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.tracer import Options, Traced, Tracer, tracer_of
+from gazeback.cnn_trace.tracer import METHODS, Options, Traced, Tracer, tracer_of
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation
+from gazeback.grounding.methods import check_methods, explained_words, is_traced
+from gazeback.grounding.photo_maps import on_photo
+from gazeback.grounding.preceding import measured
 from gazeback.models.captioner import Captioner
+from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
-from gazeback.models.photos import Photo, load_photo, squeeze
+from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
 from gazeback.models.vocabulary import tokenize
 
 RUNNERS_UP = 5
@@ -41,6 +45,9 @@ class GroundedWord:
         preceding: the signed exact contribution of each earlier word to this word's logit.
         runners_up: the most probable other words at this step, with their probabilities.
         fixations: the evidence, in pixels of the photo.
+        maps: what the other methods that were asked found, by their names: points, or a heat map alone.
+        preceding_by: where they were asked for, other measures of what each earlier word matters, by their
+            names: "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
     """
 
     text: str
@@ -52,6 +59,12 @@ class GroundedWord:
     preceding: tuple[float, ...]
     runners_up: tuple[tuple[str, float], ...]
     fixations: Fixations
+    maps: Mapping[str, Explanation] = field(default_factory=dict)
+    preceding_by: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def explanations(self, methods: Iterable[str]) -> list[Explanation]:
+        """What some of the grounding's methods found, in their order."""
+        return [self.maps.get(method) or Explanation(method, self.fixations) for method in methods]
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Grounding:
         caption: the text; ``words``: its words in order.
         logprob: log p(caption | photo) in nats, the end of the caption included.
         method: how it was traced; ``model_name``: by which captioner.
+        methods: all methods that were asked, in their order; ``method`` is the first that has points.
     """
 
     photo: Photo
@@ -71,6 +85,7 @@ class Grounding:
     words: tuple[GroundedWord, ...]
     method: str
     model_name: str
+    methods: tuple[str, ...]
 
     def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
         """Write STEM.html, STEM.png and STEM.json into a folder; returns their paths by ending."""
@@ -86,6 +101,8 @@ def ground(
     *,
     beam: int | None = None,
     method: str = "evidence",
+    methods: Sequence[str] | None = None,
+    preceding: bool = False,
     **options: Any,
 ) -> Grounding:
     """Caption a photo, or take a caption, and show which pixels each word came from.
@@ -95,34 +112,46 @@ def ground(
         photo: a path, a Pillow image, a uint8 array ``[height, width, 3]`` or a loaded ``Photo``.
         caption: the caption to explain; None generates one by beam search.
         beam: the width of the beam search.
-        method: ``"evidence"`` or ``"fixations"``.
-        options: ``share``, ``location``, ``fc_to_spatial``; see :class:`gazeback.cnn_trace.tracer.Options`.
+        method: one of the core's (:data:`gazeback.cnn_trace.METHODS`).
+        methods: instead of one method several, to compare them: names out of
+            :func:`gazeback.grounding.methods.known_methods`, at least one of them the core's.
+        preceding: measure what the words before matter in other ways, too (see ``preceding_by``).
+        options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``; see
+            :class:`gazeback.cnn_trace.tracer.Options`.
 
     Raises:
-        UserError: a bad photo or caption; TraceError: an unknown method or option.
+        UserError: a bad photo, caption or list of methods, or a method that cannot explain captioners;
+        TraceError: an unknown method or option.
     """
     if beam is not None and beam < 1:
         raise UserError(f"beam must be at least 1, got {beam}")
+    names = (method,) if methods is None else compared(methods)
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
     texts = None if caption is None else caption_words(caption)
     small = squeeze(photo, captioner.image_size)
-    session = _Session(captioner, small.pixels, method, options)
+    first = next((name for name in names if is_traced(name)), method)
+    session = _Session(captioner, small.pixels, first, options)
     if texts is None:
         width = {} if beam is None else {"beam": beam}
         texts = list(captioner.search(session.features, **width)[0][0].words)
     ids = captioner.vocabulary.encode(texts)
     if not ids:
         raise UserError(f"the captioner found no words for {photo.name}; give a caption to explain")
-    traced = session.explain(ids, range(len(ids)))
+    found, contributions = _explained(session, names, small, ids)
+    measures = measured(captioner, small.pixels, session.features, ids) if preceding else {}
     scores = _Scores(captioner, session.features, ids)
-    shape = (photo.height, photo.width)
     words = tuple(
-        scores.word(j, text, preceding, fixations.mapped(small.to_photo, shape))
-        for j, (text, preceding, fixations) in enumerate(
-            zip(texts, _preceding(traced, len(ids)), traced.fixations[0], strict=True)
+        scores.word(
+            j,
+            text,
+            preceding=_before(contributions, j),
+            fixations=found[first][j].fixations,
+            maps={name: of_words[j] for name, of_words in found.items() if name != first},
+            preceding_by={name: _before(values, j) for name, values in measures.items()},
         )
+        for j, text in enumerate(texts)
     )
-    return Grounding(photo, caption or " ".join(texts), scores.total, words, method, captioner.name)
+    return Grounding(photo, caption or " ".join(texts), scores.total, words, first, captioner.name, names)
 
 
 def caption_words(caption: str) -> list[str]:
@@ -158,11 +187,71 @@ def word_evidence(
     return _Session(captioner, image, method, options).explain(list(word_ids), positions).fixations[0]
 
 
+def preceding_contributions(
+    captioner: Captioner, image: np.ndarray, captions: Iterable[Sequence[int]]
+) -> list[np.ndarray]:
+    """The exact contributions of the words of captions to the logits of the words behind them.
+
+    Args:
+        image: float32 ``[size, size, 3]``, RGB, 0 to 255.
+        captions: ids without start and end.
+
+    Returns:
+        float64 ``[n, n]`` per caption of n words: row j, column k < j is what word k contributes to word j.
+    """
+    session = _Session(captioner, image, "evidence", {})
+    return [_contributions([session.explain(list(ids), range(len(ids)))], len(ids)) for ids in captions]
+
+
+def compared(methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods, as :func:`ground` compares them.
+
+    Raises:
+        UserError: one that nobody knows, one twice, or none of the core's.
+    """
+    check_methods(methods)
+    if not any(map(is_traced, methods)):
+        raise UserError(
+            f"methods: a word's points come from one of {', '.join(METHODS)}; name one of them beside "
+            f"{', '.join(methods)}"
+        )
+    return tuple(methods)
+
+
+def _explained(
+    session: _Session, methods: Iterable[str], small: Preprocessed, ids: list[int]
+) -> tuple[dict[str, list[Explanation]], np.ndarray]:
+    """What each method found, word by word, and the contributions of the words before (`_contributions`)."""
+    found, traced = {}, []
+    for name in methods:
+        if is_traced(name):
+            traced.append(session.using(name).explain(ids, range(len(ids))))
+            found[name] = _on_photo(name, traced[-1].fixations[0], small)
+        else:
+            maps = explained_words(name, session.captioner, small.pixels, ids)
+            found[name] = _maps_on_photo(name, maps, small)
+    return found, _contributions(traced, len(ids))
+
+
+def _on_photo(method: str, found: Iterable[Fixations], small: Preprocessed) -> list[Explanation]:
+    return [
+        Explanation(method, fixations.mapped(small.to_photo, small.photo_shape), on_input=fixations)
+        for fixations in found
+    ]
+
+
+def _maps_on_photo(method: str, maps: Iterable[np.ndarray], small: Preprocessed) -> list[Explanation]:
+    whole, frame = (0, 0, *small.photo_shape), (0, 0, *small.pixels.shape[:2])
+    prepared = ModelInput(small.pixels, small.photo_shape, whole, frame)
+    return [Explanation(method, None, on_photo(heat, prepared, MAP_LONGEST)) for heat in maps]
+
+
 class _Session:
     """One image seen once: the CNN's forward pass, then as many questions as there are words."""
 
     def __init__(self, captioner: Captioner, image: np.ndarray, method: str, options: dict[str, Any]) -> None:
         self.captioner = captioner
+        self.given = options
         self.options = Options(method=method, reference=captioner.mean_features, **options)
         self.tracer: Tracer = tracer_of(captioner.model)
         self.inputs = {"image": np.asarray(image, np.float32)[None], "words": np.zeros((1, 1), np.int32)}
@@ -170,6 +259,12 @@ class _Session:
         self.seen: Recording = self.tracer.first_recording(
             self._arrays(), frozenset([self.map]), self.options
         )
+
+    def using(self, method: str) -> _Session:
+        """The same image, seen for another method; this session for its own."""
+        if method == self.options.method:
+            return self
+        return _Session(self.captioner, self.inputs["image"][0], method, self.given)
 
     @property
     def features(self) -> np.ndarray:
@@ -191,18 +286,23 @@ class _Session:
         )
 
 
-def _preceding(traced: Traced, words: int) -> list[tuple[float, ...]]:
-    """For each word the contributions of the words before it; empty for methods without an exact head."""
-    head: Decomposition | None = traced.decomposition
-    if head is None:
-        return [(0.0,) * j for j in range(words)]
+def _contributions(traced: Iterable[Traced], words: int) -> np.ndarray:
+    """What each word contributes to the words behind it, float64 ``[words, words]``; see
+    :func:`preceding_contributions`. All zero where no method has an exact head.
+    """
+    found = [(one.decomposition, one.recording) for one in traced if one.decomposition is not None]
     total = np.zeros((words, words))
-    for tensor, coefficients in head.others.items():
-        value = traced.recording[tensor]
-        if value.ndim == 3 and value.shape[1] == words:
-            total += (coefficients * value).sum(axis=-1)
-    # Input step 0 is the start token, step j + 1 is word j.
-    return [tuple(float(x) for x in total[j, 1 : j + 1]) for j in range(words)]
+    for head, recording in found[:1]:
+        for tensor, coefficients in head.others.items():
+            value = recording[tensor]
+            if value.ndim == 3 and value.shape[1] == words:
+                total += (coefficients * value).sum(axis=-1)
+    # Input step 0 is the start token, step k + 1 is word k; the last word is not read by any.
+    return np.tril(np.roll(total, -1, axis=1), -1)
+
+
+def _before(values: np.ndarray, j: int) -> tuple[float, ...]:
+    return tuple(float(x) for x in values[j, :j])
 
 
 class _Scores:
@@ -217,14 +317,15 @@ class _Scores:
         steps = np.arange(len(ids) + 1)
         self.total = float(self.photo[steps, [*ids, self.vocabulary.end]].sum())
 
-    def word(self, j: int, text: str, preceding: tuple[float, ...], fixations: Fixations) -> GroundedWord:
-        """Word ``j`` with its scores."""
+    def word(self, j: int, text: str, **explained: Any) -> GroundedWord:
+        """Word ``j`` with its scores, and with what explains it."""
         logprob, language = _exact(self.photo[j, self.ids[j]]), _exact(self.mean[j, self.ids[j]])
         visual = logprob - language
         share = max(0.0, 1 - float(np.exp(-visual)))
         known = self.ids[j] != self.vocabulary.unknown
-        others = self._runners_up(j)
-        return GroundedWord(text, known, logprob, visual, language, share, preceding, others, fixations)
+        return GroundedWord(
+            text, known, logprob, visual, language, share, runners_up=self._runners_up(j), **explained
+        )
 
     def _runners_up(self, j: int) -> tuple[tuple[str, float], ...]:
         hidden = {self.ids[j], self.vocabulary.start, self.vocabulary.unknown}

@@ -24,6 +24,8 @@ class Settings:
     model: str | None = None
     caption: str | None = None
     method: str | None = None
+    methods: str | None = None
+    preceding: bool = False
     beam: int | None = None
     share: float | None = None
 
@@ -35,10 +37,23 @@ class Settings:
             raise UserError(f"--share: expected a share above 0 and at most 1, got {self.share:g}")
         if self.method is not None and self.method not in METHODS:
             raise UserError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.method is not None and self.methods is not None:
+            raise UserError(
+                "--method is one method and --methods are several to compare: give one of the two"
+            )
         if self.caption is not None and not any(letter.isalnum() for letter in self.caption):
             raise UserError(f"--caption: expected at least one word, got {self.caption!r}")
         if self.model is not None:
             check_model(self.model)
+        if self.methods is not None:
+            from gazeback.grounding.words import compared  # brings TensorFlow: seconds
+
+            compared(self.named_methods)
+
+    @property
+    def named_methods(self) -> tuple[str, ...]:
+        """What stands between the commas of --methods."""
+        return tuple(name.strip() for name in (self.methods or "").split(",") if name.strip())
 
     def load(self) -> "Captioner":
         from gazeback.models import load_captioner  # brings TensorFlow: seconds
@@ -51,6 +66,10 @@ class Settings:
 
         options: dict[str, Any] = {"method": self.method, "beam": self.beam, "share": self.share}
         given = {name: value for name, value in options.items() if value is not None}
+        if self.methods is not None:
+            given["methods"] = self.named_methods
+        if self.preceding:
+            given["preceding"] = True
         try:
             return ground(captioner, photo, self.caption, **given)
         except UserError as error:
@@ -74,6 +93,11 @@ def check_model(model: str) -> None:
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
 @click.option("--model", metavar="FILE", help="A captioner trained by `gazeback train captioner`.")
 @click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
+@click.option("--methods", metavar="M,...", help="Several side by side: these and installed ones.")
+@click.option(
+    "--preceding", is_flag=True,
+    help="Also measure what the words before matter by leaving each out, and by the gradient.",
+)  # fmt: skip
 @click.option("--beam", type=int, metavar="N", help="Width of the beam search.")
 @click.option("--share", type=float, metavar="P", help="Share of the evidence that is traced to pixels.")
 @click.option(

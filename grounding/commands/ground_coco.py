@@ -67,6 +67,8 @@ def _identity(
         "instances": fingerprint(instances),
         "model": fingerprint(Path(settings.model)) if settings.model else None,
         "method": settings.method,
+        "methods": settings.methods,
+        "preceding": settings.preceding,
         "beam": settings.beam,
         "share": settings.share,
     }

@@ -6,9 +6,7 @@ const figures = [...document.querySelectorAll(".method")];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const state = { kept: 0, looked: null };
 
-// The photo travels once in the file and is shown by every method.
-const photo = document.querySelector(".stage img");
-for (const image of document.querySelectorAll(".stage img")) if (image !== photo) image.src = photo.src;
+sharePhoto();
 const overlays = figures.map((figure) => new Overlay(figure.querySelector("canvas"), figure.querySelector("svg"), data));
 
 const shown = () => data.targets[state.looked ?? state.kept];

@@ -44,7 +44,20 @@ function runnersUp(word, largest) {
   return section("Also likely here", element("div", "rows", ...rows));
 }
 
+// Several measures of the words before, one a column.
+function measuresBefore(word, words) {
+  const columns = [["exact", word.preceding], ...word.precedingBy];
+  const head = element("tr", "", element("th"), ...columns.map(([name]) => element("th", "", name)));
+  head.querySelectorAll("th").forEach((cell) => cell.setAttribute("scope", "col"));
+  const rows = word.preceding.map((_, index) => element("tr", "",
+    element("td", "", words[index].text),
+    ...columns.map(([, values]) => element("td", values[index] < 0 ? "against" : "for", signed(values[index]))),
+  ));
+  return section("The words before, for (+) or against (−) it", element("table", "table", head, ...rows));
+}
+
 function wordsBefore(word, words) {
+  if (word.precedingBy.length) return measuresBefore(word, words);
   const items = word.preceding.map((relevance, index) => {
     const text = element("span", relevance < 0 ? "against" : "for", words[index].text);
     return element("li", "", text, " ", element("span", "number", signed(relevance)));

@@ -3,7 +3,8 @@
 const STEP = 1600; // milliseconds per word while playing
 const data = JSON.parse(document.getElementById("grounding").textContent);
 const buttons = [...document.querySelectorAll(".word")];
-const overlay = new Overlay(find("overlay"), find("shapes"), data);
+const figures = [...document.querySelectorAll(".method")];
+const overlays = figures.map((figure) => new Overlay(figure.querySelector("canvas"), figure.querySelector("svg"), data));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const state = { kept: 0, looked: null, timer: null };
 
@@ -18,7 +19,7 @@ function draw() {
   find("share-value").textContent = `${find("share").value} %`;
   const word = data.words[state.looked ?? state.kept];
   // a word from habit has little evidence: do not let it look strong
-  overlay.show(word.evidence[0], { ...options(), faint: word.habit }, word.outlines);
+  overlays.forEach((overlay, at) => overlay.show(word.evidence[at], { ...options(), faint: word.habit }, word.outlines));
 }
 
 function markRelevance(word) {
@@ -45,11 +46,14 @@ function showWord() {
   const unknown = word.known ? "" : " It is not in the captioner’s vocabulary and is explained as the unknown word.";
   find("verdict").replaceChildren(element("b", "", `“${word.text}”`), ` ${word.verdict}${unknown}`);
   find("details").replaceChildren(...describe(word, data.words));
-  const remark = !word.evidence[0].points.length ? " · no evidence" : word.habit ? " · language habit" : "";
+  const nothing = overlays.length === 1 && !word.evidence[0].points.length;
+  const remark = nothing ? " · no evidence" : word.habit ? " · language habit" : "";
   find("chip").textContent = word.text + remark;
   draw();
-  if (!calm.matches) find("overlay").animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
-  centre(find("frame"), word.evidence[0].points, data);
+  figures.forEach((figure, at) => {
+    if (!calm.matches) figure.querySelector("canvas").animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
+    centre(figure.querySelector(".frame"), word.evidence[at].points, data);
+  });
 }
 
 function keep(index) {
@@ -107,6 +111,7 @@ function start() {
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", (event) => event.key === " " && event.target.closest?.(".word") && event.preventDefault());
   startTheme();
+  sharePhoto();
   find("outlines-label").hidden = !data.words.some((word) => word.outlines.length);
   const shares = data.words.map((word) => (word.habit ? -1 : word.visual));
   if (buttons.length) keep(shares.indexOf(Math.max(...shares))); // open on the word that owes most to the photo

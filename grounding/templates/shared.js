@@ -14,6 +14,12 @@ function startTheme() {
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
+// The photo travels once in the file and is shown by every method.
+function sharePhoto() {
+  const photo = document.querySelector(".stage img");
+  for (const image of document.querySelectorAll(".stage img")) if (image !== photo) image.src = photo.src;
+}
+
 // A very wide or tall photo scrolls inside its frame: bring the strongest evidence into view.
 function centre(frame, points, photo) {
   if (!points.length) return;

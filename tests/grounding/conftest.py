@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,15 @@ import numpy as np
 import pytest
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.grounding.classes import Explanation, Prediction, Target, TracedPhoto
+from gazeback.grounding import methods
+from gazeback.grounding.classes import Prediction, Target, TracedPhoto
+from gazeback.grounding.explanation import Explanation
+from gazeback.grounding.words import GroundedWord
+from gazeback.models import show_and_tell
+from gazeback.models.captioner import Captioner
 from gazeback.models.classifiers import Classifier, Preprocessing
 from gazeback.models.photos import Photo
+from gazeback.models.vocabulary import Vocabulary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -85,7 +92,7 @@ def make_word(
     known: bool = True,
 ) -> SimpleNamespace:
     """Relevances of the words before alternate in sign and grow with the position."""
-    return SimpleNamespace(
+    word = SimpleNamespace(
         text=text,
         known=known,
         logprob=visual + language,
@@ -95,7 +102,18 @@ def make_word(
         preceding=tuple((-1) ** step * 0.2 * (step + 1) for step in range(index)),
         runners_up=(("cat", 0.12), ("horse", 0.05)),
         fixations=fixations,
+        maps={},
+        preceding_by={},
     )
+    word.explanations = partial(GroundedWord.explanations, word)
+    return word
+
+
+def peaked(centre: tuple[float, float], shape: tuple[int, int] = (30, 45)) -> np.ndarray:
+    """A heat map with one peak, at shares of height and width."""
+    peak = np.floor(np.multiply(centre, shape))
+    distance = np.linalg.norm(np.indices(shape).T - peak, axis=-1).T
+    return np.maximum(0, 1 - distance / 6).astype(np.float32)
 
 
 @pytest.fixture
@@ -108,7 +126,10 @@ def make_grounding() -> Callable[..., SimpleNamespace]:
         name: str = "dog.jpg",
         unknown: Sequence[str] = (),
         empty: Sequence[str] = (),
+        methods: Sequence[str] = ("evidence",),
+        preceding: bool = False,
     ) -> SimpleNamespace:
+        """The first method has points; the others have a map that peaks on the other side of the photo."""
         rows, columns = np.indices(shape)
         pixels = np.stack([rows * 255 // shape[0], columns * 255 // shape[1], 0 * rows + 90], axis=-1)
         words = []
@@ -116,7 +137,12 @@ def make_grounding() -> Callable[..., SimpleNamespace]:
             centre = (0.3 + 0.4 * (index % 2), (index + 0.5) / len(texts))
             fixations = make_fixations(shape, None if text in empty else centre)
             visual = -0.05 if text in ("a", "of", "the") else 1.2
-            words.append(make_word(text, fixations, index, visual, known=text not in unknown))
+            word = make_word(text, fixations, index, visual, known=text not in unknown)
+            opposite = peaked((1 - centre[0], 1 - centre[1]))
+            word.maps = {method: Explanation(method, None, opposite) for method in methods[1:]}
+            if preceding:
+                word.preceding_by = {"removal": (0.5,) * index, "gradient": (-0.25,) * index}
+            words.append(word)
         photo = SimpleNamespace(
             pixels=pixels.astype(np.uint8), name=name, path=None, width=shape[1], height=shape[0]
         )
@@ -125,8 +151,9 @@ def make_grounding() -> Callable[..., SimpleNamespace]:
             caption=" ".join(texts),
             logprob=sum(word.logprob for word in words) - 0.2,
             words=tuple(words),
-            method="evidence",
+            method=methods[0],
             model_name="a captioner",
+            methods=tuple(methods),
         )
 
     return make
@@ -151,9 +178,7 @@ def make_traced() -> Callable[..., TracedPhoto]:
         targets = []
         for index, name in enumerate(names):
             centre = (0.3 + 0.4 * (index % 2), (index + 0.5) / len(names))
-            peak = np.floor(np.multiply(centre, (30, 45)))
-            distance = np.linalg.norm(np.indices((30, 45)).T - peak, axis=-1).T
-            heat = np.maximum(0, 1 - distance / 6).astype(np.float32)
+            heat = peaked(centre)
             found = {
                 "evidence": Explanation("evidence", make_fixations(shape, centre)),
                 "nothing": Explanation("nothing", make_fixations(shape, None)),
@@ -197,3 +222,46 @@ def patches() -> np.ndarray:
     pixels[4:20, 8:40] = (255, 0, 0)
     pixels[32:44, 72:88] = (0, 0, 255)
     return pixels
+
+
+@pytest.fixture(scope="session")
+def make_captioner() -> Callable[[int], Captioner]:
+    """A function that makes a captioner of a few hundred random weights, for photos of some side."""
+
+    def make(side: int) -> Captioner:
+        image = keras.Input((side, side, 3), name="image")
+        x = keras.layers.Rescaling(1 / 128, offset=-1)(image)
+        x = keras.layers.Conv2D(6, 3, 2, padding="same", activation="relu")(x)
+        x = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="last")(x)
+        vocabulary = Vocabulary.from_captions([["a", "red", "and", "blue", "photo"]], min_count=1)
+        model = show_and_tell.build(keras.Model(image, x), len(vocabulary), embedding_size=5, units=7)
+        rng = np.random.default_rng(0)
+        for weight in model.weights:
+            values = rng.normal(0, 0.8, weight.shape)
+            weight.assign(np.abs(values) + 0.1 if "variance" in weight.path else values)
+        return Captioner(model, vocabulary, rng.random(8).astype(np.float32), "last", "tiny")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def captioner(make_captioner: Callable[[int], Captioner]) -> Captioner:
+    return make_captioner(16)
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that registers methods, name -> callable (or an error to raise when it is loaded)."""
+
+    def register(**explain: Any) -> None:
+        def entry(name: str) -> Any:
+            def load() -> Any:
+                if isinstance(explain[name], Exception):
+                    raise explain[name]
+                return explain[name]
+
+            return SimpleNamespace(name=name, load=load)
+
+        monkeypatch.setattr(methods, "entry_points", lambda group: [entry(name) for name in explain])
+
+    return register

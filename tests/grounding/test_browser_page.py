@@ -221,6 +221,48 @@ def test_evidence_lies_on_the_photo(open_page, make_grounding):
     assert frames[0] == frames[1] == frames[2]
 
 
+def canvases(page):
+    """One float [rows, columns] per method: 0 where the canvas lets the photo through."""
+    urls = page.evaluate("[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())")
+    pictures = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
+    return [np.asarray(picture.convert("RGBA"), float)[..., 3] / 255 for picture in pictures]
+
+
+def test_methods_stand_side_by_side_and_follow_the_word(open_page, make_grounding):
+    page = open_page(make_grounding(WORDS, methods=("evidence", "grad-cam", "saliency")))
+    assert page.locator("figcaption").all_inner_texts() == ["evidence", "grad-cam", "saliency"]
+    left, right = (figure.bounding_box() for figure in page.locator(".method").all()[:2])
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    naturals = page.locator(".stage img").evaluate_all(
+        "images => Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth)))"
+    )
+    assert naturals == [90] * 3
+    page.locator("#share").fill("10")
+    for text, centre in (("brown", (0.7, 0.3)), ("dog", (0.3, 0.5))):
+        word(page, text).click()
+        found = [np.argwhere(opacity > 0.03).mean(axis=0) / opacity.shape for opacity in canvases(page)]
+        opposite = np.subtract(1, centre)
+        np.testing.assert_allclose(found, [centre, opposite, opposite], atol=0.06)
+    heat = canvases(page)
+    page.get_by_text("Points", exact=True).click()
+    points = canvases(page)
+    assert (points[0] != heat[0]).any()
+    np.testing.assert_array_equal(points[1], heat[1])
+
+
+def test_measures_of_the_words_before_are_a_table(open_page, make_grounding):
+    page = open_page(make_grounding(WORDS, preceding=True))
+    word(page, "dog").click()
+    rows = page.locator("#details tr").evaluate_all("rows => rows.map((row) => row.innerText.split('\t'))")
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["", "exact", "left out", "gradient"],
+        ["a", "+0.20", "+0.50", "\u22120.25"],
+        ["brown", "\u22120.40", "+0.50", "\u22120.25"],
+    ]
+    assert page.locator("#details .before").count() == 0
+
+
 def background(page):
     return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -243,6 +285,16 @@ def test_a_narrow_screen_never_scrolls_sideways(open_page, make_grounding, shape
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert painted(page) > 0
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (20, 600), (600, 20)])
+def test_a_comparison_never_scrolls_sideways(open_page, make_grounding, shape):
+    methods = ("evidence", "grad-cam", "m" * 60)
+    grounding = make_grounding(["a", "x" * 80, *WORDS], shape=shape, methods=methods, preceding=True)
+    for width in (320, 1000):
+        page = open_page(grounding, viewport={"width": width, "height": 640})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert all((opacity > 0.03).any() for opacity in canvases(page))
 
 
 def test_hostile_words_are_only_text(open_page, make_grounding):

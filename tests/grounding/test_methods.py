@@ -1,34 +1,20 @@
 """Methods by name: the core's, those that packages register, and what a registered one may return."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from gazeback.cnn_trace import METHODS
-from gazeback.grounding import methods
-from gazeback.grounding.methods import check_methods, explained, is_traced, known_methods
+from gazeback.grounding.methods import (
+    check_methods,
+    explained,
+    explained_words,
+    is_traced,
+    known_methods,
+    load_method,
+)
 from gazeback.models.errors import UserError
 
 PIXELS = np.zeros((4, 6, 3), np.float32)
-
-
-@pytest.fixture
-def register(monkeypatch):
-    """A function that registers methods, name -> callable (or an error to raise when it is loaded)."""
-
-    def register(**explain):
-        def entry(name):
-            def load():
-                if isinstance(explain[name], Exception):
-                    raise explain[name]
-                return explain[name]
-
-            return SimpleNamespace(name=name, load=load)
-
-        monkeypatch.setattr(methods, "entry_points", lambda group: [entry(name) for name in explain])
-
-    return register
 
 
 def test_the_cores_methods_come_first_and_stay_the_cores(register):
@@ -81,3 +67,94 @@ def test_a_method_that_cannot_be_loaded_is_named(register):
     register(alpha=ImportError("No module named 'torch'"))
     with pytest.raises(UserError, match=r"method 'alpha' cannot be loaded \(No module named 'torch'\)"):
         explained("alpha", None, PIXELS, [0])
+
+
+IDS = [3, 5, 4]
+
+
+@pytest.fixture(scope="module")
+def larger(make_captioner):
+    """With room for the window of occlusion."""
+    return make_captioner(32)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(3).uniform(0, 255, (32, 32, 3)).astype(np.float32)
+
+
+def test_a_method_is_asked_for_all_words_of_a_caption_at_once(register, captioner):
+    asked = []
+
+    def explain(model, images, target):
+        asked.append((model, [array.shape for array in images], images[1].tolist(), target.tolist()))
+        return np.stack([np.full((16, 16), word) for _, word in target])
+
+    register(alpha=explain)
+    found = explained_words("alpha", captioner, np.ones((16, 16, 3), np.float32), IDS)
+    words = [[0, 3, 5]] * 3
+    assert asked == [(captioner.model, [(3, 16, 16, 3), (3, 3)], words, [[1, 3], [2, 5], [3, 4]])]
+    assert [(heat.shape, heat.min(), heat.max()) for heat in found] == [((16, 16), 1, 1)] * 3
+
+
+def test_a_method_for_one_target_is_asked_word_by_word(register, captioner):
+    asked = []
+
+    def explain(model, images, target):
+        if not isinstance(target, tuple):
+            raise TypeError("one target, please")
+        asked.append(([array.shape for array in images], target))
+        return np.ones((1, 16, 16))
+
+    register(alpha=explain)
+    assert len(explained_words("alpha", captioner, np.ones((16, 16, 3), np.float32), IDS)) == 3
+    assert asked == [([(1, 16, 16, 3), (1, 3)], target) for target in ((1, 3), (2, 5), (3, 4))]
+
+
+def test_a_method_that_cannot_explain_words_is_named(register, captioner):
+    pixels = np.ones((16, 16, 3), np.float32)
+    register(alpha=lambda model, images, target: images.shape and None)
+    with pytest.raises(AttributeError):
+        explained_words("alpha", captioner, pixels, IDS)  # a bug of the method's own, with its traceback
+
+    def refuse(model, images, target):
+        raise UserError("one input only")
+
+    register(alpha=refuse)
+    message = "method 'alpha' cannot explain the words of a caption: one input only"
+    with pytest.raises(UserError, match=message):
+        explained_words("alpha", captioner, pixels, IDS)
+    register(alpha=lambda model, images, target: np.zeros((len(target), 4, 4)))
+    with pytest.raises(UserError, match=r"method 'alpha': expected maps \[3, 16, 16\], got \[3, 4, 4\]"):
+        explained_words("alpha", captioner, pixels, IDS)
+
+
+@pytest.mark.parametrize("name", ["saliency", "grad-cam", "guided-grad-cam", "occlusion"])
+def test_the_installed_methods_see_each_word_as_they_do_alone(larger, image, name):
+    together = explained_words(name, larger, image, IDS)
+    words = np.array([[larger.vocabulary.start, *IDS[:-1]]], np.int32)
+    for j, heat in enumerate(together):
+        alone = load_method(name)(larger.model, [image[None], words], (j + 1, IDS[j]))[0]
+        alone = np.maximum(alone, 0)
+        np.testing.assert_allclose(heat, alone / max(alone.max(), 1e-30), atol=2e-3)
+    assert any((heat > 0).any() for heat in together)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gradient-input", "smoothgrad", "integrated-gradients", "deconvnet", "guided-backprop", "activation",
+     "grad-cam++", "layer-cam"],
+)  # fmt: skip
+def test_other_installed_methods_explain_words_too(larger, image, name):
+    assert [heat.shape for heat in explained_words(name, larger, image, IDS)] == [(32, 32)] * 3
+
+
+@pytest.mark.parametrize("name", ["cam", "activation-map", "excitation-backprop"])
+def test_installed_methods_for_classifiers_alone_say_so(captioner, image, name):
+    with pytest.raises(UserError, match=f"method '{name}' cannot explain the words of a caption: "):
+        explained_words(name, captioner, image[:16, :16], IDS)
+
+
+def test_a_window_that_does_not_fit_is_told(captioner, image):
+    with pytest.raises(UserError, match=r"method 'occlusion' cannot .*: expected a window of 1 to 16 pixels"):
+        explained_words("occlusion", captioner, image[:16, :16], IDS)

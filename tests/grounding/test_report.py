@@ -144,6 +144,27 @@ def test_map_of_no_points_is_zero_and_its_word_has_no_box(make_grounding):
     assert (word["evidence"][0]["points"], word["evidence"][0]["box"]) == ([], None)
 
 
+def test_every_method_has_its_evidence_and_the_photo_travels_once(make_grounding):
+    grounding = make_grounding(methods=("evidence", "grad-cam", "saliency"))
+    data = page_data(grounding, {})
+    assert data["methods"] == ["evidence", "grad-cam", "saliency"]
+    for word in data["words"]:
+        assert [one["mapOnly"] for one in word["evidence"]] == [False, True, True]
+        assert [bool(one["points"]) for one in word["evidence"]] == [True, False, False]
+    page = page_html(grounding)
+    assert page.count("data:image/jpeg") == 1
+    assert page.count("<canvas") == 3
+    assert "methods evidence, grad-cam, saliency" in page
+    assert "<figcaption>" not in page_html(make_grounding())
+
+
+def test_measures_of_the_words_before_are_named_for_readers(make_grounding):
+    assert page_data(make_grounding(), {})["words"][1]["precedingBy"] == []
+    words = page_data(make_grounding(preceding=True), {})["words"]
+    assert words[2]["precedingBy"] == [["left out", [0.5, 0.5]], ["gradient", [-0.25, -0.25]]]
+    assert "left out</i> is by how many nats" in page_html(make_grounding(preceding=True))
+
+
 def test_small_map_equals_the_full_one_averaged_down(make_grounding):
     fixations = make_grounding(["dog"], shape=(240, 240)).words[0].fixations
     averaged = fixations.heatmap().reshape(60, 4, 60, 4).mean(axis=(1, 3))

@@ -54,6 +54,31 @@ def test_numpy_numbers_are_written_as_plain_ones_and_infinite_ones_as_null(make_
     assert (word["logprob"], word["visual"]) == (-1.5, None)
 
 
+def test_several_methods_are_told_apart_and_one_is_as_before(make_grounding):
+    words = ["a", "dog"]
+    alone = grounding_to_json(make_grounding(words))
+    compared = grounding_to_json(make_grounding(words, methods=("evidence", "grad-cam")))
+    assert compared["method"] == "evidence"
+    for one, other in zip(alone["words"], compared["words"], strict=True):
+        assert "methods" not in one
+        methods = other.pop("methods")
+        assert other == one
+        assert list(methods) == ["evidence", "grad-cam"]
+        assert methods["evidence"] == {"points": one["points"], "box": one["box"]}
+        assert methods["grad-cam"]["points"] == []
+        heat = np.array(methods["grad-cam"]["map"])
+        x, y, width, height = methods["grad-cam"]["box"]
+        row, column = np.divide(np.unravel_index(heat.argmax(), heat.shape), heat.shape) * (60, 90)
+        assert x <= column <= x + width
+        assert y <= row <= y + height
+
+
+def test_measures_of_the_words_before_stand_there_only_where_they_were_asked_for(make_grounding):
+    assert "preceding_by" not in grounding_to_json(make_grounding())["words"][2]
+    word = grounding_to_json(make_grounding(preceding=True))["words"][2]
+    assert word["preceding_by"] == {"removal": [0.5, 0.5], "gradient": [-0.25, -0.25]}
+
+
 def test_file_equals_the_object_and_odd_names_do_not_stop_it(make_grounding, tmp_path):
     grounding = make_grounding(["häst", "</script>"], name="bad\udcff.jpg")
     path = write_json(grounding, tmp_path / "out.json")

@@ -1,33 +1,16 @@
 """``ground``: exact bookkeeping for every word, evidence in photo pixels, clear errors."""
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from gazeback.cnn_trace import TraceError
 from gazeback.grounding import ground, word_evidence
-from gazeback.models import show_and_tell
+from gazeback.grounding.words import preceding_contributions
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
-from gazeback.models.vocabulary import Vocabulary
 
 CAPTION = "a red and blue photo"
-
-
-@pytest.fixture(scope="module")
-def captioner() -> Captioner:
-    image = keras.Input((16, 16, 3), name="image")
-    x = keras.layers.Rescaling(1 / 128, offset=-1)(image)
-    x = keras.layers.Conv2D(6, 3, 2, padding="same", activation="relu")(x)
-    x = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="last")(x)
-    vocabulary = Vocabulary.from_captions([["a", "red", "and", "blue", "photo"]], min_count=1)
-    model = show_and_tell.build(keras.Model(image, x), len(vocabulary), embedding_size=5, units=7)
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        values = rng.normal(0, 0.8, weight.shape)
-        weight.assign(np.abs(values) + 0.1 if "variance" in weight.path else values)
-    return Captioner(model, vocabulary, rng.random(8).astype(np.float32), "last", "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +109,63 @@ def test_bad_settings_are_refused(captioner: Captioner, photo: np.ndarray) -> No
         ground(captioner, photo, CAPTION, method="lime")
     with pytest.raises(TraceError, match="share must be above 0 and at most 1, got 0"):
         ground(captioner, photo, CAPTION, share=0)
+
+
+def across(model, images, target):
+    """A registered method: every word's map is the columns, weighted by the word's number."""
+    photos, words = images
+    assert words.shape == (len(photos), 5)
+    columns = np.linspace(0, 1, photos.shape[2])
+    return np.stack([np.tile(word * columns, (photos.shape[1], 1)) for _, word in target])
+
+
+def test_several_methods_are_compared_word_by_word(captioner: Captioner, photo: np.ndarray, register) -> None:
+    register(across=across)
+    alone = ground(captioner, photo, CAPTION, method="fixations")
+    exact = ground(captioner, photo, CAPTION)
+    compared = ground(captioner, photo, CAPTION, methods=("across", "fixations", "evidence"))
+    assert (compared.method, compared.methods) == ("fixations", ("across", "fixations", "evidence"))
+    for one, other, word in zip(compared.words, alone.words, exact.words, strict=True):
+        np.testing.assert_array_equal(one.fixations.points, other.fixations.points)
+        np.testing.assert_array_equal(one.maps["evidence"].fixations.points, word.fixations.points)
+        assert set(one.maps) == {"across", "evidence"}
+        found = one.explanations(compared.methods)
+        assert [explanation.method for explanation in found] == ["across", "fixations", "evidence"]
+        assert found[0].fixations is None
+        assert found[0].map.shape == (40, 60)
+        assert found[0].map[:, -1].min() > 0.9 > 0.1 > found[0].map[:, 0].max()
+        assert one.preceding == word.preceding, "the contributions come from the method that is exact"
+    assert compared.logprob == exact.logprob
+    assert exact.methods == ("evidence",)
+    assert exact.words[0].maps == exact.words[0].preceding_by == {}
+
+
+def test_methods_to_compare_are_checked(captioner: Captioner, photo: np.ndarray, register) -> None:
+    register(across=across)
+    with pytest.raises(UserError, match=r"methods: expected one or more of evidence, .*got 'magic'"):
+        ground(captioner, photo, CAPTION, methods=["evidence", "magic"])
+    message = r"a word's points come from one of evidence, fixations, .*; name one of them beside across"
+    with pytest.raises(UserError, match=message):
+        ground(captioner, photo, CAPTION, methods=["across"])
+
+
+def test_contributions_of_several_captions(captioner: Captioner, photo: np.ndarray) -> None:
+    small = np.asarray(Image.fromarray(photo).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
+    captions = [captioner.vocabulary.encode(text.split()) for text in (CAPTION, "a blue")]
+    found = preceding_contributions(captioner, small, captions)
+    assert [values.shape for values in found] == [(5, 5), (2, 2)]
+    for j, word in enumerate(ground(captioner, photo, CAPTION).words):
+        np.testing.assert_allclose(found[0][j, :j], word.preceding, atol=1e-5)
+        assert not found[0][j, j:].any()
+
+
+def test_other_measures_of_the_words_before(captioner: Captioner, photo: np.ndarray, monkeypatch) -> None:
+    monkeypatch.setattr("gazeback.grounding.preceding.entry_points", lambda group: [])
+    words = ground(captioner, photo, CAPTION, preceding=True).words
+    assert [len(word.preceding_by["removal"]) for word in words] == [0, 1, 2, 3, 4]
+    ids = captioner.vocabulary.encode(["a", "red"])
+    small = np.asarray(Image.fromarray(photo).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
+    features, start = captioner.features(small[None]), captioner.vocabulary.start
+    with_a = captioner.log_probabilities(features, np.array([[start, ids[0]]]))[0, 1, ids[1]]
+    without = captioner.log_probabilities(features, np.array([[start]]))[0, 0, ids[1]]
+    assert words[1].preceding_by["removal"] == (pytest.approx(with_a - without, abs=1e-5),)

@@ -1,6 +1,7 @@
 """A stand-in for the captioner and for `ground`, so that the command's own work is tested in milliseconds."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import gazeback.grounding
 import gazeback.models
 from gazeback.cnn_trace import Fixations
 from gazeback.grounding.command_line import gazeback as group
+from gazeback.grounding.words import GroundedWord
 from gazeback.models.photos import Photo
 
 KNOWN = {"a", "dog", "in", "the", "park"}
@@ -37,18 +39,21 @@ class Stage:
         text = caption or self.caption
         words = tuple(self._word(word, index, photo) for index, word in enumerate(text.split()))
         return SimpleNamespace(
-            photo=photo, caption=text, logprob=-3.0, words=words, method="evidence", model_name="stand-in"
-        )
+            photo=photo, caption=text, logprob=-3.0, words=words, method="evidence", model_name="stand-in",
+            methods=("evidence",),
+        )  # fmt: skip
 
     def _word(self, text: str, index: int, photo: Photo) -> Any:
         shape = (photo.height, photo.width)
         points = np.array([[photo.height // 2, photo.width // 2]])
-        return SimpleNamespace(
+        word = SimpleNamespace(
             text=text, known=text in KNOWN, logprob=-0.5, visual=0.5 if index % 2 else -0.1,
             language=-1.0 if index % 2 else -0.4, visual_share=0.39 if index % 2 else 0.0,
             preceding=(0.1,) * index, runners_up=(("cat", 0.25),),
-            fixations=Fixations(points, np.ones(1), shape),
+            fixations=Fixations(points, np.ones(1), shape), maps={}, preceding_by={},
         )  # fmt: skip
+        word.explanations = partial(GroundedWord.explanations, word)
+        return word
 
 
 @pytest.fixture

@@ -55,6 +55,21 @@ def test_options_reach_the_loader_and_the_grounding(run, stage, photo) -> None:
     assert names(Path("deep/er")) == ["dog.html", "dog.json", "dog.png"]
 
 
+def test_methods_and_measures_to_compare_reach_the_grounding(run, stage, photo) -> None:
+    assert run("ground", photo, "--methods", "evidence, saliency,top", "--preceding").exit_code == 0
+    options = {"methods": ("evidence", "saliency", "top"), "preceding": True}
+    assert stage.grounded == [("dog.jpg", None, options)]
+
+
+def test_an_unknown_method_to_compare_is_told_with_the_known_ones(run, stage, photo) -> None:
+    result = run("ground", photo, "--methods", "evidence,magic")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith("Error: methods: expected one or more of evidence, fixations, top, discernible, ")
+    assert line.endswith("got 'magic'")
+    assert stage.loaded == []
+
+
 def test_unknown_words_work_and_are_told(run, stage, photo) -> None:
     result = run("ground", photo, "--caption", "a zyzzyva in a zyzzyva quux")
     assert result.exit_code == 0
@@ -163,6 +178,11 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--share", "nan"], "--share: expected a share above 0 and at most 1, got nan"),
         (["--method", "magic"],
          "--method: expected one of evidence, fixations, top, discernible, got 'magic'"),
+        (["--method", "top", "--methods", "evidence,top"],
+         "--method is one method and --methods are several to compare: give one of the two"),
+        (["--methods", "grad-cam"], "methods: a word's points come from one of evidence, fixations, top, "
+         "discernible; name one of them beside grad-cam"),
+        (["--methods", "top,top"], "methods: each is shown once; top was given twice"),
         (["--caption", ""], "--caption: expected at least one word, got ''"),
         (["--caption", " .,! "], "--caption: expected at least one word, got ' .,! '"),
         (["--model", "no.keras"], "--model no.keras: no such file; give a FILE.keras made by `gazeback train "
