@@ -68,6 +68,7 @@ class Graph:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...] = ()
     image_inputs: tuple[Tensor, ...] = ()
+    known_inputs: dict[Tensor, set[Tensor]] = field(default_factory=dict, repr=False)
     known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
     opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
 
@@ -108,8 +109,10 @@ class Graph:
 
     def inputs_of(self, tensor: Tensor) -> set[Tensor]:
         """The inputs of the model that a tensor depends on."""
-        read = {before for call in self.ancestors([tensor]) for before in call.inputs}
-        return (read | {tensor}).intersection(self.inputs)
+        if tensor not in self.known_inputs:
+            read = {before for call in self.ancestors([tensor]) for before in call.inputs}
+            self.known_inputs[tensor] = (read | {tensor}).intersection(self.inputs)
+        return self.known_inputs[tensor]
 
 
 def _unknown_layer(graph: Graph, layer: str) -> str:

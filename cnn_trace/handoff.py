@@ -86,7 +86,7 @@ def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def strongest(mass: np.ndarray, share: float) -> np.ndarray:
-    """The elements that carry the top ``share`` of the mass (step 5): their flat indices, largest first."""
+    """The elements that carry the top ``share`` of the mass (step 5): flat indices, the smallest last."""
     flat = mass.ravel()
     total = float(flat.sum(dtype=np.float64))
     if not total:
@@ -99,6 +99,8 @@ def strongest(mass: np.ndarray, share: float) -> np.ndarray:
         values = flat[candidates]
         if not floor or float(values.sum(dtype=np.float64)) >= share * total:
             break
-    order = candidates[np.argsort(-values, kind="stable")]
-    cumulated = np.cumsum(flat[order], dtype=np.float64)
-    return order[: int(np.searchsorted(cumulated, share * total * (1 - 1e-9))) + 1]
+    falling = np.sort(values)[::-1]
+    count = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share * total * (1 - 1e-9))) + 1
+    smallest = falling[min(count, len(falling)) - 1]
+    larger = candidates[values > smallest]
+    return np.concatenate([larger, candidates[values == smallest][: count - len(larger)]])

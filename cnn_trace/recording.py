@@ -62,16 +62,21 @@ class Recorder:
 Masks = dict[Tensor, np.ndarray]
 
 
-# Read by the head alone, if at all: for a few layers, from the layers themselves.
-_NOT_HANDED_OUT = ("bias", "beta", "moving_mean", "moving_variance")
+# Below the head nobody reads these.
+_FOR_THE_HEAD = ("bias", "beta", "moving_mean", "moving_variance")
 
 
 def _variables(graph: Graph) -> list[keras.Variable]:
-    """The weights that walks read, of every layer that lies between an image and an output, each once."""
-    layers = (call.operation for call in graph.calls if call.depends_on_image and _is_layer(call.operation))
-    weights = (weight for layer in layers for weight in layer.weights)
-    kept = (w for w in weights if "float" in w.dtype and w.name not in _NOT_HANDED_OUT)
-    return list({id(weight): weight for weight in kept}.values())
+    """The weights that rules read, of every layer that lies between an image and an output, each once."""
+    found: dict[int, keras.Variable] = {}
+    for call in graph.calls:
+        if not call.depends_on_image or not _is_layer(call.operation):
+            continue
+        in_trunk = call.outputs[0].is_map
+        for weight in call.operation.weights:
+            if "float" in weight.dtype and not (in_trunk and weight.name in _FOR_THE_HEAD):
+                found[id(weight)] = weight
+    return list(found.values())
 
 
 @dataclass(frozen=True)

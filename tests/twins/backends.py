@@ -4,6 +4,13 @@ import contextlib
 
 import keras
 
+if keras.backend.backend() == "torch":
+    import torch
+
+    # The twins read weights as arrays, which PyTorch refuses for those that could be trained.
+    _numpy = torch.Tensor.numpy
+    torch.Tensor.numpy = lambda self, **options: _numpy(self.detach(), **options)
+
 
 @contextlib.contextmanager
 def uncompiled():
