@@ -30,11 +30,12 @@ def test_the_python_in_the_documentation_runs(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["ground_photo.py", "trace_classifier.py"])
+@pytest.mark.parametrize("name", ["ground_photo.py", "trace_classifier.py", "stride_artefacts.py"])
 def test_the_examples_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = shutil.copy(ROOT / "examples" / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [name])
     monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path / "out"))
     runpy.run_path(script, run_name="__main__")
