@@ -1,9 +1,10 @@
-"""`python -m gazeback.eval.peak_memory NETWORK BATCH WHAT`: prints mebibytes above those of the built model.
+"""`python -m gazeback.eval.peak_memory NETWORK BATCH WHAT`: prints the peak, in mebibytes, weights included.
+
+The libraries are not counted. Linux only.
 
 WHAT is "activations", a forward pass that returns every layer's output, or a method of the tracer.
 """
 
-import resource
 import sys
 from pathlib import Path
 
@@ -18,11 +19,9 @@ CALLS = 2
 
 
 def main(name: str, batch: int, what: str) -> float:
+    before = _memory("VmRSS")
     model, pixels = network(name, batch)
-    # The weights exist only once they are used; the smallest forward pass uses them all.
-    np.asarray(model(pixels[:1], training=False))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _peak()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here: building is over
     if what == KEPT:
         outputs = [output for layer in model.layers for output in keras.tree.flatten(layer.output)]
         every = keras.Model(model.inputs, outputs)
@@ -33,15 +32,15 @@ def main(name: str, batch: int, what: str) -> float:
     else:
         for _ in range(CALLS):
             trace(model, pixels, method=what)
-    return (_peak() - before) / 2**20
+    return (_memory("VmHWM") - before) / 2**20
 
 
-def _peak() -> int:
-    """The highest resident memory of this process so far, in bytes."""
+def _memory(kind: str) -> int:
+    """Bytes of this process: resident now ("VmRSS"), or at most so far ("VmHWM")."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(kind + ":"):
             return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    raise OSError(f"/proc/self/status has no {kind}")
 
 
 if __name__ == "__main__":

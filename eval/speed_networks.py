@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.cnn_trace import trace
+from gazeback.cnn_trace import TraceError, trace
 from gazeback.cnn_trace.tracer import METHODS
 from gazeback.eval.peers import PEERS, peer
 from gazeback.eval.speed import Task, quartiles, times
@@ -71,21 +71,41 @@ def evaluate(
     """For each network and batch size the seconds of every round, and their paired ratios to the forward."""
     for name in names:
         for batch in batches:
-            seconds = times(tasks_for(*network(name, batch), methods), rounds)
+            tasks, refused = _willing(tasks_for(*network(name, batch), methods))
+            seconds = times(tasks, rounds)
             yield {
                 "network": name,
                 "batch": batch,
+                "refused": refused,
                 "seconds": seconds,
-                "ratios": {m: quartiles(np.divide(seconds[m], seconds[FORWARD])) for m in methods},
+                "ratios": {
+                    method: quartiles(np.divide(seconds[method], seconds[FORWARD]))
+                    for method in methods
+                    if method in seconds
+                },
                 "milliseconds": {m: quartiles(1000 * np.array(s)) for m, s in seconds.items()},
             }
             keras.backend.clear_session()
 
 
+def _willing(tasks: Mapping[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
+    """The tasks that run, and why the others do not: some methods are not meant for every network."""
+    willing, refused = {}, {}
+    for name, task in tasks.items():
+        try:
+            task()
+            willing[name] = task
+        except (UserError, TraceError) as error:
+            if name == FORWARD:
+                raise
+            refused[name] = str(error)
+    return willing, refused
+
+
 def memory(names: Sequence[str], batch: int, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
     """For each network the peak memory of tracing / of a forward pass that returns all activations.
 
-    Both above the memory of the built model, in mebibytes.
+    Both in mebibytes, the weights included, the libraries not.
     """
     for name in names:
         peaks = {what: _peak_of(name, batch, what) for what in (KEPT, *methods)}

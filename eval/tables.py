@@ -104,7 +104,7 @@ def show_networks(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], mem
             f"{row['mebibytes']['activations']:.0f}"
             if memory
             else f"{row['milliseconds']['forward']['median']:.1f}",
-            *(_ratio(row["ratios"][method]) for method in methods),
+            *(_ratio(row["ratios"].get(method)) for method in methods),
         )
         for row in rows
     ]
@@ -113,6 +113,8 @@ def show_networks(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], mem
 
 
 def _ratio(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.2f}"
     return f"{value['median']:.2f} ({value['quartile_1']:.2f}-{value['quartile_3']:.2f})"

@@ -40,7 +40,7 @@ def source(step: Step) -> np.ndarray:
     if None in (*shape, *wanted):
         raise _mixing(step)
     size = int(np.prod(shape))
-    index = np.arange(2 * size, dtype=np.int32).reshape(2, *shape)
+    index = keras.ops.convert_to_tensor(np.arange(2 * size, dtype=np.int32).reshape(2, *shape))
 
     def fill(x: Any) -> Any:
         return index if isinstance(x, Tensor) else x

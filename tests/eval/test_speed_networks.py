@@ -42,6 +42,18 @@ def test_ratios_are_paired(applications):
     assert (row["network"], row["batch"]) == ("Tiny", 2)
 
 
+def test_a_method_that_is_not_meant_for_a_network_is_left_out(monkeypatch):
+    def without_rectifier(weights=None):
+        image = keras.Input((16, 16, 3))
+        x = layers.Conv2D(4, 3, activation="silu")(image)
+        return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+    monkeypatch.setattr(keras.applications, "Tiny", without_rectifier, raising=False)
+    (row,) = evaluate(["Tiny"], [1], ["evidence", "guided-backprop"], rounds=1)
+    assert list(row["ratios"]) == ["evidence"]
+    assert "there is no ReLU" in row["refused"]["guided-backprop"]
+
+
 def test_the_forward_pass_is_compiled_once():
     calls = []
 
