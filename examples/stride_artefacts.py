@@ -1,8 +1,8 @@
 """The grid that strides leave in guided backpropagation, and the same without it.
 
-python examples/stride_artefacts.py [PHOTO]: prints how much of each map's energy lies at the strides' frequencies,
-as the signal passes the strides, and resampled to stride 1 (Oramas, Wang, Tuytelaars 2019, section 3.3), and
-writes both as a figure. Started at the class, and at one filter of a layer in the middle.
+python examples/stride_artefacts.py [PHOTO]: prints how much of each map's energy lies at the strides'
+frequencies, as the signal passes the strides, and resampled to stride 1 (Oramas, Wang, Tuytelaars 2019,
+section 3.3), and writes both as a figure. Started at the class, and at one filter of a layer in the middle.
 """
 
 import sys
