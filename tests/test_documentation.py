@@ -30,7 +30,10 @@ def test_the_python_in_the_documentation_runs(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["ground_photo.py", "trace_classifier.py", "stride_artefacts.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["ground_photo.py", "trace_classifier.py", pytest.param("stride_artefacts.py", marks=pytest.mark.slow)],
+)
 def test_the_examples_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

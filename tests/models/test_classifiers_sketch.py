@@ -125,6 +125,7 @@ def test_it_learns_and_writes_a_classifier(trained):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(sketches, trained, tmp_path):
     class Stopped(Exception):
         pass

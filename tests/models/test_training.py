@@ -82,6 +82,7 @@ def test_it_learns_and_writes_a_captioner(tiny, captions_folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_fine_tuning_changes_only_what_lies_behind_the_layer(tiny, captions_folder, tmp_path):
     def encoder_after(settings, name):
         captioner = training.train_captioner(captions_folder, tmp_path / name, settings, silent)
@@ -98,6 +99,7 @@ def test_fine_tuning_changes_only_what_lies_behind_the_layer(tiny, captions_fold
 STOPS = [(3, 2), (2, 1)]  # (epochs of the phase, epoch): within each phase
 
 
+@pytest.mark.slow
 def test_stopped_in_either_phase_it_goes_on_and_ends_the_same(tiny, captions_folder, tmp_path):
     whole = training.train_captioner(captions_folder, tmp_path / "whole.keras", SETTINGS, silent)
     epochs = []
@@ -131,6 +133,7 @@ training.train_captioner(sys.argv[1], sys.argv[2], FROZEN_ONLY, report)
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_goes_on(tiny, captions_folder, tmp_path):
     out = tmp_path / "killed.keras"
     here = Path(__file__).parent

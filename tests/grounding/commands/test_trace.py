@@ -216,6 +216,7 @@ def test_the_bundled_classifier_of_sketches_explains_a_drawing(run, tmp_path) ->
     assert 'class="drawing"' in Path("gazeback-out/sun.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_command_explains_the_bundled_photo_and_is_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gazeback.grounding.command_line", "trace", "--json", "--top", "1"],
