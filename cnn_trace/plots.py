@@ -14,6 +14,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.fixations import Fixations, merged
 from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.layout import shape_last
 from gazeback.cnn_trace.recording import shapes_of
 from gazeback.cnn_trace.tracer import tracer_of
 
@@ -54,8 +55,10 @@ def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fix
 def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, int]:
     """(height, width) of a map, for an image of the fixations' size where the model leaves sizes open."""
     image = graph.image_inputs[0]
-    inputs = tuple((*fixations.shape, t.shape[-1]) if t is image else t.shape[1:] for t in graph.inputs)
-    height, width = shapes_of(graph, inputs, 1)[tensor][1:3]  # type: ignore[arg-type]
+    channels = image.shape[1 if image.channels_first else -1]
+    size = (channels, *fixations.shape) if image.channels_first else (*fixations.shape, channels)
+    inputs: Any = tuple(size if t is image else t.shape[1:] for t in graph.inputs)
+    _, height, width, _ = shape_last(tensor, shapes_of(graph, inputs, 1)[tensor])
     return height, width
 
 

@@ -21,7 +21,7 @@ def activation_map(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     raw: bool = False,
 ) -> np.ndarray:
     """The map of one filter.
@@ -54,7 +54,7 @@ def activation(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     at: str | None = None,
     raw: bool = False,
 ) -> np.ndarray:

@@ -34,7 +34,7 @@ def from_xplique(class_name: str, **defaults: Any) -> Callable[..., np.ndarray]:
         target: Any = None,
         *,
         layer: str | None = None,
-        output: int = 0,
+        output: int | str = 0,
         **options: Any,
     ) -> np.ndarray:
         explainer = _class(class_name)

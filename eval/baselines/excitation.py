@@ -30,7 +30,7 @@ def excitation_backprop(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     at: str | None = None,
     raw: bool = False,
 ) -> np.ndarray:
@@ -60,7 +60,7 @@ def contrastive_excitation_backprop(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     at: str | None = None,
     raw: bool = False,
 ) -> np.ndarray:

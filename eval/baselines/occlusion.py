@@ -30,7 +30,7 @@ def occlusion(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     size: int = SIZE,
     stride: int = STRIDE,
     fill: Fill = "mean",

@@ -28,7 +28,7 @@ def deconvnet(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     resample: bool = False,
     raw: bool = False,
 ) -> np.ndarray:
@@ -58,7 +58,7 @@ def guided_backprop(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     resample: bool = False,
     raw: bool = False,
 ) -> np.ndarray:

@@ -44,7 +44,12 @@ class Query:
 
     @classmethod
     def of(
-        cls, model: keras.Model, images: Any, target: Any = None, layer: str | None = None, output: int = 0
+        cls,
+        model: keras.Model,
+        images: Any,
+        target: Any = None,
+        layer: str | None = None,
+        output: int | str = 0,
     ) -> Query:
         """Read what a user passed; the arguments mean what they mean to :func:`gazeback.cnn_trace.trace`.
 
@@ -55,17 +60,13 @@ class Query:
         tracer = tracer_of(model)
         graph = tracer.graph
         arrays = check_inputs(graph, images)
-        if not 0 <= output < len(graph.outputs):
-            raise UserError(
-                f"model {graph.name!r} has {len(graph.outputs)} outputs, numbered from 0; got {output}"
-            )
         start = tracer.target(layer, output)
         if start.call is None or not start.call.depends_on_image:
             raise UserError(f"{start.name!r} does not depend on an image: there is no pixel to explain it by")
         shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
         shape = shape_last(start, shapes[start])
         pattern = _pattern(target, start.name, shape)
-        turned = None if layer is not None else _probabilities(graph.outputs[output], shape)
+        turned = None if layer is not None else _probabilities(graph.output(output), shape)
         return cls(model, graph, tuple(arrays), start, pattern, turned)
 
     @property

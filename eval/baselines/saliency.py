@@ -24,7 +24,7 @@ def saliency(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     raw: bool = False,
 ) -> np.ndarray:
     """Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks*, ICLR workshop 2014, section 3.1.
@@ -42,7 +42,7 @@ def gradient_input(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     raw: bool = False,
 ) -> np.ndarray:
     """Shrikumar, Greenside, Shcherbina, Kundaje, *Not Just a Black Box*, arXiv 1605.01713.
@@ -61,7 +61,7 @@ def smoothgrad(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     samples: int = 50,
     noise: float = 0.15,
     seed: int = 0,
@@ -97,7 +97,7 @@ def integrated_gradients(
     target: Any = None,
     *,
     layer: str | None = None,
-    output: int = 0,
+    output: int | str = 0,
     baseline: float | np.ndarray = 0.0,
     steps: int = 64,
     raw: bool = False,

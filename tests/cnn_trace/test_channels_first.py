@@ -9,6 +9,7 @@ from keras import layers
 from twins import nets
 
 from gazeback.cnn_trace import trace
+from gazeback.cnn_trace.plots import layer_fixations
 from gazeback.cnn_trace.tracer import tracer_of
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -59,6 +60,18 @@ def test_same_points_weights_and_maps(pair, options):
         np.testing.assert_array_equal(a.at("conv").coordinates, b.at("conv").coordinates)
         if a.net is not None:
             np.testing.assert_allclose(a.net, b.net, rtol=1e-3, atol=1e-6)
+
+
+def _at_layers(model, photos):
+    (found, _) = trace(model, photos, target=1)
+    return {name: layer_fixations(model, found, name) for name in ("conv", "pool")}
+
+
+def test_fixations_at_layers(pair):
+    expected, found = (_at_layers(*one) for one in pair)
+    for name in ("conv", "pool"):
+        np.testing.assert_array_equal(expected[name].points, found[name].points)
+        assert len(found[name])
 
 
 def test_neurons_are_named_row_column_channel(pair):

@@ -93,7 +93,7 @@ def test_targets_that_do_not_fit(asked, target, message):
 
 def test_other_errors(asked):
     model, images = asked
-    with pytest.raises(UserError, match="has 2 outputs, numbered from 0; got 2"):
+    with pytest.raises(TraceError, match="has no output 2; it has 2, from 0"):
         Query.of(model, images, output=2)
     with pytest.raises(TraceError, match="has no layer 'convv'"):
         Query.of(model, images, layer="convv")
