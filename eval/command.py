@@ -1,6 +1,7 @@
 """`gazeback evaluate TASK`: how good is it, in figures. What a task needs is imported when it runs."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,70 @@ def _measures(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
         return function
 
     return decorate
+
+
+_CLASSIFIER = click.option(
+    "--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE."
+)
+_WEIGHTS = click.option(
+    "--weights", metavar="FILE", help="The classifier's weights, where they do not come with it."
+)
+_WORKERS = click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes to measure in."
+)
+_FRESH = click.option("--fresh", is_flag=True, help="Measure all again, whatever FILE.records.jsonl has.")
+_RESULT = click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all figures there, and beside it a page (.html), a table (.csv) and the records "
+    "(.records.jsonl) from which a next run goes on.",
+)
+_TUNED_PART = click.option(
+    "--part",
+    type=click.Choice(["all", "tune", "report"]),
+    default="all",
+    show_default=True,
+    help="Which photos the figures are about. What needs a setting: all means the report part; settings are "
+    "chosen on the tune part, which is measured in any case.",
+)
+_METHODS_HELP = "The first is compared with each of the others; center and activation always come along."
+
+
+class Running:
+    """How a task is to be run; called with the task, runs it."""
+
+    def __init__(self, json_path: Path | None, workers: int, fresh: bool) -> None:
+        self._how: dict[str, Any] = {"json_path": json_path, "workers": workers, "fresh": fresh}
+
+    def __call__(self, task: Any) -> None:
+        from gazeback.eval.harness.run import run_task
+
+        run_task(task, **self._how)
+
+
+def _runs(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A task of the harness: its own options, and those of every run, handed on as `running`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def with_running(json_path: Path | None, workers: int, fresh: bool, **given: Any) -> None:
+            function(running=Running(json_path, workers, fresh), **given)
+
+        for option in reversed((*options, _LIMIT, _WORKERS, _FRESH, _RESULT)):
+            with_running = option(with_running)
+        return with_running
+
+    return decorate
+
+
+def _classifies(
+    *options: Callable[..., Any], methods: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A task that asks a classifier: `data`, `model`, `weights`, `chosen` (methods), and its own options."""
+    asked = click.option("--methods", "chosen", default=methods, show_default=True, help=_METHODS_HELP)
+    return _runs(_DATA, _CLASSIFIER, _WEIGHTS, asked, *options)
 
 
 @click.group()
@@ -134,34 +199,16 @@ def captions(**options: Any) -> None:
 
 
 @evaluate.command()
-@_DATA
-@click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
-@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
-@click.option(
-    "--methods",
-    default="evidence,fixations",
-    show_default=True,
-    help="The first is compared with each of the others; center and activation always come along.",
-)
-@click.option(
-    "--part",
-    type=click.Choice(["all", "tune", "report"]),
-    default="all",
-    show_default=True,
-    help="Which photos the figures are about. Boxes: all means the report part; settings are chosen on the "
-    "tune part, which is measured in any case.",
-)
-@_LIMIT
-@_JSON
-def localization(methods: str, **options: Any) -> None:
+@_classifies(_TUNED_PART, methods="evidence,fixations")
+def localization(running: "Running", **options: Any) -> None:
     """Do a classifier's boxes and maps find the object?
 
     Photos with the class and the boxes of an object: GT-known localization, the top-1 localization error, the
     pointing game, the energy inside the boxes, and whether the maps depend on the class asked for.
     """
-    from gazeback.eval.localization_task import Settings, run_localization
+    from gazeback.eval.localization_task import LocalizationTask
 
-    run_localization(Settings(**options), methods)
+    running(LocalizationTask(**options))
 
 
 def _settings(part: Any = "all", **options: Any) -> "Settings":

@@ -15,7 +15,7 @@ import numpy as np
 from gazeback.eval.localization_boxes import best_iou
 from gazeback.eval.localization_data import Batch, LabelledImage, LocalizationData, Published
 from gazeback.eval.localization_methods import SETTINGS, Answer, Method
-from gazeback.eval.metrics import Mean, energy_inside, pointing
+from gazeback.eval.metrics import Mean, Summary, energy_inside, pointing
 from gazeback.eval.selection import Part, part_of
 from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError
@@ -58,18 +58,15 @@ class Measured:
         return part_of(self.image.file_name)
 
 
-def evaluate(
-    classifier: Classifier, methods: Mapping[str, Method], data: LocalizationData
-) -> Iterator[Measured]:
-    """Measure the images one after another. Raises UserError where a method or a photo cannot be used."""
-    for batch in data.batches(classifier):
-        predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
-        wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
-        answers = {name: method(batch, wrong) for name, method in methods.items()}
-        masks = batch.masks()
-        for i, image in enumerate(batch.images):
-            scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
-            yield Measured(image, int(predicted[i]), scores)
+def measure(classifier: Classifier, methods: Mapping[str, Method], batch: Batch) -> Iterator[Measured]:
+    """The images of a batch, one after another. Raises UserError where a method cannot be used."""
+    predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
+    wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
+    answers = {name: method(batch, wrong) for name, method in methods.items()}
+    masks = batch.masks()
+    for i, image in enumerate(batch.images):
+        scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
+        yield Measured(image, int(predicted[i]), scores)
 
 
 def score(answer: Answer, batch: Batch, index: int, mask: np.ndarray) -> Score:
@@ -203,6 +200,11 @@ def differences(rows: Sequence[BoxRow]) -> dict[str, Any]:
             {name: first[name] - error for name, error in errors.items()}
         )
     return found
+
+
+def summary_of(content: Mapping[str, Any]) -> Summary:
+    """A mean as a table's cell."""
+    return Summary(**content)
 
 
 def _mean(values: Mapping[str, float]) -> dict[str, Any]:

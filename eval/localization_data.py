@@ -7,6 +7,7 @@ pixels of the stored photo.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,11 @@ class Batch:
 
 
 class LocalizationData:
-    """The photos of a folder in the order of their names' hashes."""
+    """The photos of a folder in the order of their names' hashes.
+
+    `skipped` counts what is wrong with single annotations, which are left out; `digest` stands for all that
+    was read.
+    """
 
     def __init__(self, folder: Path, part: Part = "all", limit: int | None = None) -> None:
         """Reads the annotations. Raises DataError where the folder or a file is not as expected."""
@@ -86,7 +91,12 @@ class LocalizationData:
         entries = content.get("images") if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise DataError(f"{path} must be an object with a list `images`")
-        images = [_image(entry, folder / "images", path, len(self.class_names)) for entry in entries]
+        self.skipped: Counter[str] = Counter()
+        found = (
+            _image(entry, folder / "images", path, len(self.class_names), self.skipped) for entry in entries
+        )
+        images = _without_duplicates([image for image in found if image is not None], self.skipped)
+        self.digest = _digest(images)
         self.images = select(images, [image.file_name for image in images], part, limit)
         if not self.images:
             raise DataError(f"no image in the {part} part of {folder}")
@@ -121,27 +131,61 @@ def _class_names(path: Path) -> list[str]:
     return names
 
 
-def _image(entry: Any, folder: Path, source: Path, classes: int) -> LabelledImage:
+def _image(
+    entry: Any, folder: Path, source: Path, classes: int, skipped: Counter[str]
+) -> LabelledImage | None:
+    """An image; None, counted, if it has no box or its label is no class. Raises DataError for a wrong
+    format."""
     try:
         name, label = str(entry["file_name"]), int(entry["label"])
-        boxes = _shares(entry["boxes"], entry)
-        if not len(boxes) or not 0 <= label < classes:
-            raise ValueError(f"expected one box or more and a label from 0 to {classes - 1}")
+        boxes = _inside(_shares(entry["boxes"], entry), skipped)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{source}: an image needs file_name, width, height, label, boxes [x, y, w, h]; {_name(entry)}: "
             f"{error!r}"
         ) from None
-    return LabelledImage(name, folder / name, label, boxes)
+    if not 0 <= label < classes:
+        skipped["label that is no class"] += 1
+    elif not len(boxes):
+        skipped["image without a box"] += 1
+    elif not (folder / name).exists():
+        skipped["missing image"] += 1
+    else:
+        return LabelledImage(name, folder / name, label, boxes)
+    return None
+
+
+def _without_duplicates(images: Sequence[LabelledImage], skipped: Counter[str]) -> list[LabelledImage]:
+    first: dict[str, LabelledImage] = {}
+    for image in images:
+        skipped["duplicated image"] += image.file_name in first
+        first.setdefault(image.file_name, image)
+    return list(first.values())
+
+
+def _digest(images: Sequence[LabelledImage]) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(f"{image.file_name} {image.label} {image.boxes.tolist()}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _shares(boxes: Sequence[Sequence[float]], entry: Any) -> np.ndarray:
     """Boxes in pixels as shares of the photo's sides, float [n, 4]."""
     sides = np.array([entry["width"], entry["height"]] * 2, float)
-    found = np.array(boxes, float).reshape(-1, 4) / sides
-    if not (sides > 0).all() or not np.isfinite(found).all() or not (found[:, 2:] > 0).all():
-        raise ValueError("sides must be above 0")
-    return found
+    found = np.array(boxes, float).reshape(-1, 4)
+    if not (sides > 0).all() or not np.isfinite(found).all():
+        raise ValueError("the sides of a photo must be above 0, and a box has four numbers")
+    return found / sides
+
+
+def _inside(boxes: np.ndarray, skipped: Counter[str]) -> np.ndarray:
+    """The boxes float [n, 4], as shares of the photo's sides, that have an area and lie on the photo."""
+    empty = (boxes[:, 2:] <= 0).any(axis=1)
+    outside = ~empty & ((boxes[:, :2] >= 1) | (boxes[:, :2] + boxes[:, 2:] <= 0)).any(axis=1)
+    skipped["empty box"] += int(empty.sum())
+    skipped["box outside the photo"] += int(outside.sum())
+    return boxes[~empty & ~outside]
 
 
 def _name(entry: Any) -> str:

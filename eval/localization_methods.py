@@ -13,6 +13,7 @@ import numpy as np
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.recording import check_inputs
 from gazeback.cnn_trace.tracer import Options, tracer_of
+from gazeback.eval.class_maps import AT_ONCE, CENTRE, centre_maps
 from gazeback.eval.localization_boxes import (
     blurred,
     centre_box,
@@ -22,7 +23,7 @@ from gazeback.eval.localization_boxes import (
 )
 from gazeback.eval.localization_data import Batch
 from gazeback.eval.metrics import Box
-from gazeback.grounding.methods import check_methods, explained, is_traced
+from gazeback.grounding.methods import explained, is_traced
 from gazeback.models.classifiers import Classifier
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
@@ -38,13 +39,6 @@ maximum; share: of the image's sides."""
 EVIDENCE_BOX_SHARE = 0.9
 """How much of the net relevance is walked down for a box, which needs the whole object."""
 
-AT_ONCE = {"top": 1, "discernible": 4}
-"""How many images these methods trace at once: they keep many neurons."""
-
-CENTRE, ACTIVATION = "center", "activation"
-BASELINES = (CENTRE, ACTIVATION)
-"""What is measured always: a point and a box in the middle, and the channel sum of the last map."""
-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -58,15 +52,6 @@ class Answer:
 
 Method = Callable[[Batch, np.ndarray], list[Answer]]
 """Takes a batch and the wrong classes int [n]; answers one by one."""
-
-
-def chosen_methods(names: str) -> list[str]:
-    """The names between commas, and the baselines behind them. Raises UserError."""
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    others = [name for name in chosen if name not in BASELINES]
-    if others or not chosen:
-        check_methods(others)
-    return list(dict.fromkeys([*chosen, *BASELINES]))
 
 
 def build_method(name: str, classifier: Classifier) -> Method:
@@ -137,8 +122,7 @@ class _Registered:
 
 def _centre(batch: Batch, wrong: np.ndarray) -> list[Answer]:
     """Points at the middle and knows nothing more: the map is even, so its energy is the share of area."""
-    height, width = batch.pixels.shape[1:3]
-    even = np.ones((height, width), np.float32)
-    even[height // 2, width // 2] += 1e-3  # the maximum, and too little to matter for the energy
+    even = centre_maps(batch.pixels, batch.labels)[0]
+    height, width = even.shape
     boxes = [centre_box((height, width), setting["share"]) for setting in SETTINGS["centre"]]
     return [Answer(even, even, {"centre": boxes}) for _ in batch.images]

@@ -1,80 +1,188 @@
-"""`gazeback evaluate localization`, from a data folder to the tables and the JSON file."""
+"""`gazeback evaluate localization`: boxes and maps of a classifier, from a data folder to the tables."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from gazeback.eval import localization, tables
-from gazeback.eval.localization_data import WRONG_CLASS_RULE, LocalizationData
-from gazeback.eval.localization_methods import build_method, chosen_methods
-from gazeback.eval.results import check_writable, tracked, write_result
-from gazeback.eval.selection import RULE, Part
-from gazeback.models.classifiers import load_classifier
+import numpy as np
+
+from gazeback.eval import localization
+from gazeback.eval.class_maps import chosen_methods
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.localization import BoxRow, Measured, Score
+from gazeback.eval.localization_data import WRONG_CLASS_RULE, LabelledImage, LocalizationData, read
+from gazeback.eval.localization_methods import build_method
+from gazeback.eval.selection import Part
+from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.models.photos import load_photo
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The data and which of it, the classifier, and where the figures go."""
+class LocalizationTask:
+    """The data and which of it, and the classifier."""
 
     data: Path
     model: str
     weights: str | None
     part: Part
     limit: int | None
-    json_path: Path | None
+    chosen: str
 
+    name: ClassVar[str] = "localization"
+    batch: ClassVar[int] = 16
 
-def run_localization(settings: Settings, method_names: str) -> None:
-    """Measure, print two tables, write the JSON file. Raises UserError."""
-    names = chosen_methods(method_names)
-    check_writable(settings.json_path)
-    # The tune part is measured even if only the other one is reported: settings are chosen on it.
-    measured_part: Part = "tune" if settings.part == "tune" else "all"
-    data = LocalizationData(settings.data, measured_part, settings.limit)
-    given = {} if settings.weights is None else {"weights": settings.weights}
-    classifier = load_classifier(settings.model, **given)
-    data.check_fits(classifier)
-    methods = {name: build_method(name, classifier) for name in names}
-    measured = list(tracked(localization.evaluate(classifier, methods, data), len(data), "localization"))
-    rows = localization.box_rows(measured, settings.part)
-    published = localization.published_for(classifier.name, data)
-    authors = localization.published_row(measured, settings.part, published)
-    rows += [authors] if authors is not None else []
-    maps = localization.map_summaries(measured, settings.part)
-    differences = localization.differences(rows)
-    tables.show_localization(rows, differences, maps)
-    if settings.json_path is not None:
-        result = {
-            "model": classifier.name,
-            "part": settings.part,
-            "limit": settings.limit,
-            "selection": RULE,
+    @cached_property
+    def methods(self) -> Sequence[str]:
+        return chosen_methods(self.chosen)
+
+    @cached_property
+    def read(self) -> LocalizationData:
+        # The tune part is measured even if only the other one is reported: settings are chosen on it.
+        return LocalizationData(self.data, "tune" if self.part == "tune" else "all", self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    @property
+    def images(self) -> Mapping[str, LabelledImage]:
+        return {image.file_name: image for image in self.read.images}
+
+    def names(self) -> Sequence[str]:
+        return list(self.images)
+
+    def about(self) -> Mapping[str, Any]:
+        return {"data": self.read.digest, "model": self.model, "weights": self.weights}
+
+    def open(self) -> "LocalizationMeasurer":
+        given = {} if self.weights is None else {"weights": self.weights}
+        classifier = load_classifier(self.model, **given)
+        self.read.check_fits(classifier)
+        return LocalizationMeasurer(self, classifier)
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        measured = self._measured(records)
+        rows = self._rows(measured, _network(records))
+        maps = localization.map_summaries(measured, self.part)
+        return [_boxes(rows), _differences(rows), _maps(maps)]
+
+    def worth(self, record: Record) -> float | None:
+        """The energy of the true class's map inside the boxes."""
+        return float(record["maps"]["energy"])
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        measured = self._measured(records)
+        rows = self._rows(measured, _network(records))
+        return {
+            "model": _network(records),
+            "part": self.part,
+            "limit": self.limit,
             "wrong class": WRONG_CLASS_RULE,
             "boxes": [{"method": row.method, "rule": row.rule, **row.summary()} for row in rows],
-            f"{rows[0].method}, {rows[0].rule} minus": differences,
-            "maps": maps,
-            "images": _images(measured, rows),
+            f"{rows[0].method}, {rows[0].rule} minus": localization.differences(rows),
+            "maps": localization.map_summaries(measured, self.part),
+            "images": [_image(image, rows) for image in measured],
         }
-        write_result(settings.json_path, "localization", result)
+
+    def _measured(self, records: Records) -> list[Measured]:
+        first = next(iter(records.values()))
+        return [
+            Measured(
+                self.images[name],
+                first[name]["predicted"],
+                {method: Score(of[name]["ious"], of[name]["maps"]) for method, of in records.items()},
+            )
+            for name in first
+        ]
+
+    def _rows(self, measured: Sequence[Measured], network: str) -> list[BoxRow]:
+        rows = localization.box_rows(measured, self.part)
+        published = localization.published_for(network, self.read)
+        authors = localization.published_row(measured, self.part, published)
+        return rows + ([authors] if authors is not None else [])
 
 
-def _images(
-    measured: Sequence[localization.Measured], rows: Sequence[localization.BoxRow]
-) -> list[dict[str, Any]]:
-    """What was found on each image; an IoU only where it is reported."""
-    return [
-        {
-            "file_name": image.image.file_name,
-            "part": image.part,
-            "label": image.image.label,
-            "predicted": image.predicted,
-            "ious": {
-                f"{row.method}, {row.rule}": row.ious[image.image.file_name]
-                for row in rows
-                if image.image.file_name in row.ious
-            },
-            "maps": {name: dict(score.maps) for name, score in image.scores.items()},
+@dataclass(frozen=True, eq=False)
+class LocalizationMeasurer:
+    """The classifier and its methods."""
+
+    task: LocalizationTask
+    classifier: Classifier
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        batch = read([self.task.images[name] for name in names], self.classifier)
+        built = {method: build_method(method, self.classifier) for method in methods}
+        return {
+            image.image.file_name: {
+                method: {
+                    "network": self.classifier.name,
+                    "predicted": image.predicted,
+                    "ious": dict(score.ious),
+                    "maps": dict(score.maps),
+                }
+                for method, score in image.scores.items()
+            }
+            for image in localization.measure(self.classifier, built, batch)
         }
-        for image in measured
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        image = self.task.images[name]
+        batch = read([image], self.classifier)
+        wrong = np.array([image.wrong_class(len(self.classifier.class_names))])
+        photo = load_photo(image.path)
+        maps = {method: build_method(method, self.classifier)(batch, wrong)[0].heat for method in methods}
+        boxes = image.boxes_on(photo.height, photo.width).tolist()
+        return Shown(photo.pixels, maps, self.classifier.class_names[image.label], boxes=boxes)
+
+
+def _network(records: Records) -> str:
+    """The classifier's name, which every record has."""
+    return str(next(iter(next(iter(records.values())).values()))["network"])
+
+
+def _boxes(rows: Sequence[BoxRow]) -> Table:
+    metrics = [*(f"iou {level}" for level in localization.IOUS), "localization error"]
+    lines = []
+    for row in rows:
+        summary = row.summary()
+        setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
+        figures = [localization.summary_of(summary[metric]) for metric in metrics]
+        lines.append((row.method, [row.rule, setting, *figures]))
+    notes = [f"{len(rows[0].ious)} images; settings chosen on the tune part; ± standard error"]
+    return Table("Boxes", ["rule", "setting", *metrics], lines, notes, "method")
+
+
+def _differences(rows: Sequence[BoxRow]) -> Table:
+    lines = [
+        (f"- {other}", [localization.summary_of(difference)])
+        for other, difference in localization.differences(rows).items()
     ]
+    return Table(f"Image by image: {rows[0].method}, {rows[0].rule}", ["localization error"], lines)
+
+
+def _maps(maps: Mapping[str, Mapping[str, Any]]) -> Table:
+    metrics = localization.MAP_METRICS
+    lines = [
+        (name, [localization.summary_of(row[metric]) for metric in metrics]) for name, row in maps.items()
+    ]
+    first = next(iter(maps.values()))
+    notes = [f"{first['hit']['n']} images; ± standard error; an even map has no correlation"]
+    return Table("Maps", list(metrics), lines, notes, "method")
+
+
+def _image(image: Measured, rows: Sequence[BoxRow]) -> dict[str, Any]:
+    """What was found on an image; an IoU only where it is reported."""
+    name = image.image.file_name
+    ious = {f"{row.method}, {row.rule}": row.ious[name] for row in rows if name in row.ious}
+    return {
+        "file_name": name,
+        "part": image.part,
+        "label": image.image.label,
+        "predicted": image.predicted,
+        "ious": ious,
+        "maps": {method: dict(score.maps) for method, score in image.scores.items()},
+    }

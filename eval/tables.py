@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gazeback.eval.localization import IOUS, MAP_METRICS, BoxRow
 from gazeback.eval.metrics import Summary
 from gazeback.eval.phrases import LARGEST, METRICS, SIZES
 
@@ -126,29 +125,6 @@ def show_captions(summary: Mapping[str, float | int], photos: int) -> None:
         (name, f"{value:.3f}" if isinstance(value, float) else str(value)) for name, value in summary.items()
     ]
     _show(f"Captions of {photos} photos", ("", "score"), rows)
-
-
-def show_localization(
-    rows: Sequence[BoxRow], differences: Mapping[str, Any], maps: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Boxes by method and rule, the first row against the others, and the maps of the true and a wrong
-    class."""
-    metrics = [*(f"iou {level}" for level in IOUS), "localization error"]
-    columns = ("method", "rule", "setting", *metrics)
-    lines = []
-    for row in rows:
-        summary = row.summary()
-        setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
-        lines.append((row.method, row.rule, setting, *(_figure(summary[metric]) for metric in metrics)))
-    notes = [f"{len(rows[0].ious)} images; settings chosen on the tune part; ± standard error"]
-    _show("Boxes", columns, lines, notes)
-    compared = [(f"- {other}", _figure(difference)) for other, difference in differences.items()]
-    title = f"Image by image: {rows[0].method}, {rows[0].rule}"
-    _show(title, ("", "localization error"), compared)
-    first = next(iter(maps.values()))
-    lines = [(name, *(_figure(row[metric]) for metric in MAP_METRICS)) for name, row in maps.items()]
-    notes = [f"{first['hit']['n']} images; ± standard error; an even map has no correlation"]
-    _show("Maps", ("method", *MAP_METRICS), lines, notes)
 
 
 def _show(

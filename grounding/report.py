@@ -58,19 +58,21 @@ def page_html(grounding: Grounding, outlines: Outlines | None = None) -> str:
     )
 
 
-def render(template: str, styles: Sequence[str], scripts: Sequence[str], **values: Any) -> str:
-    """A template with its style sheets and scripts inside; everything in ``values`` is escaped by Jinja."""
-    script = "\n".join(_source(name) for name in scripts)
+def render(
+    template: str, styles: Sequence[str], scripts: Sequence[str], folder: Path = _TEMPLATES, **values: Any
+) -> str:
+    """A template with its style sheets and scripts inside; everything in ``values`` is escaped by Jinja.
+
+    What is not in ``folder`` comes from this package's own templates.
+    """
+    environment = _environment(folder)
+    script = "\n".join(_source(environment, name) for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            style=Markup("\n".join(_source(name) for name in styles)),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other
-            **values,
-        )
+    return environment.get_template(template).render(
+        style=Markup("\n".join(_source(environment, name) for name in styles)),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other
+        **values,
     )
 
 
@@ -89,9 +91,9 @@ def bar_width(share: float) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _environment(folder: Path) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -99,5 +101,6 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _source(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

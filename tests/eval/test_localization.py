@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from gazeback.eval import localization
+from gazeback.eval.class_maps import chosen_methods
 from gazeback.eval.command import evaluate
 from gazeback.eval.localization_data import Batch, LabelledImage, LocalizationData
-from gazeback.eval.localization_methods import SETTINGS, Answer, build_method, chosen_methods
+from gazeback.eval.localization_methods import SETTINGS, Answer, build_method
 from gazeback.eval.selection import part_of
 from gazeback.models.errors import DataError, UserError
 
@@ -19,7 +20,8 @@ def measured(squares_folder, colours):
     methods = {
         name: build_method(name, colours) for name in ("evidence", "fixations", "center", "activation")
     }
-    return list(localization.evaluate(colours, methods, LocalizationData(squares_folder)))
+    batches = LocalizationData(squares_folder).batches(colours, 5)
+    return [image for batch in batches for image in localization.measure(colours, methods, batch)]
 
 
 @pytest.fixture

@@ -81,10 +81,9 @@ def test_published_boxes(squares_folder):
     [
         ("annotations.json", lambda _: [], "must be an object with a list `images`"),
         ("annotations.json", without("label"), r"needs file_name, width, .*; 0.png: KeyError\('label'\)"),
-        ("annotations.json", with_value("label", 3), "a label from 0 to 2"),
-        ("annotations.json", with_value("boxes", []), "expected one box or more"),
+        ("annotations.json", with_value("label", "cat"), "0.png: ValueError"),
+        ("annotations.json", with_value("width", 0), "sides of a photo must be above 0"),
         ("annotations.json", with_value("boxes", [[1, 2, 3]]), "0.png: ValueError"),
-        ("annotations.json", with_value("boxes", [[1, 2, 0, 3]]), "sides must be above 0"),
         ("annotations.json", lambda _: {"images": ["0.png"]}, "needs file_name, width"),
         ("annotations.json", lambda _: {"images": []}, "no image in the all part"),
         ("class_names.json", lambda _: ["one"], "list of two or more class names"),
@@ -97,6 +96,25 @@ def test_wrong_files_are_one_clear_error(squares_folder, name, change_it, messag
     with pytest.raises(DataError, match=message) as caught:
         LocalizationData(squares_folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change_it", "reasons"),
+    [
+        (with_value("label", 3), {"label that is no class": 1}),
+        (with_value("boxes", []), {"image without a box": 1}),
+        (with_value("boxes", [[1, 2, 0, 3]]), {"empty box": 1, "image without a box": 1}),
+        (with_value("boxes", [[64, 2, 9, 3]]), {"box outside the photo": 1, "image without a box": 1}),
+        (with_value("boxes", [[1, 2, 5, 3], [-9, 2, 9, 3]]), {"box outside the photo": 1}),
+        (with_value("file_name", "none.png"), {"missing image": 1}),
+        (with_value("file_name", "1.png"), {"duplicated image": 1}),
+    ],
+)
+def test_a_bad_annotation_is_counted_and_left_out(squares_folder, change_it, reasons):
+    change(squares_folder, "annotations.json", change_it)
+    data = LocalizationData(squares_folder)
+    assert {reason: count for reason, count in data.skipped.items() if count} == reasons
+    assert len(data) == 12 - (set(reasons) != {"box outside the photo"})
 
 
 @pytest.mark.parametrize("name", ["annotations.json", "class_names.json"])

@@ -1,0 +1,119 @@
+"""Running a task: what is missing is measured, everything is tabled, printed and written."""
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gazeback.eval.harness import page
+from gazeback.eval.harness.records import Records, key_of, records_path
+from gazeback.eval.harness.table import Table, as_csv, print_tables
+from gazeback.eval.harness.task import Task, skipped_line
+from gazeback.eval.harness.workers import Batch, measured
+from gazeback.eval.results import check_writable, write_result
+from gazeback.eval.selection import RULE
+from gazeback.grounding.atomic import write_atomically
+from gazeback.models.errors import DataError, UserError
+
+NAMED = 5
+"""How many unusable images are named on the terminal; the JSON file names all."""
+
+
+def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh: bool = False) -> None:
+    """Measure what is missing, print the tables, and write them.
+
+    With `json_path` the figures go there, as JSON, and beside it as CSV (`.csv`) and as a page (`.html`); the
+    records (`.records.jsonl`) stay for the next run, which measures only what is missing, unless `fresh`.
+
+    Raises UserError: no image could be measured, a file cannot be written, or a method cannot be used.
+    """
+    check_writable(json_path)
+    names, methods = list(task.names()), list(task.methods)
+    records = Records(None if json_path is None else records_path(json_path), key_of(task), fresh)
+    unusable = _measure_missing(task, names, methods, records, workers)
+    found = records.by_method(names, methods)
+    skipped = Counter(task.skipped)
+    skipped["unusable image"] += len(unusable)
+    skipped["nothing to measure"] += records.empty(names, methods)
+    notes = [*skipped_line(skipped), *_named(unusable)]
+    if not any(found.values()):
+        raise DataError("; ".join(["none of the images could be measured", *notes]))
+    tables = task.tables(found)
+    print_tables(tables, notes)
+    if json_path is None:
+        return
+    result = {
+        "command": command_line(),
+        "selection": RULE,
+        "about": dict(task.about()),
+        "images measured": len(found[methods[0]]),
+        "skipped": {reason: count for reason, count in skipped.items() if count},
+        "unusable": unusable,
+        "tables": [table.as_json() for table in tables],
+        **task.details(found),
+    }
+    write_result(json_path, task.name, result)
+    _write(json_path.with_suffix(".csv"), as_csv(tables))
+    content = page.Content(task, found, tables, notes, command_line())
+    _write(json_path.with_suffix(".html"), page.html(content, task.open))
+
+
+def command_line() -> str:
+    """How this process was called, as one would type it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _measure_missing(
+    task: Task, names: Sequence[str], methods: Sequence[str], records: Records, workers: int
+) -> dict[str, str]:
+    """Fills the records; returns the images that cannot be used, and why."""
+    unusable: dict[str, str] = {}
+    batches = list(_batches(names, methods, records, task.batch))
+    left = sum(len(batch.names) for batch in batches)
+    with _progress() as progress:
+        bar = progress.add_task(task.name, total=len(names), completed=len(names) - left)
+        for batch, answer in measured(task, batches, workers):
+            unusable |= answer.unusable
+            for name in batch.names:
+                if name not in answer.unusable:
+                    of_image = answer.records.get(name, {})
+                    records.add(name, {method: of_image.get(method) for method in batch.methods})
+            progress.advance(bar, len(batch.names))
+    return unusable
+
+
+def _batches(names: Sequence[str], methods: Sequence[str], records: Records, size: int) -> Iterator[Batch]:
+    """The images that lack something, neighbours with the same lack together."""
+    for missing, group in groupby(names, key=lambda name: records.missing(name, methods)):
+        alike = list(group) if missing else []
+        for start in range(0, len(alike), size):
+            yield Batch(alike[start : start + size], missing)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _named(unusable: Mapping[str, str]) -> list[str]:
+    lines = [f"  {name}: {why}" for name, why in list(unusable.items())[:NAMED]]
+    more = len(unusable) - NAMED
+    return lines + ([f"  and {more} more"] if more > 0 else [])
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        write_atomically(path, content.encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def tables_of(result: Mapping[str, Any]) -> list[Table]:
+    """The tables of a result that `run_task` wrote. Raises KeyError or TypeError where it is none."""
+    return [Table.from_json(table) for table in result["tables"]]

@@ -1,0 +1,123 @@
+"""A table of figures, and the forms in which it is written: terminal, JSON, CSV, Markdown."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Printed
+
+from gazeback.eval.metrics import Summary
+
+WIDTH = 400
+
+Cell = Summary | float | int | str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, names of columns, and rows: a label, then one cell for each column.
+
+    A cell is a mean with its standard error (`Summary`), a number, a text, or None where there is nothing.
+    `notes` stand below it: what n is, what was chosen on which part. `head` is over the labels.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    notes: Sequence[str] = ()
+    head: str = ""
+
+    def __post_init__(self) -> None:
+        for label, cells in self.rows:
+            if len(cells) != len(self.columns):
+                raise ValueError(
+                    f"{self.title}: {label} has {len(cells)} cells for {len(self.columns)} columns"
+                )
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The rows as people read them, the label first."""
+        return [[label, *(text(cell) for cell in cells)] for label, cells in self.rows]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "head": self.head,
+            "columns": list(self.columns),
+            "rows": [
+                {"label": label, "cells": [_json(cell) for cell in cells]} for label, cells in self.rows
+            ],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Table":
+        """Back from `as_json`. Raises KeyError or TypeError where it is something else."""
+        rows = [(row["label"], [_cell(cell) for cell in row["cells"]]) for row in content["rows"]]
+        return cls(content["title"], content["columns"], rows, content["notes"], content["head"])
+
+
+def text(cell: Cell) -> str:
+    """A cell as people read it: a mean with its error, three decimals, or a dash for nothing."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.3f}"
+    return str(cell)
+
+
+def print_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
+    """On the terminal, with the notes under each table and at the end."""
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has room for any table
+        console = Console(width=WIDTH)
+    for table in tables:
+        printed = Printed(title=table.title, title_justify="left")
+        for index, column in enumerate((table.head, *table.columns)):
+            printed.add_column(column, justify="right" if index else "left", overflow="fold")
+        for row in table.texts:
+            printed.add_row(*row)
+        console.print(printed)
+        for note in table.notes:
+            console.print(note, highlight=False)
+    for note in notes:
+        console.print(note, highlight=False)
+
+
+def as_csv(tables: Iterable[Table]) -> str:
+    """One line for each cell: table, row, column, value, standard error, n, groups."""
+    stream = io.StringIO()
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerow(["table", "row", "column", "value", "standard error", "n", "groups"])
+    for table in tables:
+        for label, cells in table.rows:
+            for column, cell in zip(table.columns, cells, strict=True):
+                lines.writerow([table.title, label, column, *_csv(cell)])
+    return stream.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """The table without its title, and its notes as a paragraph."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in table.texts]
+    lines = [[table.head, *table.columns], ["---"] * (len(table.columns) + 1), *escaped]
+    notes = "\n".join(f"\n{note}" for note in table.notes)
+    return (
+        "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n" + (notes + "\n" if notes else "")
+    )
+
+
+def _json(cell: Cell) -> Any:
+    return cell.as_json() if isinstance(cell, Summary) else cell
+
+
+def _cell(content: Any) -> Cell:
+    return Summary(**content) if isinstance(content, Mapping) else content
+
+
+def _csv(cell: Cell) -> list[Any]:
+    if isinstance(cell, Summary):
+        return [cell.mean, cell.standard_error, cell.n, cell.groups]
+    return [cell, None, None, None]

@@ -1,0 +1,126 @@
+"""Measuring batch after batch: in this process, or spread over several that each load the model once."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context, parent_process
+
+from gazeback.eval.harness.task import Measurer, Record, Task
+from gazeback.models.errors import DataError, PhotoError, UserError
+
+AHEAD = 2
+"""How many batches wait for each worker, so that none stands still and memory does not grow."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images, and the methods that are missing on all of them."""
+
+    names: Sequence[str]
+    methods: Sequence[str]
+
+
+@dataclass
+class Measured:
+    """What came of a batch: records `[image][method]`, and why other images cannot be used."""
+
+    records: dict[str, Mapping[str, Record]] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+
+def measured(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
+    """Every batch with what came of it, as they are ready. Raises UserError where a method cannot be used."""
+    if not batches:
+        return
+    if workers == 1:
+        measurer = task.open()
+        for batch in batches:
+            yield batch, measure(measurer, batch)
+    else:
+        yield from _spread(task, batches, min(workers, len(batches)))
+
+
+def measure(measurer: Measurer, batch: Batch) -> Measured:
+    """A batch; where an image of it cannot be used, the batch again image by image."""
+    try:
+        return Measured(dict(measurer.measure(batch.names, batch.methods)))
+    except (PhotoError, DataError) as error:
+        if len(batch.names) == 1:
+            return Measured(unusable={batch.names[0]: str(error)})
+    found = Measured()
+    for name in batch.names:
+        one = measure(measurer, Batch([name], batch.methods))
+        found.records |= one.records
+        found.unusable |= one.unusable
+    return found
+
+
+def _spread(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
+    waiting: Iterator[Batch] = iter(batches)
+    running: dict[Future[Measured], Batch] = {}
+    with (
+        _threads_each(workers),
+        ProcessPoolExecutor(workers, get_context("spawn"), _start, (task,)) as pool,
+    ):
+        try:
+            while True:
+                for batch in islice(waiting, AHEAD * workers - len(running)):
+                    running[pool.submit(_work, batch)] = batch
+                if not running:
+                    return
+                for done in _first(running):
+                    yield running.pop(done), done.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process ended unexpectedly (out of memory?); what is measured is kept: run again, "
+                "with fewer --workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(running: Iterable[Future[Measured]]) -> set[Future[Measured]]:
+    return wait(running, return_when=FIRST_COMPLETED).done
+
+
+@contextmanager
+def _threads_each(workers: int) -> Iterator[None]:
+    """Workers share the cores instead of fighting for them; they read this when they load the backend."""
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    each = str(max(1, (os.cpu_count() or 1) // workers))
+    os.environ.update({name: each for name in names if before[name] is None})
+    try:
+        yield
+    finally:
+        for name in names:
+            if before[name] is None:
+                os.environ.pop(name, None)
+
+
+_measurer: Measurer | None = None
+"""A worker's own."""
+
+
+def _start(task: Task) -> None:
+    global _measurer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _measurer = task.open()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(batch: Batch) -> Measured:
+    assert _measurer is not None
+    return measure(_measurer, batch)

@@ -1,0 +1,169 @@
+"""Running tasks: resuming, workers, unusable images, and what is written."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from twins.tasks import Lengths
+
+from gazeback.eval.harness.page import extremes, spreads
+from gazeback.eval.harness.records import Records
+from gazeback.eval.harness.run import run_task, tables_of
+from gazeback.eval.harness.table import Table, as_csv, as_markdown
+from gazeback.eval.metrics import Summary
+from gazeback.models.errors import DataError, UserError
+
+
+def asked(folder):
+    path = folder / "asked.log"
+    return [line.rsplit(" ", 1)[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_figures_go_everywhere(tmp_path, capsys):
+    run_task(Lengths(tmp_path), tmp_path / "out.json")
+    printed = capsys.readouterr().out
+    assert "Lengths" in printed
+    assert "left out: duplicated image: 1" in printed
+    written = json.loads((tmp_path / "out.json").read_text())
+    cell = written["tables"][0]["rows"][0]["cells"][0]
+    assert cell["mean"] == 8.5  # the mean of 4 to 13
+    assert (cell["n"], written["more"], written["images measured"]) == (10, 1, 10)
+    assert tables_of(written)[0].texts[0] == ["letters", "8.500 ± .957"]
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[1].startswith("Lengths | all,letters,length,8.5,")
+    page = (tmp_path / "out.html").read_text()
+    assert "&lt;b&gt;xxxxxxxxx.png&lt;/b&gt;" in page
+    assert "<b>x" not in page
+    assert page.count('alt="letters on') == 8
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_second_run_measures_only_what_is_missing(tmp_path):
+    path = tmp_path / "out.json"
+    run_task(Lengths(tmp_path, methods=("letters",)), path)
+    assert len(asked(tmp_path)) == 10
+    run_task(Lengths(tmp_path), path)
+    assert asked(tmp_path)[10:] == [f"{name} half" for name in Lengths(tmp_path).names()]
+    run_task(Lengths(tmp_path, methods=("half", "letters")), path)
+    assert len(asked(tmp_path)) == 20
+    run_task(Lengths(tmp_path, count=12), path)  # other data: `about` differs
+    assert len(asked(tmp_path)) == 44
+    run_task(Lengths(tmp_path), path, fresh=True)
+    assert len(asked(tmp_path)) == 64
+
+
+def test_an_unusable_image_is_named_and_skipped_and_tried_again(tmp_path, capsys):
+    path = tmp_path / "out.json"
+    run_task(Lengths(tmp_path, bad=("xx.png",)), path)
+    written = json.loads(path.read_text())
+    assert written["unusable"] == {"xx.png": "xx.png is broken"}
+    assert written["skipped"]["unusable image"] == 1
+    assert written["images measured"] == 9
+    assert "  xx.png: xx.png is broken" in capsys.readouterr().out
+    run_task(Lengths(tmp_path), path)
+    assert asked(tmp_path)[18:] == ["xx.png letters", "xx.png half"]
+    assert json.loads(path.read_text())["images measured"] == 10
+
+
+def test_no_usable_image_is_one_error(tmp_path):
+    with pytest.raises(
+        DataError, match=r"none of the images could be measured.*unusable image: 1.*is broken"
+    ):
+        run_task(Lengths(tmp_path, count=1, bad=(".png",)))
+
+
+def test_an_image_without_a_question_is_counted_and_not_asked_again(tmp_path):
+    class Silent(Lengths):
+        def measure(self, names, methods):
+            found = super().measure(names, methods)
+            return {name: answer for name, answer in found.items() if len(name) != 6}
+
+    path = tmp_path / "out.json"
+    run_task(Silent(tmp_path), path)
+    assert json.loads(path.read_text())["skipped"]["nothing to measure"] == 1
+    run_task(Silent(tmp_path), path)
+    assert len(asked(tmp_path)) == 20
+
+
+def test_workers_find_the_same(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    run_task(Lengths(tmp_path, bad=("xx.png",)), tmp_path / "one" / "out.json")
+    run_task(Lengths(tmp_path, bad=("xx.png",)), tmp_path / "two" / "out.json", workers=2)
+    one, two = (json.loads((tmp_path / name / "out.json").read_text()) for name in ("one", "two"))
+    assert one == two
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from twins.tasks import Lengths
+from gazeback.eval.harness.run import run_task
+
+if __name__ == "__main__":
+    run_task(Lengths(Path({folder!r}), 40, pause=0.1), Path({folder!r}, "out.json"), workers={workers})
+"""
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_and_loses_nothing(tmp_path, workers):
+    script = tmp_path / "killed.py"
+    tests = str(Path(__file__).parents[1])
+    script.write_text(KILLED.format(tests=tests, folder=str(tmp_path), workers=workers))
+    process = subprocess.Popen([sys.executable, str(script)])
+    records = tmp_path / "out.records.jsonl"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (records.exists() and records.read_text().count("\n") >= 16):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {line["image"] for line in map(json.loads, records.read_text().splitlines())}
+    assert 8 <= len(kept) < 40
+    with records.open("a") as file:
+        file.write('{"key": "torn')  # as if the process had been killed while it wrote
+    before = len(asked(tmp_path))
+    run_task(Lengths(tmp_path, 40), tmp_path / "out.json")
+    again = {line.split()[0] for line in asked(tmp_path)[before:]}
+    assert again == set(Lengths(tmp_path, 40).names()) - kept
+    assert json.loads((tmp_path / "out.json").read_text())["images measured"] == 40
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
+    with pytest.raises(UserError, match="there is no folder"):
+        run_task(Lengths(tmp_path), tmp_path / "none" / "out.json")
+    assert asked(tmp_path) == []
+
+
+def test_records_of_another_key_do_not_count(tmp_path):
+    path = tmp_path / "r.jsonl"
+    Records(path, "a").add("image", {"m": {"x": 1}})
+    assert Records(path, "a").missing("image", ["m", "n"]) == ("n",)
+    assert Records(path, "b").missing("image", ["m"]) == ("m",)
+
+
+def test_forms_of_a_table():
+    table = Table("T", ["a", "b", "c"], [("r|1", [Summary(4, 4, 0.25, 0.1), None, 3])], ["note"], "h")
+    assert Table.from_json(json.loads(json.dumps(table.as_json()))).texts == table.texts
+    assert as_markdown(table).splitlines()[0] == "| h | a | b | c |"
+    assert as_markdown(table).splitlines()[2] == "| r\\|1 | .250 ± .100 | - | 3 |"
+    assert as_csv([table]).splitlines()[1:] == ["T,r|1,a,0.25,0.1,4,4", "T,r|1,b,,,,", "T,r|1,c,3,,,"]
+    with pytest.raises(ValueError, match="r has 1 cells for 2 columns"):
+        Table("T", ["a", "b"], [("r", [1])])
+
+
+def test_the_best_and_the_worst_share_no_image():
+    assert extremes({"a": 1.0, "b": None, "c": 3.0, "d": 2.0}, 4) == (["c", "d"], ["a"])
+    assert extremes({}) == ([], [])
+
+
+def test_spreads_by_hand(tmp_path):
+    found = spreads(Lengths(tmp_path), {"m": {"a": {"value": 0.0}, "b": {"value": 0.0}, "c": {"value": 3.0}}})
+    assert (found["low"], found["high"]) == (0, 3)
+    row = found["rows"][0]
+    assert (row.bars[0], row.bars[-1], sum(row.bars)) == (1, 0.5, 1.5)
+    assert (row.mean, row.n, row.mean_at) == (1, 3, pytest.approx(1 / 3))
