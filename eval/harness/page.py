@@ -23,6 +23,9 @@ BINS = 24
 LONGEST = 300
 """Pixels of the longer side of a photo on the page."""
 
+EVEN = 0.01
+"""A map that varies by a smaller share of its maximum is not drawn: that of the point in the middle."""
+
 OUTLINE = (125, 240, 224)
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -115,6 +118,8 @@ def _panel(measurer: Measurer | None, content: Content, name: str) -> dict[str, 
     look = look_of(Photo(shown.photo, name))
     for method, heat in shown.maps.items():
         level = np.asarray(heat, np.float32)
+        if np.ptp(level) < EVEN * level.max(initial=0):
+            continue  # nothing to see
         level = np.round(255 * np.clip(level / max(float(level.max()), 1e-12), 0, 1)).astype(np.uint8)
         picture = blended(np.asarray(shown.photo, np.float32), level, look)
         pictures.append((method, _with_outlines(shown, picture), shown.values.get(method, "")))

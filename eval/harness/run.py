@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gazeback.eval.harness import page
 from gazeback.eval.harness.records import Records, key_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
-from gazeback.eval.harness.task import Task, skipped_line
+from gazeback.eval.harness.task import HasPages, Task, skipped_line
 from gazeback.eval.harness.workers import Batch, measured
 from gazeback.eval.results import check_writable, write_result
 from gazeback.eval.selection import RULE
@@ -59,9 +59,11 @@ def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh:
         **task.details(found),
     }
     write_result(json_path, task.name, result)
-    _write(json_path.with_suffix(".csv"), as_csv(tables))
+    write_text(json_path.with_suffix(".csv"), as_csv(tables))
     content = page.Content(task, found, tables, notes, command_line())
-    _write(json_path.with_suffix(".html"), page.html(content, task.open))
+    write_text(json_path.with_suffix(".html"), page.html(content, task.open))
+    if isinstance(task, HasPages):
+        task.write_pages(found, json_path.with_suffix(""))
 
 
 def command_line() -> str:
@@ -107,7 +109,8 @@ def _named(unusable: Mapping[str, str]) -> list[str]:
     return lines + ([f"  and {more} more"] if more > 0 else [])
 
 
-def _write(path: Path, content: str) -> None:
+def write_text(path: Path, content: str) -> None:
+    """A file, complete or not at all. Raises UserError."""
     try:
         write_atomically(path, content.encode())
     except OSError as error:

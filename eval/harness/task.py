@@ -7,7 +7,8 @@ process, or in each of several workers) it is opened once, which loads the model
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -84,6 +85,14 @@ class Task(Protocol):
 
     def details(self, records: Records) -> Mapping[str, Any]:
         """More for the JSON file than the tables and records; may be empty."""
+
+
+@runtime_checkable
+class HasPages(Protocol):
+    """A task that has more to show than the result page."""
+
+    def write_pages(self, records: Records, stem: Path) -> Sequence[Path]:
+        """Write pages named `STEM-....html`; returns their paths. Raises UserError."""
 
 
 def skipped_line(skipped: Mapping[str, int]) -> Iterable[str]:

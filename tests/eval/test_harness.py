@@ -12,6 +12,7 @@ from twins.tasks import Lengths
 
 from gazeback.eval.harness.page import extremes, spreads
 from gazeback.eval.harness.records import Records
+from gazeback.eval.harness.report import document
 from gazeback.eval.harness.run import run_task, tables_of
 from gazeback.eval.harness.table import Table, as_csv, as_markdown
 from gazeback.eval.metrics import Summary
@@ -131,6 +132,34 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path, workers):
     again = {line.split()[0] for line in asked(tmp_path)[before:]}
     assert again == set(Lengths(tmp_path, 40).names()) - kept
     assert json.loads((tmp_path / "out.json").read_text())["images measured"] == 40
+
+
+def test_results_in_one_document(tmp_path):
+    run_task(Lengths(tmp_path), tmp_path / "lengths-of names.json")
+    (tmp_path / "lengths-of names.md").write_text("Longer names are longer.\n")
+    found = document([tmp_path / "lengths-of names.json"], "gazeback evaluate report")
+    assert "## Lengths, of names\n\n```bash\n" in found
+    assert "| letters | 8.500 ± .957 |" in found
+    assert "10 names" in found
+    assert found.endswith("left out: duplicated image: 1\n\nLonger names are longer.\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "it is not an object"),
+        ('{"tables": []}', "is no result of `gazeback evaluate TASK --json`: KeyError"),
+        ('{"command": "x", "tables": [{"title": "t"}]}', "is no result"),
+        (None, "cannot read .*: No such file"),
+    ],
+)
+def test_what_is_no_result_is_one_clear_error(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        document([path], "c")
 
 
 def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):

@@ -1,0 +1,60 @@
+"""One document of many results: every table with its command, and what a person wrote about it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gazeback.eval.harness.run import tables_of
+from gazeback.eval.harness.table import as_markdown
+from gazeback.eval.harness.task import skipped_line
+from gazeback.models.errors import DataError
+
+HEAD = """# Results
+
+Every table here was printed by the command above it and is collected from the JSON files by
+
+```bash
+{command}
+```
+
+± is one standard error. The trivial baselines: `center`, a point or a box in the middle and the share of the
+area, and `activation`, the channel sum of the last map, which no question changes. Settings are chosen on
+the tune part of the images, three in ten by a hash of the file name, and reported on the others.
+"""
+
+
+def document(paths: Sequence[Path], command: str) -> str:
+    """Markdown: the results in the order given; `NAME.md` beside `NAME.json` is the comment on it.
+
+    Raises DataError for a file that is not a result of `gazeback evaluate TASK --json`.
+    """
+    return "\n".join([HEAD.format(command=command), *(_section(path) for path in paths)])
+
+
+def _section(path: Path) -> str:
+    result = read_result(path)
+    comment = path.with_suffix(".md")
+    try:
+        parts = [f"## {path.stem.replace('-', ', ', 1).capitalize()}", f"```bash\n{result['command']}\n```"]
+        for table in tables_of(result):
+            parts += [f"**{table.title}**", as_markdown(table).strip()]
+        parts += skipped_line(result.get("skipped", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no result of `gazeback evaluate TASK --json`: {error!r}") from None
+    if comment.exists():
+        parts.append(comment.read_text(encoding="utf-8").strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def read_result(path: Path) -> Mapping[str, Any]:
+    """The content of a JSON file. Raises DataError."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(result, dict):
+        raise DataError(f"{path} is no result of `gazeback evaluate TASK --json`: it is not an object")
+    return result
