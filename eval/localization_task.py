@@ -11,7 +11,7 @@ import numpy as np
 
 from gazeback.eval import localization
 from gazeback.eval.class_maps import chosen_methods
-from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.localization import BoxRow, Measured, Score
 from gazeback.eval.localization_data import WRONG_CLASS_RULE, LabelledImage, LocalizationData, read
@@ -146,7 +146,7 @@ def _network(records: Records) -> str:
 
 def _boxes(rows: Sequence[BoxRow]) -> Table:
     metrics = [*(f"iou {level}" for level in localization.IOUS), "localization error"]
-    lines = []
+    lines: list[tuple[str, list[Cell]]] = []
     for row in rows:
         summary = row.summary()
         setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"

@@ -5,18 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gazeback.eval.harness.run import tables_of
+from gazeback.eval.harness.run import tables_of, write_text
 from gazeback.eval.harness.table import as_markdown
 from gazeback.eval.harness.task import skipped_line
 from gazeback.models.errors import DataError
 
+KEPT = ("task", "gazeback", "command", "selection", "about", "images measured", "skipped", "tables")
+
 HEAD = """# Results
 
-Every table here was printed by the command above it and is collected from the JSON files by
-
-```bash
-{command}
-```
+Every table here was printed by the command above it; the document is made from the JSON files by
+`gazeback evaluate report`.
 
 ± is one standard error. The trivial baselines: `center`, a point or a box in the middle and the share of the
 area, and `activation`, the channel sum of the last map, which no question changes. Settings are chosen on
@@ -24,12 +23,21 @@ the tune part of the images, three in ten by a hash of the file name, and report
 """
 
 
-def document(paths: Sequence[Path], command: str) -> str:
+def document(paths: Sequence[Path]) -> str:
     """Markdown: the results in the order given; `NAME.md` beside `NAME.json` is the comment on it.
 
     Raises DataError for a file that is not a result of `gazeback evaluate TASK --json`.
     """
-    return "\n".join([HEAD.format(command=command), *(_section(path) for path in paths)])
+    return "\n".join([HEAD, *(_section(path) for path in paths)])
+
+
+def kept(path: Path, folder: Path) -> Path:
+    """A copy of a result in a folder, with its tables and no images; returns its path. Raises UserError."""
+    result = read_result(path)
+    content = {key: result[key] for key in KEPT if key in result}
+    copy = folder / path.name
+    write_text(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return copy
 
 
 def _section(path: Path) -> str:

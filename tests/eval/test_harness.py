@@ -12,7 +12,7 @@ from twins.tasks import Lengths
 
 from gazeback.eval.harness.page import extremes, spreads
 from gazeback.eval.harness.records import Records
-from gazeback.eval.harness.report import document
+from gazeback.eval.harness.report import document, kept
 from gazeback.eval.harness.run import run_task, tables_of
 from gazeback.eval.harness.table import Table, as_csv, as_markdown
 from gazeback.eval.metrics import Summary
@@ -137,11 +137,19 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path, workers):
 def test_results_in_one_document(tmp_path):
     run_task(Lengths(tmp_path), tmp_path / "lengths-of names.json")
     (tmp_path / "lengths-of names.md").write_text("Longer names are longer.\n")
-    found = document([tmp_path / "lengths-of names.json"], "gazeback evaluate report")
+    found = document([tmp_path / "lengths-of names.json"])
     assert "## Lengths, of names\n\n```bash\n" in found
     assert "| letters | 8.500 ± .957 |" in found
     assert "10 names" in found
     assert found.endswith("left out: duplicated image: 1\n\nLonger names are longer.\n")
+
+
+def test_results_are_kept_without_their_images(tmp_path):
+    run_task(Lengths(tmp_path), tmp_path / "lengths.json")
+    (tmp_path / "docs").mkdir()
+    copy = kept(tmp_path / "lengths.json", tmp_path / "docs")
+    assert "more" not in json.loads(copy.read_text())
+    assert document([copy]) == document([tmp_path / "lengths.json"])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_what_is_no_result_is_one_clear_error(tmp_path, content, message):
     if content is not None:
         path.write_text(content)
     with pytest.raises(DataError, match=message):
-        document([path], "c")
+        document([path])
 
 
 def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
