@@ -1,99 +1,277 @@
-"""How good are the captions? `evaluate captions`: BLEU, CIDEr, perplexity, and how varied they are.
+"""How good are the captions? `evaluate captions`: against people's, and beside captions that know no photo.
 
-The scorers are `pycocoevalcap`'s pure-Python ones, on captions tokenised as the captioner's own; they differ
-from the published tool chain in the tokeniser alone (it uses a Java program).
+Compared with the captioner: what it says of the mean picture, of every photo; one caption of a person for
+every photo, the most typical one of the tune part (`typical_caption`); what a person says of another photo;
+and what a person says of this one, the first caption measured by the others.
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.phrases_data import split_file
-from gazeback.eval.selection import select
+from gazeback.eval.caption_scores import BLEU, CIDER, METEOR, ROUGE, corpus_scores, jackknife
+from gazeback.eval.captioner_task import CaptionerTask, model_input
+from gazeback.eval.captions_data import Caption, CaptionData
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics import Summary
+from gazeback.eval.selection import part_of
 from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.eval.typical_caption import typical_caption
 from gazeback.models.captioner import Captioner
-from gazeback.models.photos import load_photo, squeeze
-from gazeback.models.training.captions_folder import read_split
-from gazeback.models.training.scores import caption_scores
+from gazeback.models.photos import load_photo
+from gazeback.models.training.scores import check_scorers
 
-BATCH = 16
+CAPTIONER, MEAN, TYPICAL, ANOTHER, PERSON = (
+    "captioner", "mean picture", "one caption for all", "of another photo", "a person",
+)  # fmt: skip
+ROWS = (CAPTIONER, MEAN, TYPICAL, ANOTHER, PERSON)
+NAMES = {
+    **{name: f"BLEU-{n}" for n, name in enumerate(BLEU, 1)},
+    METEOR: "METEOR",
+    ROUGE: "ROUGE-L",
+    CIDER: "CIDEr-D",
+}
 
 
 @dataclass(frozen=True)
-class CaptionedPhoto:
-    """What the captioner says of a photo, what people say, and the log probability of what people say.
+class Said:
+    """A caption for a photo, the references it is measured by, and, where a captioner was asked, the log
+    probability of all references.
 
     `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`; a
-    word that is not in the vocabulary counts as the unknown word.
+    word that is not in the vocabulary counts as the unknown word, of which there are `unknown`.
     """
 
-    file_name: str
-    caption: tuple[str, ...]
-    references: tuple[tuple[str, ...], ...]
-    nats: float
-    tokens: int
+    caption: Caption
+    references: tuple[Caption, ...]
+    nats: float | None = None
+    tokens: int = 0
+    unknown: int = 0
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "file_name": self.file_name,
-            "caption": " ".join(self.caption),
-            "nats": self.nats,
-            "tokens": self.tokens,
+
+@dataclass(frozen=True)
+class CaptionsTask(CaptionerTask):
+    """Every way to come by a caption is a "method"."""
+
+    name: ClassVar[str] = "captions"
+    batch: ClassVar[int] = 16
+    methods: ClassVar[tuple[str, ...]] = ROWS
+
+    @cached_property
+    def read(self) -> CaptionData:
+        check_scorers()
+        return CaptionData(self.data, self.split, self.part, self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    @cached_property
+    def references(self) -> dict[str, tuple[Caption, ...]]:
+        """People's captions by file name."""
+        return {image.file_name: image.captions for image in self.read.images}
+
+    def names(self) -> Sequence[str]:
+        return list(self.references)
+
+    def open(self) -> "CaptionsMeasurer":
+        return CaptionsMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The log probability of a word of the references, in nats."""
+        return record["nats"] / record["tokens"] if record["nats"] is not None else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Scores of every way to caption, then how varied its captions are."""
+        said = self._said(records)
+        scores: dict[str, dict[str, Cell]] = {
+            row: summarise(list(photos.values())) for row, photos in said.items()
         }
+        photos = len(said[CAPTIONER])
+        if all(score[METEOR] is None for score in scores.values()):
+            scores = {row: {**score, METEOR: "not installed"} for row, score in scores.items()}
+        notes = [
+            f"{photos} photos; ± standard error over photos; the typical caption is chosen on the tune part",
+            f"{PERSON}: the first caption against the photo's others, so against fewer references",
+        ]
+        if scores[CAPTIONER][METEOR] == "not installed":
+            notes.append("METEOR needs nltk's wordnet corpus, which is not on this machine")
+        return [
+            Table(f"Captions of {photos} photos", list(NAMES.values()), _rows(scores, NAMES), notes),
+            Table("Perplexity and variety", list(VARIETY.values()), _rows(scores, VARIETY), VARIETY_NOTES),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        said = self._said(records)
+        rows = {row: _json(summarise(list(photos.values()))) for row, photos in said.items()}
+        images = [
+            {
+                "file_name": name,
+                "part": part_of(name),
+                "captions": {row: " ".join(of[name].caption) for row, of in said.items() if name in of},
+                "nats": said[CAPTIONER][name].nats,
+                "tokens": said[CAPTIONER][name].tokens,
+            }
+            for name in said[CAPTIONER]
+        ]  # fmt: skip
+        return {"scores": rows, "images": images}
+
+    def _said(self, records: Records) -> dict[str, dict[str, Said]]:
+        """By row and file name; of a person only where there is another to measure by."""
+        return {
+            row: {
+                name: Said(
+                    tuple(record["caption"].split()),
+                    self.references[name][1:] if row == PERSON else self.references[name],
+                    record["nats"], record["tokens"], record["unknown"],
+                )
+                for name, record in photos.items()
+                if row != PERSON or len(self.references[name]) > 1
+            }
+            for row, photos in records.items()
+        }  # fmt: skip
 
 
-def read_captions(
-    folder: Path, split: str, limit: int | None = None
-) -> list[tuple[Path, tuple[tuple[str, ...], ...]]]:
-    """Photos and their tokenised captions from `captions_SPLIT.json`, in hash order; raises UserError."""
-    read = read_split(split_file(folder, split, "captions"), folder / split, split)
-    photos = list(zip(read.photos, read.captions, strict=True))
-    return select(photos, [path.name for path, _ in photos], "all", limit)
+class CaptionsMeasurer:
+    """The captioner, and what does not depend on the photo."""
+
+    def __init__(self, captioner: Captioner, data: CaptionData) -> None:
+        self.captioner = captioner
+        self._data = data
+        self._images = {image.file_name: image for image in data.images}
+
+    @cached_property
+    def _typical(self) -> Caption:
+        tuned = [image for image in self._data.everything if part_of(image.file_name) == "tune"]
+        return typical_caption([image.captions for image in tuned or self._data.everything])
+
+    @cached_property
+    def _of_mean(self) -> Caption:
+        return self.captioner.search(self.captioner.mean_features[None])[0][0].words
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        size = self.captioner.image_size
+        pixels = np.stack([model_input(self._images[name].path, size)[0] for name in names])
+        features = np.asarray(self.captioner.features(pixels))
+        found = self.captioner.search(features) if CAPTIONER in methods else []
+        answer: dict[str, dict[str, Record]] = {name: {} for name in names}
+        for i, name in enumerate(names):
+            for method in methods:
+                asked = {CAPTIONER: features[i], MEAN: self.captioner.mean_features}.get(method)
+                caption = found[i][0].words if method == CAPTIONER else self._caption(name, method)
+                answer[name][method] = {"caption": " ".join(caption), **self._scored(name, asked)}
+        return answer
+
+    def _caption(self, name: str, method: str) -> Caption:
+        if method == MEAN:
+            return self._of_mean
+        if method == TYPICAL:
+            return self._typical
+        return self._images[name].captions[0] if method == PERSON else another(self._data, name)
+
+    def _scored(self, name: str, picture: np.ndarray | None) -> dict[str, Any]:
+        if picture is None:
+            return {"nats": None, "tokens": 0, "unknown": 0}
+        nats, tokens, unknown = log_probability(self.captioner, picture, self._images[name].captions)
+        return {"nats": nats, "tokens": tokens, "unknown": unknown}
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the captions."""
+        captions = self.measure([name], methods)[name]
+        image = self._images[name]
+        people = " / ".join(" ".join(caption) for caption in image.captions)
+        values = {method: record["caption"] for method, record in captions.items()}
+        return Shown(load_photo(image.path).pixels, {}, title=f"people: {people}", values=values)
 
 
-def evaluate(
-    captioner: Captioner, photos: Sequence[tuple[Path, tuple[tuple[str, ...], ...]]]
-) -> Iterator[CaptionedPhoto]:
-    """Caption the photos in batches with the captioner's own settings; one photo at a time comes out."""
-    for start in range(0, len(photos), BATCH):
-        batch = photos[start : start + BATCH]
-        pixels = np.stack([squeeze(load_photo(path), captioner.image_size).pixels for path, _ in batch])
-        features = np.asarray(captioner.features(pixels))
-        for (path, references), found, maps in zip(batch, captioner.search(features), features, strict=True):
-            nats, tokens = log_probability(captioner, maps, references)
-            yield CaptionedPhoto(path.name, found[0].words, references, nats, tokens)
+def another(data: CaptionData, name: str) -> Caption:
+    """The first caption of another photo of the split, the same one whenever it is asked."""
+    images = data.everything
+    here = next(i for i, image in enumerate(images) if image.file_name == name)
+    step = int.from_bytes(hashlib.sha256(name.encode()).digest()[9:13], "big") % max(len(images) - 1, 1)
+    return images[(here + 1 + step) % len(images)].captions[0]
 
 
 def log_probability(
-    captioner: Captioner, features: np.ndarray, references: Sequence[Sequence[str]]
-) -> tuple[float, int]:
-    """Sum of the log probabilities (nats) of captions with their end tokens, and the number of these tokens.
+    captioner: Captioner, picture: np.ndarray, references: Sequence[Sequence[str]]
+) -> tuple[float, int, int]:
+    """Sum of the log probabilities (nats) of captions with their end tokens, the number of these tokens, and
+    how many of them are the unknown word.
 
-    `features` float32 [h, w, C] is the photo's last map.
+    `picture` float32 [h, w, C] is the photo's last map, or [C] the pooled one.
     """
     vocabulary = captioner.vocabulary
     targets = [[*vocabulary.encode(words), vocabulary.end] for words in references]
     inputs = teacher_forced(vocabulary, targets)
-    pictures = np.repeat(features[None], len(targets), axis=0)
+    pictures = np.repeat(picture[None], len(targets), axis=0)
     logs = np.asarray(captioner.log_probabilities(pictures, inputs))
     nats = sum(float(logs[i, np.arange(len(ids)), ids].sum()) for i, ids in enumerate(targets))
-    return nats, sum(map(len, targets))
+    unknown = sum(ids.count(vocabulary.unknown) for ids in targets)
+    return nats, sum(map(len, targets)), unknown
 
 
-def summarise(captioned: Sequence[CaptionedPhoto]) -> dict[str, float | int]:
-    """Corpus scores as `caption_scores` names them, perplexity per token, mean words per caption."""
-    scores = caption_scores(
-        [" ".join(photo.caption) for photo in captioned],
-        [[" ".join(words) for words in photo.references] for photo in captioned],
-    )
-    nats, tokens = sum(photo.nats for photo in captioned), sum(photo.tokens for photo in captioned)
+VARIETY = {
+    "perplexity": "perplexity",
+    "words_per_caption": "words per caption",
+    "distinct_captions": "distinct captions",
+    "distinct_words": "distinct words",
+    "coverage": "coverage, words",
+    "token_coverage": "coverage, tokens",
+    "known": "known",
+}
+VARIETY_NOTES = (
+    "coverage: the share of the different words of the references, and of all their tokens, that occur in "
+    "any of the captions; known: the share of the references' tokens that is in the captioner's vocabulary",
+)
+
+
+def summarise(photos: Sequence[Said]) -> dict[str, Cell]:
+    """Corpus scores as `corpus_scores` names them, perplexity per token, and how varied the captions are."""
+    if not photos:
+        return dict.fromkeys((*NAMES, *VARIETY))
+    words = {word for photo in photos for word in photo.caption}
+    tokens = Counter(word for photo in photos for said in photo.references for word in said)
+    lengths = np.array([len(photo.caption) for photo in photos], float)
     return {
-        **scores,
-        "distinct_captions": int(scores["distinct_captions"]),
-        "distinct_words": int(scores["distinct_words"]),
-        "perplexity": float(np.exp(-nats / tokens)),
-        "words_per_caption": float(np.mean([len(photo.caption) for photo in captioned])),
+        **corpus_scores([photo.caption for photo in photos], [photo.references for photo in photos]),
+        "perplexity": perplexity(photos),
+        "words_per_caption": float(lengths.mean()),
+        "distinct_captions": len({photo.caption for photo in photos}),
+        "distinct_words": len(words),
+        "coverage": len(words & set(tokens)) / len(tokens),
+        "token_coverage": sum(tokens[word] for word in words) / tokens.total(),
+        "known": _known(photos),
     }
+
+
+def perplexity(photos: Sequence[Said]) -> Summary | None:
+    """Of a word of the references, their ends with them; None where no captioner was asked."""
+    asked = [(photo.nats, photo.tokens) for photo in photos if photo.nats is not None]
+    if not asked:
+        return None
+    nats, tokens = np.array(asked, float).T
+    whole = float(np.exp(-nats.sum() / tokens.sum()))
+    if len(asked) == 1:
+        return Summary(1, 1, whole, None)
+    return jackknife(whole, np.exp(-(nats.sum() - nats) / (tokens.sum() - tokens)))
+
+
+def _known(photos: Sequence[Said]) -> float | None:
+    """The share of the references' tokens, without their ends, that the vocabulary has."""
+    asked = [photo for photo in photos if photo.nats is not None]
+    tokens = sum(photo.tokens - len(photo.references) for photo in asked)
+    return 1 - sum(photo.unknown for photo in asked) / tokens if tokens else None
+
+
+def _rows(scores: Mapping[str, Mapping[str, Cell]], names: Mapping[str, str]) -> list[tuple[str, list[Cell]]]:
+    return [(row, [of_row[name] for name in names]) for row, of_row in scores.items()]
+
+
+def _json(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.as_json() if isinstance(value, Summary) else value for name, value in scores.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.cnn_trace.recording import check_inputs
+from gazeback.cnn_trace.recording import Recording, check_inputs
 from gazeback.cnn_trace.tracer import Options, tracer_of
 from gazeback.grounding.methods import check_methods, explained, is_traced
 from gazeback.models.classifiers import Classifier
@@ -71,7 +71,7 @@ def traced_points(
     return found
 
 
-def _constant(neurons: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _constant(neurons: np.ndarray) -> Callable[[Recording], np.ndarray]:
     """The same neurons, whatever the model answers."""
     return lambda _: neurons
 

@@ -26,17 +26,6 @@ _MODEL = click.option("--model", metavar="FILE", help="Another captioner than th
 _JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures there.")
 
 
-def _measures(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A task's own options, and the ones that all tasks share."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed((_DATA, _SPLIT, _LIMIT, _MODEL, _JSON, *options)):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 _CLASSIFIER = click.option(
     "--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE."
 )
@@ -101,55 +90,82 @@ def _classifies(
     return _runs(_DATA, _CLASSIFIER, _WEIGHTS, asked, *options)
 
 
+def _captions(
+    *options: Callable[..., Any], methods: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A task that asks a captioner: `data`, `split`, `model`, `chosen` (methods, where there are any), and
+    its own options."""
+    asked = click.option("--methods", "chosen", default=methods, show_default=True, help=_METHODS_HELP)
+    return _runs(_DATA, _SPLIT, _MODEL, *([asked] if methods else []), *options)
+
+
 @click.group()
 def evaluate() -> None:
     """Measure how good captions and explanations are."""
 
 
 @evaluate.command()
-@_measures(
-    _PART,
-    click.option(
-        "--methods",
-        default="evidence,fixations,center,activation,grad-cam",
-        show_default=True,
-        help="The first is compared with each of the others.",
-    ),
-)
-def phrases(methods: str, **options: Any) -> None:
+@_captions(_PART, methods="evidence,fixations,center,activation,grad-cam")
+def phrases(running: "Running", **options: Any) -> None:
     """Do a word's pixels lie where the word is?
 
-    Ground-truth sentences with boxes for their phrases: the pointing game, the energy inside the boxes, and
-    the swap test, which asks whether a map depends on the word.
+    Ground-truth sentences with boxes or masks for their phrases (flickr8k, or COCO's captions and instances):
+    the pointing game, the energy inside, and the swap test, which asks whether a map depends on the word.
     """
-    from gazeback.eval.tasks import run_phrases
+    from gazeback.eval.phrases_task import PhrasesTask
 
-    run_phrases(_settings(**options), methods)
+    running(PhrasesTask(**options))
 
 
 @evaluate.command()
-@_measures(_PART)
-def words(**options: Any) -> None:
+@_captions(_TUNED_PART, methods="evidence,fixations,center,activation,grad-cam")
+def generated(running: "Running", **options: Any) -> None:
+    """Are the words that the captioner says itself where it points?
+
+    Its captions' words are matched to the boxes of what people name; F1 as in ActivityNet-Entities.
+    """
+    from gazeback.eval.caption_grounding import GeneratedTask
+
+    running(GeneratedTask(**options))
+
+
+@evaluate.command()
+@_captions(_PART, methods="evidence,grad-cam,center,activation")
+def removal(running: "Running", **options: Any) -> None:
+    """Does the caption need what we point at?
+
+    The strongest 10 and 20 % of a word's map are blurred and the photo is captioned again: how often is the
+    word gone, and the other words? Beside it, as much is blurred at random, in the middle, and elsewhere.
+    """
+    from gazeback.eval.removal_task import RemovalTask
+
+    running(RemovalTask(**options))
+
+
+@evaluate.command()
+@_captions(_PART)
+def words(running: "Running", **options: Any) -> None:
     """Which words need the picture?
 
-    The visual share of function words, nouns and colours in ground-truth sentences.
+    The visual share of function words, nouns, colours and verbs in -ing in ground-truth sentences, and by
+    their place in the sentence.
     """
-    from gazeback.eval.tasks import run_words
+    from gazeback.eval.words import WordsTask
 
-    run_words(_settings(**options))
+    running(WordsTask(**options))
 
 
 @evaluate.command()
-@_measures(_PART)
-def preceding(**options: Any) -> None:
+@_captions(_PART)
+def preceding(running: "Running", **options: Any) -> None:
     """Which measure says what a word owes to the words before it?
 
     Rank correlations with what happens when an earlier word is left out of the caption: of the exact
     contributions, of gradient times embedding, and of the distance between the words.
     """
-    from gazeback.eval.tasks import run_preceding
+    from gazeback.eval.preceding import PrecedingTask
 
-    run_preceding(_settings(**options))
+    running(PrecedingTask(**options))
 
 
 @evaluate.command()
@@ -187,15 +203,16 @@ def speed(
 
 
 @evaluate.command()
-@_measures()
-def captions(**options: Any) -> None:
+@_captions(_PART)
+def captions(running: "Running", **options: Any) -> None:
     """How good are the captions?
 
-    BLEU, CIDEr, perplexity, and how many different captions and words there are.
+    BLEU, METEOR, ROUGE, CIDEr, perplexity, how many different captions and words there are, and how much of
+    people's vocabulary they use; beside captions that say the same of every photo.
     """
-    from gazeback.eval.tasks import run_captions
+    from gazeback.eval.captions import CaptionsTask
 
-    run_captions(_settings(**options))
+    running(CaptionsTask(**options))
 
 
 @evaluate.command()
@@ -211,7 +228,216 @@ def localization(running: "Running", **options: Any) -> None:
     running(LocalizationTask(**options))
 
 
+@evaluate.command()
+@_classifies(_TUNED_PART, methods="evidence,fixations,grad-cam")
+def confidence(running: "Running", **options: Any) -> None:
+    """Does the classifier need what a map points at, and is it enough?
+
+    The confidence in the predicted class when only a map's box is kept, when pixels are deleted or inserted
+    in the map's order, and when the most relevant 30 % are occluded.
+    """
+    from gazeback.eval.confidence_task import ConfidenceTask
+
+    running(ConfidenceTask(**options))
+
+
+@evaluate.command()
+@_classifies(_PART, methods="evidence,fixations,grad-cam")
+def adversarial(running: "Running", **options: Any) -> None:
+    """Does the evidence move when a changed photo fools the classifier?
+
+    DeepFool on photos whose class is predicted right: the energy inside the object's boxes and the maps'
+    rank correlation, before and after.
+    """
+    from gazeback.eval.adversarial import AdversarialTask
+
+    running(AdversarialTask(**options))
+
+
+@evaluate.command()
+@_classifies(_PART, methods="evidence,fixations,grad-cam")
+def robustness(running: "Running", **options: Any) -> None:
+    """Do the maps stay where they are when the photo gets worse?
+
+    Blur, noise and JPEG, two levels of each: the rank correlation with the clean photo's map, and the change
+    of the energy inside the object's boxes and of the pointing game.
+    """
+    from gazeback.eval.robustness import RobustnessTask
+
+    running(RobustnessTask(**options))
+
+
+@evaluate.command()
+@_classifies(_PART, methods="evidence,fixations,grad-cam")
+def sanity(running: "Running", **options: Any) -> None:
+    """Do the maps depend on what the network has learnt, and on the class?
+
+    The likeness to the trained network's map when the layers are shuffled from the output down, and of two
+    classes' maps; with evidence among the methods also two identities of the bundled captioner.
+    """
+    from gazeback.eval.sanity_task import SanityTask
+
+    running(SanityTask(**options))
+
+
+@evaluate.command()
+@_runs(
+    _DATA,
+    click.option(
+        "--model", default="sketch", show_default=True, help="A classifier of sketches: name or FILE."
+    ),
+    _WEIGHTS,
+    click.option(
+        "--methods",
+        "chosen",
+        default="evidence,fixations,grad-cam",
+        show_default=True,
+        help="center and activation always come along.",
+    ),
+    _PART,
+)
+def sketch(running: "Running", **options: Any) -> None:
+    """Is the evidence for a drawing on its strokes?
+
+    A folder with one folder of sketches per class, of which those are measured that training holds out.
+    """
+    from gazeback.eval.sketch_task import SketchTask
+
+    running(SketchTask(**options))
+
+
+@evaluate.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The Markdown file to write.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder for copies of the results without their images, from which the document is then made.",
+)
+def report(results: tuple[Path, ...], out: Path, keep: Path | None) -> None:
+    """Collect RESULTS, files that --json wrote, in one document.
+
+    A text in NAME.md beside NAME.json comes below its tables.
+    """
+    from gazeback.eval.harness.report import document, kept
+    from gazeback.eval.harness.run import write_text
+
+    write_text(out, document(results if keep is None else [kept(path, keep) for path in results]))
+
+
+@evaluate.command()
+@_runs(
+    click.option(
+        "--model",
+        metavar="NAME|FILE",
+        default="scenes-gap",
+        show_default=True,
+        help="scenes-gap, scenes-flatten, or a FILE from `gazeback train scenes`.",
+    ),
+    click.option(
+        "--methods",
+        "chosen",
+        default="evidence,fixations,grad-cam,saliency",
+        show_default=True,
+        help=_METHODS_HELP,
+    ),
+)
+def scenes(running: "Running", chosen: str, **options: Any) -> None:
+    """Do a word's pixels lie on what it is about, to the pixel?
+
+    Drawn scenes whose every word has an exact mask, or none: pointing, energy, IoU and the swap test by kind
+    of word, and how much the picture decides, of words that it can and cannot. No data is needed; --limit is
+    the number of scenes.
+    """
+    from gazeback.eval.scenes.task import ScenesTask
+    from gazeback.eval.word_maps import chosen_methods
+
+    running(ScenesTask(methods=chosen_methods(chosen), **options))
+
+
+_OBJECT_SPLIT = click.option(
+    "--split", help="COCO: which annotations/instances_SPLIT.json; val2017, or the only one, unless told."
+)
+
+
+@evaluate.command()
+@_classifies(_OBJECT_SPLIT, _PART, methods="evidence,fixations,grad-cam")
+def pointing(running: "Running", **options: Any) -> None:
+    """Is the maximum of a class's map on an object of that class?
+
+    The pointing game with its tolerance of 15 pixels, on all objects and on the difficult ones; and how often
+    a class that is not in the photo would hit. Photos with a class and boxes, or COCO's instances.
+    """
+    from gazeback.eval.pointing_task import PointingTask
+
+    running(PointingTask(**options))
+
+
+@evaluate.command()
+@_classifies(_OBJECT_SPLIT, _TUNED_PART, methods="evidence,fixations,grad-cam")
+def saliency(running: "Running", **options: Any) -> None:
+    """Do the maps of the predicted class cover the object?
+
+    Pixel precision at equal error rate by category; accuracy, precision, recall, F, IoU at one threshold;
+    the mean absolute error. A folder of images/ and masks/, photos with boxes, or COCO's instances.
+    """
+    from gazeback.eval.saliency_task import SaliencyTask
+
+    running(SaliencyTask(**options))
+
+
+@evaluate.command()
+@_classifies(_OBJECT_SPLIT, _TUNED_PART, methods="evidence,fixations,grad-cam")
+def proposals(running: "Running", **options: Any) -> None:
+    """Does a box for the predicted class hold an object, whatever it is?
+
+    One box an image; mean recall and precision over the categories. COCO's instances, or photos with boxes.
+    """
+    from gazeback.eval.proposals_task import ProposalsTask
+
+    running(ProposalsTask(**options))
+
+
+@evaluate.command()
+@_classifies(_PART, methods="evidence,fixations,grad-cam")
+def errors(running: "Running", **options: Any) -> None:
+    """What does the classifier look at when it is wrong?
+
+    How the maps of the predicted and the true class compare, and with --json a gallery of the mistakes
+    (FILE-gallery.html). Photos with a class and boxes, or a folder of images for each class.
+    """
+    from gazeback.eval.errors_task import ErrorsTask
+
+    running(ErrorsTask(**options))
+
+
 def _settings(part: Any = "all", **options: Any) -> "Settings":
     from gazeback.eval.tasks import Settings
 
     return Settings(part=part, **options)
+
+
+@evaluate.command()
+@_runs(
+    click.option(
+        "--kind", type=click.Choice(["single-6c", "double-12c"]), required=True, help="Which flowers."
+    ),
+    click.option("--model", metavar="FILE", help="A .keras file of `gazeback train flowers`."),
+    click.option(
+        "--methods",
+        "chosen",
+        default="evidence,guided-backprop-resampled,guided-backprop,deconvnet-resampled,deconvnet,grad-cam,"
+        "fixations",
+        show_default=True,
+        help="filter, activation, center and image always come along.",
+    ),
+)
+def flowers(running: "Running", **options: Any) -> None:
+    """Do a classifier's maps cover the part of a flower whose colour is the class?
+
+    Drawn flowers with exact masks, in the spirit of an8Flower: the area under the curve of the IoU over
+    thresholds. Settings are chosen on other flowers than the reported ones. No data is needed.
+    """
+    from gazeback.eval.interpretation.flowers_task import FlowersTask
+
+    running(FlowersTask(**options))

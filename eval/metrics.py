@@ -77,7 +77,7 @@ def _short(value: float | None) -> str:
     """Three decimals without a leading zero, as papers print shares."""
     if value is None:
         return "-"
-    text = f"{value:.3f}"
+    text = f"{round(value, 3) + 0.0:.3f}"  # + 0.0: what rounds to zero has no sign
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 

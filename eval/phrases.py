@@ -1,22 +1,24 @@
-"""Do a word's pixels lie where the word is? `evaluate phrases`: ground-truth sentences, phrase boxes.
+"""Do a word's pixels lie where the word is? Ground-truth sentences, and the boxes or masks of their phrases.
 
 Every sentence is teacher-forced. A phrase that has a box is asked by its last in-vocabulary word, and every
 method answers with one map per phrase; all phrases of a sentence are one question. Measured on each map and
-the union of the phrase's boxes: pointing (no tolerance), energy inside, and the swap test: the phrase's own
-map minus, on the same boxes, the map of another phrase of the same sentence (the mean over all others). A map
+the union of the phrase's boxes (or masks): pointing (no tolerance), energy inside (the attention correctness
+of Liu et al., AAAI 2017: the sum inside of the map that sums to one), and the swap test: the phrase's own map
+minus, on the same boxes, the map of another phrase of the same sentence (the mean over all others). A map
 that does not depend on the word scores 0 in the swap test, whatever it points at.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from gazeback.eval.captioner_task import Scale
 from gazeback.eval.metrics import Mean, energy_inside, pointing
-from gazeback.eval.phrases_data import Phrase, PhraseData, PhraseImage, Sentence, Words, phrase_mask
+from gazeback.eval.phrases_data import Phrase, PhraseImage, Sentence, Words, phrase_mask
 from gazeback.eval.word_maps import Method, Question
 from gazeback.models.captioner import Captioner
 
@@ -47,25 +49,24 @@ class _Asked:
     mask: np.ndarray
 
 
-def evaluate(
-    captioner: Captioner, methods: Mapping[str, Method], data: PhraseData
-) -> Iterator[tuple[PhraseImage, list[PhraseScore]] | None]:
-    """Every photo with the scores of its phrases, one at a time; None for a photo that `data` had to skip."""
-    for loaded in data.photos(captioner.image_size):
-        if loaded is None:
-            yield None
-            continue
-        image, pixels, scale = loaded
-        features = np.asarray(captioner.features(pixels[None]))[0]
-        scores: list[PhraseScore] = []
-        for index, sentence in enumerate(image.sentences):
-            words = Words.of(sentence, captioner.vocabulary)
-            asked = _questions(sentence, words, captioner, scale, data.skipped)
-            if asked:
-                question = Question(pixels, features, list(words.ids), [a.position for a in asked])
-                maps = {name: method(question) for name, method in methods.items()}
-                scores += _scored(index, words, asked, maps)
-        yield image, scores
+def measured(
+    captioner: Captioner, methods: Mapping[str, Method], image: PhraseImage, pixels: np.ndarray, scale: Scale,
+    skipped: Counter[str],
+) -> list[PhraseScore]:  # fmt: skip
+    """The scores of an image's phrases; `skipped` counts what cannot be used.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    features = np.asarray(captioner.features(pixels[None]))[0]
+    scores: list[PhraseScore] = []
+    for index, sentence in enumerate(image.sentences):
+        words = Words.of(sentence, captioner.vocabulary)
+        asked = _questions(sentence, words, captioner, scale, skipped)
+        if asked:
+            question = Question(pixels, features, list(words.ids), [a.position for a in asked])
+            maps = {name: method(question) for name, method in methods.items()}
+            scores += _scored(index, words, asked, maps)
+    return scores
 
 
 def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
 
 
 def _questions(
-    sentence: Sentence, words: Words, captioner: Captioner, scale: tuple[float, float], skipped: Counter[str]
+    sentence: Sentence, words: Words, captioner: Captioner, scale: Scale, skipped: Counter[str]
 ) -> list[_Asked]:
     asked: list[_Asked] = []
     for phrase in sentence.phrases:

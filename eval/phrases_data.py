@@ -1,14 +1,16 @@
-"""Phrase boxes on photos (Flickr30k Entities, Plummer et al. 2015), read from `phrases_SPLIT.json`.
+"""Where the phrases of sentences are on photos: boxes (Flickr30k Entities, Plummer et al. 2015) or masks.
 
 A data folder holds `SPLIT/` with the photos and `phrases_SPLIT.json`: a list of `{file_name, sentences:
 [{sentence, phrases: [{first_word, phrase, types, boxes}]}]}`; a sentence is tokens with spaces between them,
-`first_word` counts them from 0, and boxes are `[x, y, w, h]` in pixels of the stored photo.
+`first_word` counts them from 0, and boxes are `[x, y, w, h]` in pixels of the stored photo. A folder in
+COCO's format will do as well (`gazeback.eval.coco_phrases`).
 """
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,24 @@ import numpy as np
 
 from gazeback.eval.metrics import Box, boxes_mask
 from gazeback.eval.selection import Part, select
-from gazeback.models.errors import DataError, PhotoError
-from gazeback.models.photos import load_photo, squeeze
+from gazeback.models.errors import DataError
 from gazeback.models.vocabulary import Vocabulary, tokenize
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase: its tokens `[first, last)` in the sentence, entity types, and boxes in photo pixels."""
+    """A phrase: its tokens `[first, last)` in the sentence, entity types, and boxes in photo pixels.
+
+    `outlined` answers, where there is something better than boxes, with the mask bool [size, size] on the
+    photo squeezed to that size.
+    """
 
     text: str
     first: int
     last: int
     types: tuple[str, ...]
     boxes: tuple[Box, ...]
+    outlined: Callable[[int], np.ndarray] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,16 @@ class PhraseData:
     def __init__(self, folder: Path, split: str, part: Part = "all", limit: int | None = None) -> None:
         """Reads the annotations. Raises DataError where folder, split or format are not as expected."""
         self.skipped: Counter[str] = Counter()
-        annotations = _annotations(folder, split)
-        entries = _without_duplicates(annotations, self.skipped)
-        chosen = select(entries, [entry["file_name"] for entry in entries], part, limit)
-        self.images = [_image(entry, folder / split) for entry in chosen]
-        if not self.images:
+        self.digest = digest(_files(folder, split))
+        self.everything = _read(folder, split, self.skipped)
+        """All images of the split, of whatever part, there or not."""
+        chosen = select_images(self.everything, part, limit)
+        self.images = [image for image in chosen if image.path.is_file()]
+        self.skipped["missing image"] += len(chosen) - len(self.images)
+        if not chosen:
             raise DataError(f"no image in the {part} part of split {split!r} of {folder}")
+        if not self.images:
+            raise DataError(f"{folder / split}: none of the {len(chosen)} photos is there")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,23 +95,37 @@ class PhraseData:
     def __iter__(self) -> Iterator[PhraseImage]:
         return iter(self.images)
 
-    def photos(self, size: int) -> Iterator[tuple[PhraseImage, np.ndarray, tuple[float, float]] | None]:
-        """One photo at a time: image, pixels float32 [size, size, 3], input pixels per photo pixel (x, y).
+    def names(self) -> list[str]:
+        return [image.file_name for image in self.images]
 
-        None, counted in `skipped`, for a photo that is missing or cannot be read.
-        """
-        for image in self.images:
-            if not image.path.exists():
-                self.skipped["missing image"] += 1
-                yield None
-                continue
-            try:
-                photo = load_photo(image.path)
-            except PhotoError:
-                self.skipped["unreadable image"] += 1
-                yield None
-                continue
-            yield image, squeeze(photo, size).pixels, (size / photo.width, size / photo.height)
+
+def select_images(images: list[PhraseImage], part: Part, limit: int | None) -> list[PhraseImage]:
+    return select(images, [image.file_name for image in images], part, limit)
+
+
+def _read(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
+    if is_coco(folder, split):
+        from gazeback.eval.coco_phrases import read_coco  # here, as it is built on this module
+
+        return read_coco(folder, split, skipped)
+    entries = _without_duplicates(_annotations(folder, split), skipped)
+    return [_image(entry, folder / split) for entry in entries]
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    kinds = ("captions", "instances") if is_coco(folder, split) else ("phrases",)
+    return [split_file(folder, split, kind) for kind in kinds]
+
+
+def digest(files: Iterable[Path]) -> str:
+    """sha256 of the contents of files."""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+def is_coco(folder: Path, split: str) -> bool:
+    """Whether the folder has no phrases of that split, but COCO's captions and instances."""
+    coco = (folder / "annotations" / f"{kind}_{split}.json" for kind in ("captions", "instances"))
+    return not (folder / f"phrases_{split}.json").is_file() and all(path.is_file() for path in coco)
 
 
 def phrase_mask(
@@ -112,6 +136,10 @@ def phrase_mask(
     `scale` is input pixels per photo pixel (x, y). A box that covers no pixel's centre (it lies outside the
     photo, or is thinner than a pixel) is counted and left out.
     """
+    if phrase.outlined is not None:
+        mask = phrase.outlined(size)
+        skipped["mask too small"] += not mask.any()
+        return mask if mask.any() else None
     sx, sy = scale
     mask = np.zeros((size, size), bool)
     for x, y, w, h in phrase.boxes:
@@ -134,15 +162,17 @@ def read_json(path: Path) -> Any:
 
 
 def split_file(folder: Path, split: str, kind: str) -> Path:
-    """`folder/KIND_SPLIT.json`; raises DataError that names the splits there are."""
+    """`KIND_SPLIT.json` in the folder or in its `annotations/`; raises DataError that names the splits there
+    are."""
     if not folder.is_dir():
         raise DataError(f"no such data folder: {folder}")
-    path = folder / f"{kind}_{split}.json"
-    if not path.is_file():
-        there = sorted(p.stem.removeprefix(f"{kind}_") for p in folder.glob(f"{kind}_*.json"))
-        hint = f"its splits are {', '.join(there)}" if there else f"it has no {kind}_SPLIT.json"
-        raise DataError(f"no {path.name} in {folder}: {hint}")
-    return path
+    places = (folder, folder / "annotations")
+    for place in places:
+        if (place / f"{kind}_{split}.json").is_file():
+            return place / f"{kind}_{split}.json"
+    there = sorted(p.stem.removeprefix(f"{kind}_") for place in places for p in place.glob(f"{kind}_*.json"))
+    hint = f"its splits are {', '.join(there)}" if there else f"it has no {kind}_SPLIT.json"
+    raise DataError(f"no {kind}_{split}.json in {folder}: {hint}")
 
 
 def _annotations(folder: Path, split: str) -> list[dict[str, Any]]:

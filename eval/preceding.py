@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -26,6 +26,9 @@ from scipy.stats import rankdata
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.query import Query
+from gazeback.eval.captioner_task import CaptionerTask, first_of, left_out, model_input
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Mean, Summary
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Words
 from gazeback.eval.teacher_forcing import teacher_forced
@@ -35,6 +38,7 @@ from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 
 MEASURES = ("contribution", "gradient", "distance", "constant")
+REMOVAL = "removal"
 LEAST = 3  # words before a word, from which their ranks say something
 
 
@@ -95,29 +99,127 @@ class Before:
     def correlations(self) -> dict[str, float]:
         return {name: spearman(values, self.removal) for name, values in self.measures.items()}
 
+    @classmethod
+    def of(cls, record: Record) -> "Before":
+        """Back from `record`."""
+        drops = np.array(record["removal"])
+        found = [np.array(record[name]) for name in MEASURES[:2]]
+        measures = _by_measure(*found)
+        return cls(record["sentence"], record["position"], record["word"], drops, measures)
+
+    def record(self) -> Record:
+        """What cannot be told from the places of the words."""
+        values = {name: self.measures[name].tolist() for name in MEASURES[:2]}
+        place = {"sentence": self.sentence, "position": self.position, "word": self.word}
+        return {**place, "removal": self.removal.tolist(), **values}
+
     def as_json(self) -> dict[str, Any]:
         rounded = {name: round(value, 4) for name, value in self.correlations.items()}
         return {"sentence": self.sentence, "position": self.position, "word": self.word, **rounded}
 
 
-def evaluate(captioner: Captioner, data: PhraseData) -> Iterator[tuple[PhraseImage, list[Before]] | None]:
-    """Every photo with its sentences' words, one at a time; None for a photo that `data` had to skip."""
-    for loaded in data.photos(captioner.image_size):
-        if loaded is None:
-            yield None
-            continue
-        image, pixels, _ = loaded
-        sentences = [Words.of(sentence, captioner.vocabulary) for sentence in image.sentences]
-        chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
-        features = captioner.features(pixels[None])
-        exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])
-        found: list[Before] = []
-        for (index, words), contribution in zip(chosen, exact, strict=True):
-            drops = removal(captioner, features, words.ids)
-            slope = gradient_embedding(captioner, pixels, words.ids)
-            unknown = captioner.vocabulary.unknown
-            found += _words(index, words, unknown, drops, contribution, slope, data.skipped)
-        yield image, found
+@dataclass(frozen=True)
+class PrecedingTask(CaptionerTask):
+    """All measures are taken of every pair of words, and compared with each other: one "method"."""
+
+    name: ClassVar[str] = "preceding"
+    batch: ClassVar[int] = 1
+    methods: ClassVar[tuple[str, ...]] = (REMOVAL,)
+
+    @cached_property
+    def read(self) -> PhraseData:
+        return PhraseData(self.data, self.split, self.part, self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    def names(self) -> Sequence[str]:
+        return self.read.names()
+
+    def open(self) -> "PrecedingMeasurer":
+        return PrecedingMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean correlation of the exact contributions."""
+        values = [Before.of(word).correlations[MEASURES[0]] for word in record["words"]]
+        return float(np.mean(values)) if values else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Rank correlations with removal by measure, and the measures against each other."""
+        found = _found(records)
+        summary = summarise(found)
+        per_word, pooled = summary[MEASURES[0]]["per_word"], summary[MEASURES[0]]["pooled"]
+        n, pairs, photos = per_word["n"], pooled["n"], per_word["groups"]
+        notes = [f"{n} words, {pairs} pairs of words, {photos} photos; ± standard error over photos"]
+        notes += skipped_line(left_out(first_of(records).values()))
+        rows = [
+            (name, [Summary(**row["per_word"]), Summary(**row["pooled"])]) for name, row in summary.items()
+        ]
+        compared = [(name, [Summary(**row)]) for name, row in differences(found).items()]
+        title = "Leaving out a word before: rank correlations"
+        return [
+            Table(title, ("word by word", "all pairs"), rows, notes),
+            Table("Word by word", ("difference",), compared),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        found = _found(records)
+        return {
+            "measures": summarise(found),
+            "differences": differences(found),
+            "left out": dict(left_out(first_of(records).values())),
+            "images": [
+                {"file_name": name, "words": [word.as_json() for word in words]}
+                for name, words in found.items()
+            ],
+        }
+
+
+class PrecedingMeasurer:
+    """The captioner, and the photos."""
+
+    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data}
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
+
+    def _record(self, name: str) -> Record:
+        skipped: Counter[str] = Counter()
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        found = measured_words(self.captioner, image, pixels, skipped)
+        return {"words": [word.record() for word in found], "left out": dict(skipped)}
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        return None
+
+
+def _found(records: Records) -> dict[str, list[Before]]:
+    return {name: [Before.of(word) for word in of["words"]] for name, of in first_of(records).items()}
+
+
+def measured_words(
+    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+) -> list[Before]:
+    """The words of an image's sentences, and what they owe to the words before them; `skipped` counts the
+    words that the captioner does not know.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    sentences = [Words.of(sentence, captioner.vocabulary) for sentence in image.sentences]
+    chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
+    features = captioner.features(pixels[None])
+    exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])
+    found: list[Before] = []
+    for (index, words), contribution in zip(chosen, exact, strict=True):
+        drops = removal(captioner, features, words.ids)
+        slope = gradient_embedding(captioner, pixels, words.ids)
+        unknown = captioner.vocabulary.unknown
+        found += _words(index, words, unknown, drops, contribution, slope, skipped)
+    return found
 
 
 def _words(
@@ -128,9 +230,15 @@ def _words(
         if words.ids[j] == unknown:
             skipped["unknown word"] += 1
             continue
-        values = (contribution[j, :j], gradient[j, :j], np.arange(j) - float(j), np.zeros(j))
-        measures = dict(zip(MEASURES, values, strict=True))
+        measures = _by_measure(contribution[j, :j], gradient[j, :j])
         yield Before(sentence, j, words.words[j], drops[j, :j], measures)
+
+
+def _by_measure(contribution: np.ndarray, gradient: np.ndarray) -> dict[str, np.ndarray]:
+    """With the two that any word would have: float [words before] each."""
+    n = len(contribution)
+    values = (contribution, gradient, np.arange(n) - float(n), np.zeros(n))
+    return dict(zip(MEASURES, values, strict=True))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

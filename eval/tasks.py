@@ -1,16 +1,18 @@
-"""The tasks of `gazeback evaluate`, from a data folder to the table and the JSON file."""
+"""`gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gazeback.eval import captions, phrases, preceding, speed, speed_networks, tables, words
+from gazeback.eval import speed, speed_networks, tables
+from gazeback.eval.harness.run import command_line
+from gazeback.eval.harness.table import Table, print_tables
 from gazeback.eval.peers import PEERS
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.results import check_writable, tracked, write_result
-from gazeback.eval.selection import RULE, Part, part_of
-from gazeback.eval.word_maps import build_method, check_methods, check_traced
+from gazeback.eval.selection import RULE, Part
+from gazeback.eval.word_maps import check_traced
 from gazeback.grounding import methods as explanations
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.errors import UserError
@@ -43,51 +45,6 @@ class Settings:
             write_result(self.json_path, task, {"model": captioner.name, **chosen, **result})
 
 
-def run_phrases(settings: Settings, method_names: str) -> None:
-    names = check_methods(method_names)
-    data, captioner = settings.read()
-    methods = {name: build_method(name, captioner) for name in names}
-    scores = {
-        measured[0].file_name: measured[1]
-        for measured in tracked(phrases.evaluate(captioner, methods, data), len(data), "phrases")
-        if measured is not None
-    }
-    summary, paired = phrases.summarise(scores), phrases.differences(scores, names[0])
-    tables.show_phrases(summary, paired, names[0], data.skipped)
-    images = [
-        {"file_name": name, "part": part_of(name), "phrases": [score.as_json() for score in of_image]}
-        for name, of_image in scores.items()
-    ]
-    result = {"skipped": data.skipped, "methods": summary, f"{names[0]} minus": paired, "images": images}
-    settings.write("phrases", captioner, result)
-
-
-def run_words(settings: Settings) -> None:
-    data, captioner = settings.read()
-    shares = {
-        measured[0].file_name: measured[1]
-        for measured in tracked(words.evaluate(captioner, data), len(data), "words")
-        if measured is not None
-    }
-    summary = words.summarise(shares)
-    tables.show_words(summary, len(shares), data.skipped)
-    settings.write("words", captioner, {"skipped": data.skipped, "kinds": summary})
-
-
-def run_preceding(settings: Settings) -> None:
-    data, captioner = settings.read()
-    found = {
-        measured[0].file_name: measured[1]
-        for measured in tracked(preceding.evaluate(captioner, data), len(data), "preceding")
-        if measured is not None
-    }
-    summary, paired = preceding.summarise(found), preceding.differences(found)
-    tables.show_preceding(summary, paired, data.skipped)
-    images = [{"file_name": name, "words": [w.as_json() for w in before]} for name, before in found.items()]
-    result = {"skipped": data.skipped, "measures": summary, "differences": paired, "images": images}
-    settings.write("preceding", captioner, result)
-
-
 def run_speed(settings: Settings, method: str, rounds: int) -> None:
     check_traced(method)
     settings = replace(settings, limit=settings.limit or SPEED_PHOTOS)
@@ -95,8 +52,10 @@ def run_speed(settings: Settings, method: str, rounds: int) -> None:
     photos = [load_photo(image.path) for image in data]
     measured = list(tracked(speed.evaluate(captioner, photos, rounds, method), len(photos), "speed"))
     summary = speed.summarise(measured)
-    tables.show_speed(summary)
-    settings.write("speed", captioner, {"method": method, "rounds": rounds, **summary, "images": measured})
+    found = tables.speed_tables(summary)
+    print_tables(found)
+    about = {"method": method, "rounds": rounds, **_as_result(found)}
+    settings.write("speed", captioner, {**about, **summary, "images": measured})
 
 
 def run_networks(
@@ -115,10 +74,16 @@ def run_networks(
     else:
         total = len(chosen) * len(sizes)
         rows = list(tracked(speed_networks.evaluate(chosen, sizes, asked, rounds), total, "speed"))
-    tables.show_networks(rows, asked, memory)
+    table = tables.network_table(rows, asked, memory)
+    print_tables([table])
     if json_path is not None:
-        about = {"methods": asked, "rounds": rounds, "weights": "random"}
+        about = {"methods": asked, "rounds": rounds, "weights": "random", **_as_result([table])}
         write_result(json_path, "memory" if memory else "speed", {**about, "networks": rows})
+
+
+def _as_result(found: Sequence[Table]) -> dict[str, Any]:
+    """What `gazeback evaluate report` reads."""
+    return {"command": command_line(), "tables": [table.as_json() for table in found]}
 
 
 def listed(names: str) -> list[str]:
@@ -130,14 +95,3 @@ def _size(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise UserError(f"--batch: expected whole numbers above 0 between commas, got {text!r}")
     return int(text)
-
-
-def run_captions(settings: Settings) -> None:
-    check_writable(settings.json_path)
-    chosen = captions.read_captions(settings.data, settings.split, settings.limit)
-    captioner = load_captioner(settings.model)
-    captioned = list(tracked(captions.evaluate(captioner, chosen), len(chosen), "captions"))
-    summary = captions.summarise(captioned)
-    tables.show_captions(summary, len(captioned))
-    images = [photo.as_json() for photo in captioned]
-    settings.write("captions", captioner, {"scores": summary, "images": images})

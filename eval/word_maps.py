@@ -1,6 +1,7 @@
 """The compared methods: one map per word of a caption, all on the model's input pixels.
 
-A method is built once per captioner and then answers questions. `METHODS` is the table of their names.
+A method is built once per captioner and then answers questions. `METHODS` is the table of their names; the
+registered methods (`gazeback.grounding.methods`) that can explain captioners come by their own names.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from gazeback.eval.baselines.projections import guided, projected
 from gazeback.eval.baselines.query import Query
 from gazeback.eval.grad_cam import GradCam
 from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.grounding.methods import explained_words, is_traced, known_methods
 from gazeback.grounding.words import word_evidence
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
@@ -41,11 +43,17 @@ Method = Callable[[Question], np.ndarray]
 def check_methods(names: str) -> list[str]:
     """The names of methods between commas, each once; raises UserError for an unknown one."""
     chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    unknown = [name for name in chosen if name not in METHODS]
+    registered = [name for name in known_methods() if not is_traced(name) and name not in METHODS]
+    unknown = [name for name in chosen if name not in METHODS and name not in registered]
     if unknown or not chosen:
         problem = f"unknown method {unknown[0]!r}" if unknown else "no method named"
-        raise UserError(f"{problem}; there are {', '.join(METHODS)}")
+        raise UserError(f"{problem}; there are {', '.join([*METHODS, *registered])}")
     return chosen
+
+
+def chosen_methods(names: str) -> tuple[str, ...]:
+    """The names of methods between commas, each once, and the baselines behind them. Raises UserError."""
+    return tuple(dict.fromkeys([*check_methods(names), *BASELINES]))
 
 
 def check_traced(name: str) -> None:
@@ -56,7 +64,17 @@ def check_traced(name: str) -> None:
 
 def build_method(name: str, captioner: Captioner) -> Method:
     """The method of that name, ready for questions to this captioner."""
-    return METHODS[name](captioner)
+    return METHODS[name](captioner) if name in METHODS else _registered(name, captioner)
+
+
+def _registered(name: str, captioner: Captioner) -> Method:
+    """A method that another package brings: it explains all words of a caption."""
+
+    def answer(question: Question) -> np.ndarray:
+        maps = explained_words(name, captioner, question.image, question.word_ids)
+        return np.stack([maps[position] for position in question.positions])
+
+    return answer
 
 
 def _traced(name: str) -> Callable[[Captioner], Method]:
@@ -169,6 +187,8 @@ class _Occlusion:
 
 
 TRACED = ("evidence", "fixations")
+BASELINES = ("center", "activation")
+"""What is measured always: a point in the middle, and the channel sum of the last map, which asks no word."""
 
 METHODS: dict[str, Callable[[Captioner], Method]] = {
     **{name: _traced(name) for name in TRACED},

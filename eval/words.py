@@ -6,23 +6,26 @@ are left out.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.metrics import Mean
+from gazeback.eval.captioner_task import CaptionerTask, first_of, left_out, model_input
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.metrics import Mean, Summary
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Sentence, Words
 from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.eval.word_kinds import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
 from gazeback.models.captioner import Captioner
+from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
 
 FUNCTION_WORDS = frozenset({"a", "the", "in", "of", "with", "and", "is", "on"})
-COLOURS = frozenset(
-    tokenize(
-        "red orange yellow green blue purple pink brown black white gray grey tan blond blonde golden silver"
-    )
-)
+"""The most frequent ones, about which the figures are."""
 PRONOUNS = frozenset(
     tokenize(
         "i you he him his she her hers it its we us they them their one ones another other others each some "
@@ -30,28 +33,134 @@ PRONOUNS = frozenset(
         "themselves"
     )
 )
-KINDS = ("function words", "nouns", "colours", "other words")
+KINDS = (FUNCTION, NOUN, COLOUR, ING, OTHER)
+POSITIONS = ((1, "1"), (2, "2"), (3, "3"), (4, "4"), (6, "5 to 6"), (9, "7 to 9"), (12, "10 to 12"))
+LAST_POSITIONS = "13 and more"
+SHARE = "visual share"
 
-WordShares = dict[str, list[tuple[float, float]]]
-"""Of each kind of word in a photo's sentences: (visual in nats, visual share) per word."""
+
+@dataclass(frozen=True)
+class WordShare:
+    """A word of a sentence: its kind, its place counted from 1, and what the photo adds to it in nats."""
+
+    kind: str
+    position: int
+    visual: float
 
 
-def evaluate(captioner: Captioner, data: PhraseData) -> Iterator[tuple[PhraseImage, WordShares] | None]:
-    """Every photo with the visual shares of its words, one at a time; None for one that had to be skipped."""
-    for loaded in data.photos(captioner.image_size):
-        if loaded is None:
-            yield None
-            continue
-        image, pixels, _ = loaded
-        sentences = [(s, Words.of(s, captioner.vocabulary)) for s in image.sentences]
-        sentences = [(sentence, words) for sentence, words in sentences if words.ids]
-        shares: WordShares = {kind: [] for kind in KINDS}
-        if sentences:
-            features = np.asarray(captioner.features(pixels[None]))
-            visuals = visual_nats(captioner, features, [words.ids for _, words in sentences])
-            for (sentence, words), visual in zip(sentences, visuals, strict=True):
-                _sort_by_kind(sentence, words, visual, captioner.vocabulary.unknown, shares, data.skipped)
-        yield image, shares
+@dataclass(frozen=True)
+class WordsTask(CaptionerTask):
+    """There is one question to every word and one answer, so one "method"."""
+
+    name: ClassVar[str] = "words"
+    batch: ClassVar[int] = 1
+    methods: ClassVar[tuple[str, ...]] = (SHARE,)
+
+    @cached_property
+    def read(self) -> PhraseData:
+        return PhraseData(self.data, self.split, self.part, self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    def names(self) -> Sequence[str]:
+        return self.read.names()
+
+    def open(self) -> "WordsMeasurer":
+        return WordsMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean visual share of an image's nouns."""
+        nouns = [word.visual for word in _words(record) if word.kind == NOUN]
+        return float(visual_share(np.array(nouns)).mean()) if nouns else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Visual share and nats by kind of word, and the share by position."""
+        words = {name: _words(record) for name, record in records[SHARE].items()}
+        rows = [
+            (kind, [row["visual"]["n"], Summary(**row["visual_share"]), Summary(**row["visual"])])
+            for kind, row in summarise(words).items()
+        ]
+        notes = [f"{len(words)} photos; ± standard error over photos"]
+        notes += skipped_line(left_out(records[SHARE].values()))
+        places = [
+            (place, [Summary(**of_kind[place]) for of_kind in by_position(words).values()])
+            for place in [name for _, name in POSITIONS] + [LAST_POSITIONS]
+        ]
+        return [
+            Table("How visual is a word", ("n", "visual share", "visual, nats"), rows, notes, head="words"),
+            Table("Visual share by place in the sentence", ("all words", *KINDS), places, head="word"),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        words = {name: _words(record) for name, record in records[SHARE].items()}
+        return {
+            "kinds": summarise(words),
+            "positions": by_position(words),
+            "left out": dict(left_out(first_of(records).values())),
+        }
+
+
+class WordsMeasurer:
+    """The captioner, and the photos."""
+
+    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data}
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
+
+    def _record(self, name: str) -> Record:
+        skipped: Counter[str] = Counter()
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        found = measured(self.captioner, image, pixels, skipped)
+        return {
+            "words": [[word.kind, word.position, word.visual] for word in found],
+            "left out": dict(skipped),
+        }
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the first sentence and the visual share of each of its words."""
+        image = self._images[name]
+        words = next(
+            (w for w in (Words.of(s, self.captioner.vocabulary) for s in image.sentences) if w.ids), None
+        )
+        if words is None:
+            return None
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        features = np.asarray(self.captioner.features(pixels[None]))
+        shares = visual_share(visual_nats(self.captioner, features, [words.ids])[0])
+        title = " ".join(f"{word} {share:.2f}" for word, share in zip(words.words, shares, strict=True))
+        return Shown(load_photo(image.path).pixels, {}, title=title)
+
+
+def _words(record: Record) -> list[WordShare]:
+    return [WordShare(*word) for word in record["words"]]
+
+
+def measured(
+    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+) -> list[WordShare]:
+    """The words of an image's sentences; `skipped` counts those that the captioner does not know.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    sentences = [(s, Words.of(s, captioner.vocabulary)) for s in image.sentences]
+    sentences = [(sentence, words) for sentence, words in sentences if words.ids]
+    if not sentences:
+        return []
+    features = np.asarray(captioner.features(pixels[None]))
+    visuals = visual_nats(captioner, features, [words.ids for _, words in sentences])
+    found: list[WordShare] = []
+    for (sentence, words), visual in zip(sentences, visuals, strict=True):
+        known = [word != captioner.vocabulary.unknown for word in words.ids]
+        skipped["unknown word"] += known.count(False)
+        every = zip(kinds_of(sentence, words), visual.tolist(), strict=True)
+        found += [WordShare(kind, i + 1, nats) for i, (kind, nats) in enumerate(every) if known[i]]
+    return found
 
 
 def visual_nats(
@@ -75,22 +184,42 @@ def visual_share(visual: np.ndarray) -> np.ndarray:
     return 1 - np.exp(-np.maximum(visual, 0))
 
 
-def summarise(shares_of_images: Mapping[str, WordShares]) -> dict[str, Any]:
+def summarise(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, Any]:
     """Per kind of word, means of the share and of the nats; the photos are the groups of the standard
     errors."""
     table: dict[str, Any] = {}
     for kind in KINDS:
         share, nats = Mean(), Mean()
-        for image, shares in shares_of_images.items():
-            nats.update([visual for visual, _ in shares[kind]], group=image)
-            share.update([value for _, value in shares[kind]], group=image)
+        for image, words in words_of_images.items():
+            visual = np.array([word.visual for word in words if word.kind == kind])
+            nats.update(visual, group=image)
+            share.update(visual_share(visual), group=image)
         table[kind] = {"visual_share": share.summary().as_json(), "visual": nats.summary().as_json()}
     return table
 
 
+def by_position(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, dict[str, Any]]:
+    """The visual share of all words and of each kind, by the word's place in its sentence."""
+    places = [name for _, name in POSITIONS] + [LAST_POSITIONS]
+    means = {kind: {place: Mean() for place in places} for kind in ("all words", *KINDS)}
+    for image, words in words_of_images.items():
+        shares = visual_share(np.array([word.visual for word in words]))
+        for word, share in zip(words, shares.tolist(), strict=True):
+            for kind in ("all words", word.kind):
+                means[kind][place_of(word.position)].update(share, group=image)
+    return {
+        kind: {place: mean.summary().as_json() for place, mean in row.items()} for kind, row in means.items()
+    }
+
+
+def place_of(position: int) -> str:
+    """The name of the class of places that holds a word's place, counted from 1."""
+    return next((name for last, name in POSITIONS if position <= last), LAST_POSITIONS)
+
+
 def kinds_of(sentence: Sentence, words: Words) -> list[str]:
     """The kind of each word; nouns are the last words of phrases of a visual type, save colours and
-    pronouns."""
+    pronouns; verbs in -ing are told by their suffix."""
     heads = {
         max(
             (p for p, token in enumerate(words.token_of) if phrase.first <= token < phrase.last), default=None
@@ -103,23 +232,9 @@ def kinds_of(sentence: Sentence, words: Words) -> list[str]:
 
 def _kind(word: str, heads_phrase: bool) -> str:
     if word in FUNCTION_WORDS:
-        return "function words"
+        return FUNCTION
     if word in COLOURS:
-        return "colours"
-    return "nouns" if heads_phrase and word not in PRONOUNS else "other words"
-
-
-def _sort_by_kind(
-    sentence: Sentence,
-    words: Words,
-    visual: np.ndarray,
-    unknown: int,
-    shares: WordShares,
-    skipped: Counter[str],
-) -> None:
-    values = zip(visual.tolist(), visual_share(visual).tolist(), strict=True)
-    for kind, word_id, value in zip(kinds_of(sentence, words), words.ids, values, strict=True):
-        if word_id == unknown:
-            skipped["unknown word"] += 1
-        else:
-            shares[kind].append(value)
+        return COLOUR
+    if heads_phrase and word not in PRONOUNS:
+        return NOUN
+    return ING if is_ing_verb(word) else OTHER

@@ -27,8 +27,7 @@ def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]
         raise ValueError(
             f"expected as many candidates as reference lists; got {len(candidates)}, {len(references)}"
         )
-    if find_spec("pycocoevalcap") is None:
-        raise UserError(_UNAVAILABLE)
+    check_scorers()
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
 
@@ -45,3 +44,9 @@ def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]
         "distinct_captions": float(len(distinct)),
         "distinct_words": float(len(words)),
     }
+
+
+def check_scorers() -> None:
+    """Raise UserError, with what to install, where the COCO scorers are missing."""
+    if find_spec("pycocoevalcap") is None:
+        raise UserError(_UNAVAILABLE)

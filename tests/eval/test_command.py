@@ -16,9 +16,8 @@ HEAVY = ("tensorflow", "keras", "numpy", "matplotlib", "scipy")
 def run(captioner, monkeypatch):
     """Runs `evaluate ARGUMENTS` with the tiny captioner; lets errors through: the real door makes them exit
     2."""
-    import gazeback.eval.tasks
-
-    monkeypatch.setattr(gazeback.eval.tasks, "load_captioner", lambda model: captioner)
+    for module in ("tasks", "captioner_task"):
+        monkeypatch.setattr(f"gazeback.eval.{module}.load_captioner", lambda model: captioner)
 
     def run(*arguments):
         return CliRunner(env={"COLUMNS": "200"}).invoke(
@@ -34,7 +33,9 @@ def test_the_group_imports_nothing_heavy():
     assert printed.strip() == "[]"
 
 
-@pytest.mark.parametrize("task", ["phrases", "words", "speed", "captions"])
+@pytest.mark.parametrize(
+    "task", ["phrases", "words", "speed", "captions", "generated", "removal", "preceding"]
+)
 def test_help(run, task):
     result = run(task, "--help")
     assert result.exit_code == 0
@@ -51,9 +52,9 @@ def test_phrases(run, data_folder, tmp_path):
     assert "- center" in result.output
     written = json.loads(path.read_text())
     assert written["task"] == "phrases"
-    assert written["model"] == "tiny"
+    assert written["about"]["model"] == "bundled"
     assert "sha256" in written["selection"]
-    assert written["skipped"]["unreadable image"] == 1
+    assert written["skipped"]["unusable image"] == 1
     assert set(written["methods"]) == {"grad-cam", "center", "activation"}
     assert set(written["grad-cam minus"]) == {"center", "activation"}
     assert {image["file_name"]: len(image["phrases"]) for image in written["images"]} == {
@@ -62,15 +63,18 @@ def test_phrases(run, data_folder, tmp_path):
     }
     assert {image["part"] for image in written["images"]} <= {"tune", "report"}
     assert list(tmp_path.glob(".*")) == []
+    page = path.with_suffix(".html").read_text()
+    assert "energy" in page
+    again = run("phrases", "--data", data_folder, "--methods", "grad-cam", "--json", path)  # from its records
+    assert again.output == result.output
 
 
 def test_phrases_of_no_usable_photo(run, data_folder):
     for name in ("1_a.png", "2_b.png"):
         (data_folder / "dev" / name).unlink()
-    result = run("phrases", "--data", data_folder, "--methods", "center")
-    assert result.exit_code == 0
-    assert "none could be measured" in result.output
-    assert "missing image: 3" in result.output
+    with pytest.raises(UserError, match="none of the images could be measured") as caught:
+        run("phrases", "--data", data_folder, "--methods", "center")
+    assert "missing image: 3" in str(caught.value)
 
 
 def test_words(run, data_folder, tmp_path):
@@ -105,7 +109,7 @@ def test_captions(run, data_folder, tmp_path):
     path = tmp_path / "captions.json"
     result = run("captions", "--data", data_folder, "--json", path)
     assert result.exit_code == 0
-    assert "bleu_4" in result.output
+    assert "BLEU-4" in result.output
     assert json.loads(path.read_text())["images"][0]["file_name"] == "1_a.png"
 
 
@@ -114,7 +118,7 @@ def test_captions(run, data_folder, tmp_path):
     [
         (("phrases", "--data", "nowhere"), "no such data folder: nowhere"),
         (("words", "--data", "{data}", "--split", "tset"), "no phrases_tset.json in .*its splits are dev"),
-        (("phrases", "--data", "{data}", "--methods", "lime"), "unknown method 'lime'; there are evidence"),
+        (("phrases", "--data", "{data}", "--methods", "lrp"), "unknown method 'lrp'; there are evidence"),
         (
             ("speed", "--data", "{data}", "--method", "center"),
             "unknown method 'center'; the tracer has evidence",

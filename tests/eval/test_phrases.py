@@ -1,13 +1,26 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from gazeback.eval.phrases import PhraseScore, differences, evaluate, size_of, summarise, swap_scores
+from gazeback.eval.captioner_task import model_input
+from gazeback.eval.phrases import PhraseScore, differences, measured, size_of, summarise, swap_scores
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.word_maps import build_method
 
 
 def score(types, **methods) -> PhraseScore:
     return PhraseScore(0, "a dog", "dog", types, 0.5, methods)
+
+
+def evaluated(captioner, methods, folder, skipped=None):
+    """The scores of all good photos, by name."""
+    (folder / "dev" / "3_c.png").unlink()
+    skipped = Counter() if skipped is None else skipped
+    return {
+        image.file_name: measured(captioner, methods, image, *model_input(image.path, 32), skipped)
+        for image in PhraseData(folder, "dev")
+    }
 
 
 def one_corner(question):
@@ -37,11 +50,11 @@ def test_a_map_that_ignores_the_word_scores_nothing_in_the_swap_test():
 
 
 def test_photos_phrases_and_scores(captioner, data_folder):
-    data = PhraseData(data_folder, "dev")
+    skipped = Counter()
     methods = {"corner": one_corner, "center": build_method("center", captioner)}
-    results = [result for result in evaluate(captioner, methods, data) if result is not None]
-    assert sorted(image.file_name for image, _ in results) == ["1_a.png", "2_b.png"]
-    for _, scores in results:
+    results = evaluated(captioner, methods, data_folder, skipped)
+    assert sorted(results) == ["1_a.png", "2_b.png"]
+    for scores in results.values():
         assert [(s.sentence, s.word, s.types) for s in scores] == [
             (0, "dog", ("animals",)),
             (0, "grass", ("scene",)),
@@ -54,9 +67,9 @@ def test_photos_phrases_and_scores(captioner, data_folder):
         assert [s.area for s in scores] == [0.25, 0.5, 0.25]
         assert scores[0].scores["center"]["energy"] == pytest.approx(0.25, abs=1e-3)
         assert scores[0].scores["center"]["swap_energy"] == 0
-    assert data.skipped["phrase without a known word"] == 2
-    assert data.skipped["phrase without a box"] == 2
-    assert data.skipped["box outside the photo or too thin"] == 2
+    assert skipped["phrase without a known word"] == 2
+    assert skipped["phrase without a box"] == 2
+    assert skipped["box outside the photo or too thin"] == 2
 
 
 def test_every_phrase_of_a_sentence_is_one_question(captioner, data_folder):
@@ -66,15 +79,21 @@ def test_every_phrase_of_a_sentence_is_one_question(captioner, data_folder):
         asked.append((question.word_ids, question.positions))
         return one_corner(question)
 
-    list(evaluate(captioner, {"spy": method}, PhraseData(data_folder, "dev", limit=4)))
+    evaluated(captioner, {"spy": method}, data_folder)
     assert asked == [([3, 4, 5, 6, 10, 7], [2, 5]), ([8, 9, 2, 2], [1])] * 2
 
 
 def test_real_methods_run_through(captioner, data_folder):
-    methods = {name: build_method(name, captioner) for name in ("center", "activation", "grad-cam")}
-    results = [result for result in evaluate(captioner, methods, PhraseData(data_folder, "dev")) if result]
-    table = summarise({image.file_name: scores for image, scores in results})
+    names = ("center", "activation", "grad-cam", "layer-cam")  # the last one is registered
+    methods = {name: build_method(name, captioner) for name in names}
+    table = summarise(evaluated(captioner, methods, data_folder))
     assert {name: row["all"]["energy"]["n"] for name, row in table.items()} == dict.fromkeys(methods, 6)
+
+
+def test_the_energy_of_a_map_does_not_depend_on_its_scale(captioner, data_folder):
+    methods = {"corner": one_corner, "brighter": lambda question: 7 * one_corner(question)}
+    for scores in evaluated(captioner, methods, data_folder).values():
+        assert all(score.scores["corner"] == score.scores["brighter"] for score in scores)
 
 
 def test_summary_by_hand():

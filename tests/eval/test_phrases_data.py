@@ -4,8 +4,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gazeback.eval.captioner_task import model_input
 from gazeback.eval.phrases_data import Phrase, PhraseData, Sentence, Words, phrase_mask
-from gazeback.models.errors import DataError
+from gazeback.models.errors import DataError, PhotoError
 from gazeback.models.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("<start>", "<end>", "<unknown>", "a", "dog", "man", "'s", "hat", "cup"))
@@ -38,21 +39,40 @@ def test_a_phrase_of_punctuation_has_no_word():
 
 def test_what_cannot_be_used_is_counted(data_folder):
     data = PhraseData(data_folder, "dev")
-    photos = list(data.photos(16))
-    assert len(data) == len(photos) == 4
-    assert sum(photo is None for photo in photos) == 2
-    assert data.skipped == {"duplicated image": 1, "missing image": 1, "unreadable image": 1}
+    assert sorted(data.names()) == ["1_a.png", "2_b.png", "3_c.png"]
+    assert len(data) == len(list(data)) == 3
+    assert data.skipped == {"duplicated image": 1, "missing image": 1}
 
 
 def test_photos_come_at_the_models_size_with_their_scale(data_folder):
-    loaded = next(photo for photo in PhraseData(data_folder, "dev").photos(64) if photo is not None)
-    assert loaded[1].shape == (64, 64, 3)
-    assert loaded[1].dtype == np.float32
-    assert loaded[2] == (2.0, 2.0)
+    image = next(image for image in PhraseData(data_folder, "dev") if image.file_name == "1_a.png")
+    pixels, scale = model_input(image.path, 64)
+    assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.float32)
+    assert scale == (2.0, 2.0)
+
+
+def test_a_photo_that_is_none(data_folder):
+    with pytest.raises(PhotoError, match=r"3_c\.png"):
+        model_input(data_folder / "dev" / "3_c.png", 64)
 
 
 def test_a_limit_counts_images(data_folder):
-    assert len(PhraseData(data_folder, "dev", limit=1)) == 1
+    assert len(PhraseData(data_folder, "dev", limit=2)) <= 2
+
+
+def test_other_annotations_are_other_data(data_folder):
+    before = PhraseData(data_folder, "dev").digest
+    path = data_folder / "phrases_dev.json"
+    assert PhraseData(data_folder, "dev").digest == before
+    path.write_text(path.read_text() + " ")
+    assert PhraseData(data_folder, "dev").digest != before
+
+
+def test_no_photo_is_there(data_folder):
+    for path in (data_folder / "dev").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="none of the 4 photos is there"):
+        PhraseData(data_folder, "dev")
 
 
 def test_boxes_are_scaled_to_the_input():

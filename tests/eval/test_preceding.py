@@ -1,6 +1,7 @@
 """What words owe to the words before them: gradients against finite differences, correlations by hand."""
 
 import json
+from collections import Counter
 from types import SimpleNamespace
 
 import keras
@@ -11,14 +12,15 @@ from scipy.stats import spearmanr
 from twins.captioners import VOCABULARY, captioner_inputs
 from twins.captioners import captioner as recurrent_model
 
+from gazeback.eval.captioner_task import model_input
 from gazeback.eval.command import evaluate as evaluate_command
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.preceding import (
     MEASURES,
     Before,
     differences,
-    evaluate,
     gradient_embedding,
+    measured_words,
     spearman,
     summarise,
 )
@@ -88,35 +90,43 @@ def test_spearman_is_scipys_and_zero_where_nothing_is_ranked():
     assert spearman(np.ones(3), np.arange(3.0)) == 0
 
 
+def measured_photo(captioner, folder, skipped):
+    image = next(image for image in PhraseData(folder, "dev") if image.file_name == "1_a.png")
+    pixels, _ = model_input(image.path, 32)
+    return pixels, measured_words(captioner, image, pixels, skipped)
+
+
 def test_every_known_word_with_three_before_it_is_measured(captioner, data_folder):
-    data = PhraseData(data_folder, "dev")
-    found = {one[0].file_name: one[1] for one in evaluate(captioner, data) if one is not None}
-    assert sorted(found) == ["1_a.png", "2_b.png"]
-    for words in found.values():
-        asked = [(one.sentence, one.position, one.word) for one in words]
-        assert asked == [(0, 3, "on"), (0, 4, "the"), (0, 5, "grass")]
-        for one in words:
-            assert list(one.measures) == list(MEASURES)
-            assert {values.shape for values in (one.removal, *one.measures.values())} == {(one.position,)}
-            assert list(one.measures["distance"]) == list(range(-one.position, 0))
-            assert one.correlations["constant"] == 0
-    assert data.skipped["unknown word"] == 2
+    skipped = Counter()
+    _, words = measured_photo(captioner, data_folder, skipped)
+    asked = [(one.sentence, one.position, one.word) for one in words]
+    assert asked == [(0, 3, "on"), (0, 4, "the"), (0, 5, "grass")]
+    for one in words:
+        assert list(one.measures) == list(MEASURES)
+        assert {values.shape for values in (one.removal, *one.measures.values())} == {(one.position,)}
+        assert list(one.measures["distance"]) == list(range(-one.position, 0))
+        assert one.correlations["constant"] == 0
+    assert skipped["unknown word"] == 1
 
 
 def test_the_measures_are_those_of_the_whole_caption(captioner, data_folder):
-    data = PhraseData(data_folder, "dev")
-    image, words = next(one for one in evaluate(captioner, data) if one is not None)
-    _, pixels, _ = next(one for one in data.photos(32) if one is not None)
+    pixels, words = measured_photo(captioner, data_folder, Counter())
     ids = captioner.vocabulary.encode(["a", "red", "dog", "on", "the", "grass"])
     (exact,) = preceding_contributions(captioner, pixels, [ids])
     slope = gradient_embedding(captioner, pixels, ids)
     drops = removal(captioner, captioner.features(pixels[None]), ids)
-    assert image.file_name == "1_a.png"
     for one in words:
         for values, expected in (
             (one.measures["contribution"], exact), (one.measures["gradient"], slope), (one.removal, drops),
         ):  # fmt: skip
             np.testing.assert_allclose(values, expected[one.position, : one.position], atol=1e-6)
+
+
+def test_a_record_holds_all(captioner, data_folder):
+    for one in measured_photo(captioner, data_folder, Counter())[1]:
+        again = Before.of(json.loads(json.dumps(one.record())))
+        assert again.as_json() == one.as_json()
+        assert list(again.removal) == list(one.removal)
 
 
 def before(drops, contribution):
@@ -155,7 +165,7 @@ def test_of_nothing_there_is_no_summary():
 
 
 def test_the_command(captioner, data_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.tasks.load_captioner", lambda model: captioner)
+    monkeypatch.setattr("gazeback.eval.captioner_task.load_captioner", lambda model: captioner)
     path = tmp_path / "preceding.json"
     arguments = ["preceding", "--data", str(data_folder), "--json", str(path)]
     result = CliRunner(env={"COLUMNS": "200"}).invoke(evaluate_command, arguments, catch_exceptions=False)
@@ -163,7 +173,7 @@ def test_the_command(captioner, data_folder, tmp_path, monkeypatch):
     assert "6 words, 24 pairs of words, 2 photos" in result.output
     assert "missing image: 1" in result.output
     written = json.loads(path.read_text())
-    assert (written["task"], written["model"]) == ("preceding", "tiny")
+    assert (written["task"], written["about"]["model"]) == ("preceding", "bundled")
     assert set(written["measures"]) == set(MEASURES)
     words = written["images"][0]["words"]
     assert [word["word"] for word in words] == ["on", "the", "grass"]

@@ -1,8 +1,20 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from gazeback.eval.phrases_data import Phrase, PhraseData, Sentence, Words
-from gazeback.eval.words import evaluate, kinds_of, summarise, visual_nats, visual_share
+from gazeback.eval.phrases_data import Phrase, Sentence, Words
+from gazeback.eval.words import (
+    SHARE,
+    WordShare,
+    WordsTask,
+    by_position,
+    kinds_of,
+    place_of,
+    summarise,
+    visual_nats,
+    visual_share,
+)
 
 
 def test_the_share_by_hand():
@@ -61,22 +73,54 @@ def test_the_mean_picture_adds_nothing(captioner):
     np.testing.assert_allclose(visual_nats(captioner, mean, [[3, 4, 5, 6]])[0], 0, atol=1e-5)
 
 
-def test_photos_words_and_what_is_left_out(captioner, data_folder):
-    data = PhraseData(data_folder, "dev")
-    results = [result for result in evaluate(captioner, data) if result is not None]
-    shares = {image.file_name: shares for image, shares in results}
-    counts = {kind: row["visual"]["n"] for kind, row in summarise(shares).items()}
+def test_verbs_in_ing_are_told_by_their_suffix_and_nouns_by_their_phrase(captioner):
+    phrases = (Phrase("a clearing", 3, 5, ("scene",), ()), Phrase("running", 0, 1, ("other",), ()))
+    sentence = Sentence(("running", "building", "jumping", "a", "clearing"), phrases)
+    kinds = kinds_of(sentence, Words.of(sentence, captioner.vocabulary))
+    assert kinds == ["nouns", "other words", "verbs in -ing", "function words", "nouns"]
+
+
+@pytest.fixture
+def task(captioner, data_folder, monkeypatch):
+    monkeypatch.setattr("gazeback.eval.captioner_task.load_captioner", lambda model: captioner)
+    (data_folder / "dev" / "3_c.png").unlink()
+    return WordsTask(data_folder)
+
+
+def test_photos_words_and_what_is_left_out(task):
+    records = task.open().measure(task.names(), task.methods)
+    assert sorted(records) == ["1_a.png", "2_b.png"]
+    by_method = {SHARE: {name: of_image[SHARE] for name, of_image in records.items()}}
+    counts = Counter(word[0] for record in by_method[SHARE].values() for word in record["words"])
     assert counts == {"function words": 6, "nouns": 6, "colours": 2, "other words": 2}
-    assert data.skipped["unknown word"] == 6
+    details = task.details(by_method)
+    assert details["left out"]["unknown word"] == 6
+    assert details["kinds"]["nouns"]["visual"]["n"] == 6
+    kinds, places = task.tables(by_method)
+    assert [row[0] for row in kinds.rows] == [
+        "function words", "nouns", "colours", "verbs in -ing", "other words",
+    ]  # fmt: skip
+    assert places.rows[0][1][0].n == 2 * 2  # the two sentences that begin with a known word
+
+
+def shares(kind, *visual):
+    return [WordShare(kind, i + 1, value) for i, value in enumerate(visual)]
 
 
 def test_summary_by_hand():
-    shares = {
-        "1.jpg": {"nouns": [(1.0, 0.5), (2.0, 1.0)], "function words": [], "colours": [], "other words": []},
-        "2.jpg": {"nouns": [(0.0, 0.0)], "function words": [], "colours": [], "other words": []},
-    }
-    table = summarise(shares)
-    assert table["nouns"]["visual_share"]["mean"] == 0.5
-    assert table["nouns"]["visual"]["mean"] == 1.0
+    table = summarise({"1.jpg": shares("nouns", np.log(2), 50), "2.jpg": shares("nouns", 0)})
+    assert table["nouns"]["visual_share"]["mean"] == pytest.approx(0.5)
+    assert table["nouns"]["visual"]["mean"] == pytest.approx((np.log(2) + 50) / 3)
     assert table["nouns"]["visual"]["groups"] == 2
     assert table["colours"]["visual"] == {"n": 0, "groups": 0, "mean": None, "standard_error": None}
+
+
+def test_shares_by_position_by_hand():
+    photos = {"1.jpg": shares("nouns", np.log(2), 0.0), "2.jpg": shares("colours", 50)}
+    table = by_position(photos)
+    assert table["nouns"]["1"]["mean"] == pytest.approx(0.5)
+    assert table["all words"]["1"]["mean"] == pytest.approx(0.75)
+    assert table["all words"]["2"]["mean"] == 0
+    assert [place_of(n) for n in (1, 4, 5, 6, 9, 12, 13, 40)] == [
+        "1", "4", "5 to 6", "5 to 6", "7 to 9", "10 to 12", "13 and more", "13 and more",
+    ]  # fmt: skip
