@@ -1,13 +1,13 @@
 """`gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gazeback.eval import speed, speed_networks, tables
-from gazeback.eval.harness.run import command_line
-from gazeback.eval.harness.table import Table, print_tables
+from gazeback.eval.harness.run import as_result
+from gazeback.eval.harness.table import print_tables
 from gazeback.eval.peers import PEERS
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.results import check_writable, tracked, write_result
@@ -54,7 +54,7 @@ def run_speed(settings: Settings, method: str, rounds: int) -> None:
     summary = speed.summarise(measured)
     found = tables.speed_tables(summary)
     print_tables(found)
-    about = {"method": method, "rounds": rounds, **_as_result(found)}
+    about = {"method": method, "rounds": rounds, **as_result(found)}
     settings.write("speed", captioner, {**about, **summary, "images": measured})
 
 
@@ -77,13 +77,8 @@ def run_networks(
     table = tables.network_table(rows, asked, memory)
     print_tables([table])
     if json_path is not None:
-        about = {"methods": asked, "rounds": rounds, "weights": "random", **_as_result([table])}
+        about = {"methods": asked, "rounds": rounds, "weights": "random", **as_result([table])}
         write_result(json_path, "memory" if memory else "speed", {**about, "networks": rows})
-
-
-def _as_result(found: Sequence[Table]) -> dict[str, Any]:
-    """What `gazeback evaluate report` reads."""
-    return {"command": command_line(), "tables": [table.as_json() for table in found]}
 
 
 def listed(names: str) -> list[str]:

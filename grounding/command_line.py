@@ -30,6 +30,10 @@ COMMANDS = {
         "gazeback.eval.command:evaluate",
         "Measure how good captions and explanations are.",
     ),
+    "interpret": (
+        "gazeback.eval.interpretation.command:interpret",
+        "Show which filters a model has learned for its classes or words.",
+    ),
 }
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -72,7 +72,7 @@ def draw_figure(grounding: Grounding, outlines: Outlines | None = None) -> Figur
             axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
         _write_word(figure, panels, cells, word)
     if isinstance(panels, Matrix):
-        _write_methods(figure, panels, grounding.methods)
+        write_methods(figure, panels, grounding.methods)
     return figure
 
 
@@ -85,7 +85,7 @@ def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: Grou
     draw_bar(figure, panels, cells[-1], word.visual_share)
 
 
-def _write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:
+def write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:
     """Each method's name, upright before its rows."""
     width, height = figure.get_size_inches()
     for row in range(panels.rows):

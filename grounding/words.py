@@ -310,8 +310,8 @@ class _Scores:
 
     def __init__(self, captioner: Captioner, features: np.ndarray, ids: list[int]) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
-        pooled = features.mean(axis=(1, 2))
-        both = np.concatenate([pooled, captioner.mean_features[None]])
+        # Whole maps: a captioner need not pool them.
+        both = np.concatenate([features, np.broadcast_to(captioner.mean_features, features.shape)])
         words = np.array([[self.vocabulary.start, *ids]] * 2, np.int32)
         self.photo, self.mean = captioner.log_probabilities(both, words).astype(np.float64)
         steps = np.arange(len(ids) + 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gazeback.models import bundled, captioner_file
+from gazeback.models import bundled, captioner_file, scenes
 from gazeback.models.beam_search import beam_search
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
@@ -42,7 +42,8 @@ class Captioner:
 
     ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start
     first); output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts
-    nothing. ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos.
+    nothing. ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos; or
+    ``[h, w, C]``, the averaged map, for a model that does not pool it.
     ``features_layer``: the layer whose output is the last spatial map ``[n, h, w, C]``.
     """
 
@@ -133,9 +134,12 @@ class Captioner:
 
 
 def load_captioner(source: str | Path | None = None) -> Captioner:
-    """Load the bundled captioner (None) or a ``.keras`` file written by ``gazeback train captioner``.
+    """Load the bundled captioner (None), one of the small bundled ones of drawn scenes ("scenes-gap",
+    "scenes-flatten"), or a ``.keras`` file written by ``gazeback train captioner``.
 
     Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code
     is never run (Keras' safe mode, no pickles).
     """
+    if isinstance(source, str) and source in scenes.HEADS:
+        return scenes.load(source)
     return Captioner(**(bundled.load() if source is None else captioner_file.read(Path(source))))

@@ -54,15 +54,15 @@ def read(path: Path) -> dict[str, Any]:
             "features_layer": about["features_layer"],
             "name": about["name"],
         }
-        channels = fields["model"].get_layer(fields["features_layer"]).output.shape[-1]
+        last_map = tuple(fields["model"].get_layer(fields["features_layer"]).output.shape[1:])
         words = fields["model"].output.shape[-1]
     except Exception as error:  # Keras raises whatever its layers raise on a damaged configuration
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path}: a broken captioner file ({reason})") from error
-    if words != len(about["words"]) or mean_features.shape != (channels,):
+    if words != len(about["words"]) or mean_features.shape not in (last_map, last_map[-1:]):
         raise ModelError(
             f"{path}: a broken captioner file: {len(about['words'])} words and mean features of shape "
-            f"{mean_features.shape} for a model with {words} words and {channels} channels"
+            f"{mean_features.shape} for a model with {words} words and {last_map[-1]} channels"
         )
     return fields
 

@@ -32,7 +32,12 @@ def test_the_python_in_the_documentation_runs(
 
 @pytest.mark.parametrize(
     "name",
-    ["ground_photo.py", "trace_classifier.py", pytest.param("stride_artefacts.py", marks=pytest.mark.slow)],
+    [
+        "ground_photo.py",
+        "trace_classifier.py",
+        pytest.param("stride_artefacts.py", marks=pytest.mark.slow),
+        pytest.param("flowers.py", marks=pytest.mark.slow),
+    ],
 )
 def test_the_examples_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -43,3 +48,30 @@ def test_the_examples_run(
     monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path / "out"))
     runpy.run_path(script, run_name="__main__")
     assert capsys.readouterr().out.count("\n") >= 2
+
+
+def test_every_task_is_documented() -> None:
+    from gazeback.eval.command import evaluate
+
+    listed = re.findall(r"^\| `([a-z]+)` \|", (ROOT / "docs/evaluating.md").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(set(evaluate.commands) - {"report"})
+
+
+def test_the_document_of_results_is_made_from_the_results() -> None:
+    from gazeback.eval.harness.report import document
+
+    paths = sorted((ROOT / "docs/results").glob("*.json"))
+    assert paths
+    assert (ROOT / "docs/results.md").read_text(encoding="utf-8") == document(paths)
+
+
+def test_the_documentation_links_to_what_is_there() -> None:
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "docs").glob("*.md"),
+    ]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -49,13 +49,12 @@ def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh:
     if json_path is None:
         return
     result = {
-        "command": command_line(),
+        **as_result(tables),
         "selection": RULE,
         "about": dict(task.about()),
         "images measured": len(found[methods[0]]),
         "skipped": {reason: count for reason, count in skipped.items() if count},
         "unusable": unusable,
-        "tables": [table.as_json() for table in tables],
         **task.details(found),
     }
     write_result(json_path, task.name, result)
@@ -115,6 +114,11 @@ def write_text(path: Path, content: str) -> None:
         write_atomically(path, content.encode())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def as_result(tables: Sequence[Table]) -> dict[str, Any]:
+    """What of a result `gazeback evaluate report` reads."""
+    return {"command": command_line(), "tables": [table.as_json() for table in tables]}
 
 
 def tables_of(result: Mapping[str, Any]) -> list[Table]:

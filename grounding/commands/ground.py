@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazeback.grounding.outputs import check_folder, unique_stems, write_outputs
+from gazeback.models import scenes
 from gazeback.models.errors import ModelError, PhotoError, UserError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Settings:
 def check_model(model: str) -> None:
     """A missing file is told at once; what is in it, the loader sees."""
     path = Path(model)
-    if path.is_file():
+    if path.is_file() or model in scenes.HEADS:
         return
     problem = "a folder" if path.is_dir() else "no such file"
     raise ModelError(
@@ -91,7 +92,7 @@ def check_model(model: str) -> None:
 @click.command(short_help="Caption photos and show which pixels each word came from.")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
-@click.option("--model", metavar="FILE", help="A captioner trained by `gazeback train captioner`.")
+@click.option("--model", metavar="FILE", help="A captioner from `gazeback train captioner`, or scenes-gap.")
 @click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
 @click.option("--methods", metavar="M,...", help="Several side by side: these and installed ones.")
 @click.option(

@@ -5,7 +5,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,20 @@ def write(classifier: Classifier, network: str, options: dict[str, Any], path: P
     os.replace(partial, path)
 
 
-def load(path: Path = BUNDLED, random: bool = False) -> Classifier:
-    """Read a classifier that ``write`` wrote; ``random``: with random weights. Raises ModelError."""
+def load(
+    path: Path = BUNDLED,
+    random: bool = False,
+    networks: Mapping[str, Callable[..., keras.Model]] = NETWORKS,
+) -> Classifier:
+    """Read a classifier that ``write`` wrote; ``random``: with random weights; ``networks``: how its network
+    may be built, by name. Raises ModelError.
+    """
     if not path.is_file():
         raise ModelError(f"{path}: the bundled sketch classifier is missing; install gazeback again")
     with np.load(path, allow_pickle=False) as content:
         arrays = {key: content[key] for key in content.files}
     about = json.loads(str(arrays.pop("about")))
-    model = NETWORKS[about["network"]](**about["options"])
+    model = networks[about["network"]](**about["options"])
     if not random:
         _set_weights(model, arrays)
     preprocess = Preprocessing(**about["preprocessing"])

@@ -75,8 +75,10 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
     click.echo(json.dumps(result) if as_json else f"{out}: a captioner with {result['words']} words")
 
 
-# It needs the tracer, which this package does not import: found by name, when it is called.
+# They stand on the tracer, which this package does not import: found by name, when they are called.
 DISCERNIBLE = "gazeback.eval.discernible"
+SCENES = "gazeback.eval.scenes.train_scenes"
+FLOWERS = "gazeback.eval.interpretation.train_flowers"
 
 
 @train.command()
@@ -100,6 +102,65 @@ def discernible(out: Path, as_json: bool, **options: Any) -> None:
     sentence = (
         f"{out}: succeeding {suc:g}, current {cur:g}, preceding {pre:g}, after {result['rounds']} rounds"
     )
+    click.echo(json.dumps(result) if as_json else sentence)
+
+
+@train.command()
+@click.option(
+    "--head", type=click.Choice(["gap", "flatten"]), required=True, help="How it reads the last map."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
+@click.option("--scenes", type=click.IntRange(min=1), default=12_000, show_default=True, help="How many.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), default=16, show_default=True, help="Rounds through them."
+)
+@click.option(
+    "--refine-epochs",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Rounds after those, in which a spread-out last map costs.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same start."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def scenes(head: str, out: Path, as_json: bool, **chosen: int) -> None:
+    """Train a small captioner of scenes, from nothing: the benchmark of `gazeback evaluate scenes`.
+
+    Scenes are a few shapes on textured ground, drawn from a seed; no data is needed.
+    """
+    if out.suffix != ".keras":
+        raise UserError(f"--out {out}: expected a file that ends in .keras")
+    training = import_module(SCENES)
+    with _Bars() as bars:
+        result = training.train_scenes(head, out, training.Settings(**chosen), bars.report)
+    click.echo(json.dumps(result) if as_json else f"{out}: a captioner with {result['words']} words")
+
+
+@train.command()
+@click.option("--kind", type=click.Choice(["single-6c", "double-12c"]), required=True, help="Which flowers.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="FILE.keras, or .npz: half precision."
+)
+@click.option("--pictures", type=click.IntRange(min=1), default=1800, show_default=True, help="How many.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), default=4, show_default=True, help="Rounds through them."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same start."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def flowers(kind: str, out: Path, as_json: bool, **chosen: int) -> None:
+    """Train a small classifier of drawn flowers, from nothing: the benchmark of `gazeback evaluate flowers`.
+
+    The colour of a part is the class; the flowers are drawn from a seed, and no data is needed.
+    """
+    training = import_module(FLOWERS)
+    with _Bars() as bars:
+        trained = training.train_flowers(kind, out, training.Settings(**chosen), bars.report)
+    result = {"classifier": str(out), "kind": kind, "accuracy": trained.accuracy, "held_out": trained.count}
+    sentence = f"{out}: right on {trained.accuracy:.1%} of {trained.count} flowers that it never saw"
     click.echo(json.dumps(result) if as_json else sentence)
 
 

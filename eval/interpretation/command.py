@@ -1,0 +1,47 @@
+"""`gazeback interpret`: what a model has learned. What it needs is imported when it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME|FILE",
+    help='A classifier, or "captioner", or a captioner\'s FILE.',
+)
+@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option("--data", required=True, type=PATH, help="Folder of class folders, photos, or captions.")
+@click.option("--out", required=True, type=PATH, help="Folder for the results; made if there is none.")
+@click.option(
+    "--mu", type=float, default=10.0, show_default=True, help="How much weight a class gives to filters."
+)
+@click.option(
+    "--variant",
+    type=click.Choice(["all", "only-conv"]),
+    default="all",
+    show_default=True,
+    help="Filters of all layers, or of the convolutions alone: for what is shown; both are measured.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most this many photos of each class to learn from and to measure on, or in all where the folder "
+    "has no classes; the first by the hash of the name.",
+)
+@click.option("--words", metavar="A,B", help="Captioner: other words than the most frequent ones.")
+@click.option("--json", "json_path", type=PATH, help="Write all figures there.")
+def interpret(**options: Any) -> None:
+    """Show which filters a model has learned for its classes or words.
+
+    Finds the filters that are relevant for each class (for a captioner: for each word) with the µ-Lasso, and
+    takes them away to see what is lost, against random filters of the same layers.
+    """
+    from gazeback.eval.interpretation.task import Settings, run_interpret
+
+    run_interpret(Settings(**options))

@@ -1,0 +1,114 @@
+"""Average images side by side, each above the patches that its filter answers to most: a sheet per class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from gazeback.eval.interpretation.appearance import KIND_COLOURS, draw_legend, feature_title, fitting
+from gazeback.eval.interpretation.average_images import EXAMPLES, AverageImage
+from gazeback.grounding.classes_text import short
+from gazeback.grounding.drawing import INK, SOFT, titled_figure, write_png
+from gazeback.grounding.outputs import unique_stems, writing_to
+from gazeback.grounding.panels import MARGIN, Panels
+
+COLUMNS = 7
+SIDE, GAP = 1.75, 0.06  # inches of a picture, and between it and its examples
+FULL, MOST = 160, 2.5  # levels that contrast is raised to, and by how much at most
+LONGEST = 80  # letters of a class in a file name
+
+
+def write_contact_sheets(averages: Mapping[str, Sequence[AverageImage]], folder: Path) -> dict[str, Path]:
+    """Write ``CLASS.png`` for each class into a folder, which is made if need be; returns the paths.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    # a class may be called anything, also ../x
+    names = [re.sub(r"[^\w -]+", "-", short(name))[:LONGEST] + ".png" for name in averages]
+    paths = {name: folder / f"{stem}.png" for name, stem in zip(averages, unique_stems(names), strict=True)}
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in paths.items():
+            write_png(draw_contact_sheet(name, averages[name]), path)
+    return paths
+
+
+def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Figure:
+    """The average images of a class in the order given, each with its layer, filter, weight and best patches.
+
+    The contrast of a mean is raised, and the note says how much.
+    """
+    columns = max(1, min(COLUMNS, len(averages)))
+    panels = Panels(max(1, -(-len(averages) // columns)), columns, SIDE, SIDE + GAP + _example_side())
+    figure = titled_figure(name, panels)
+    for index, average in enumerate(averages):
+        left, bottom = panels.place(index)
+        shown, factor = raised(average.pixels)
+        _framed(_axes(figure, left, bottom + _example_side() + GAP, SIDE), shown, KIND_COLOURS[average.kind])
+        for place, example in enumerate(average.examples):
+            across = left + place * (_example_side() + GAP)
+            _axes(figure, across, bottom, _example_side()).imshow(
+                example, interpolation=_interpolation(example)
+            )
+        _write(figure, panels, index, average, factor)
+    draw_legend(figure, {average.kind for average in averages}, MARGIN, panels.size[1] - 0.02)
+    return figure
+
+
+def raised(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """A picture with its contrast raised round its mean, alike in all colours, and by how much."""
+    low, high = np.percentile(pixels, (1, 99))
+    factor = float(np.clip(FULL / max(high - low, 1), 1, MOST))
+    mean = pixels.mean(axis=(0, 1))
+    return np.rint(np.clip(mean + factor * (pixels - mean), 0, 255)).astype(np.uint8), factor
+
+
+def _example_side() -> float:
+    return (SIDE - (EXAMPLES - 1) * GAP) / EXAMPLES
+
+
+def _axes(figure: Figure, left: float, bottom: float, side: float) -> Axes:
+    """Room for a picture; places in inches."""
+    width, height = figure.get_size_inches()
+    axis = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    axis.set_axis_off()
+    return axis
+
+
+def _framed(axis: Axes, pixels: np.ndarray, colour: str) -> None:
+    rows, columns = pixels.shape[:2]
+    axis.imshow(pixels, interpolation=_interpolation(pixels))
+    corner = (-0.5, -0.5)
+    axis.add_patch(Rectangle(corner, columns, rows, fill=False, clip_on=False, linewidth=2, edgecolor=colour))
+
+
+def _interpolation(pixels: np.ndarray) -> str:
+    return "nearest" if max(pixels.shape) < 32 else "antialiased"
+
+
+def _write(figure: Figure, panels: Panels, index: int, average: AverageImage, factor: float) -> None:
+    left, bottom = panels.place(index)
+    width, height = figure.get_size_inches()
+    title = feature_title(average.number, average.feature.filter)
+    above, below = (bottom + panels.height + 0.06) / height, (bottom - 0.05) / height
+    figure.text(left / width, above, title, size=8, color=KIND_COLOURS[average.kind])
+    right = (left + panels.width) / width
+    figure.text(right, above, f"{average.feature.weight:+.2g}", size=8, ha="right", color=INK)
+    note = f"{fitting(average.feature.layer, SIDE)}\n{_note(average, factor)}"
+    figure.text(left / width, below, note, size=6.2, va="top", color=SOFT, parse_math=False)
+
+
+def _note(average: AverageImage, factor: float) -> str:
+    if not average.patches:
+        return "no photo that it answers to"
+    rows, columns = average.size
+    count = len(average.patches)
+    patches = f"{count} patch{'es' * (count != 1)} of {rows} \u00d7 {columns}"
+    return patches + f", contrast \u00d7 {factor:.1f}" * (factor >= 1.05)

@@ -1,0 +1,300 @@
+"""Feedback beside a prediction: which learned features the photo shows, and where.
+
+Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, sections 3.2 and 3.3. The
+relevance of the features of class j in a photo is ``r = w_j ∘ x``, with x the responses of all filters; those
+with the largest are shown as heat maps, by guided backpropagation with resampled strides and, beside it, as
+evidence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.layout import channels_last
+from gazeback.cnn_trace.options import Options
+from gazeback.cnn_trace.recording import execute
+from gazeback.cnn_trace.targets import named_neurons
+from gazeback.eval.baselines.projections import guided, resampled_strides
+from gazeback.eval.interpretation.features import Feature, RelevantFeatures
+from gazeback.eval.interpretation.filters import Filters
+from gazeback.eval.interpretation.forward import Forward
+from gazeback.eval.interpretation.responses import normalised
+from gazeback.grounding.classes import Prediction
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation
+from gazeback.grounding.photo_maps import on_photo
+from gazeback.models.classifiers import Classifier, ModelInput, Preprocessing
+from gazeback.models.errors import UserError
+from gazeback.models.photos import Photo, load_photo
+
+TOP = 6
+PREDICTIONS = 5
+CUT = 0.99
+METHODS = ("guided-backprop", "evidence")
+
+
+@dataclass(frozen=True)
+class ShownFeature:
+    """One relevant feature that a photo shows.
+
+    Attributes:
+        feature: the filter, with its weight for the class.
+        number: which layer of the network it is in, from 1; ``kind``: of the layer.
+        response: x, the share of the filter in what its layer answers.
+        relevance: r, weight times response; ``share``: of the sum of all positive relevances of the class.
+        explanations: where it comes from, one for each of `METHODS`.
+    """
+
+    feature: Feature
+    number: int
+    kind: str
+    response: float
+    relevance: float
+    share: float
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """A photo, what a model says of it, and which features of one class it shows, the most relevant first.
+
+    Attributes:
+        name: the class that is explained; ``probability``: of it, None where the model gives none.
+        predictions: the most probable classes, best first; none for a captioner's words.
+        features: empty where the photo shows none.
+    """
+
+    photo: Photo
+    model_name: str
+    name: str
+    probability: float | None
+    predictions: tuple[Prediction, ...]
+    features: tuple[ShownFeature, ...]
+
+    def save(self, out: str | os.PathLike[str], stem: str | None = None) -> dict[str, Path]:
+        """Write STEM.html, STEM.png and STEM.json into a folder, STEM by default that of the photo's name.
+
+        Returns the paths by kind. Raises UserError where the folder cannot be written to.
+        """
+        from gazeback.eval.interpretation.pages import write_feedback
+
+        return write_feedback(self, Path(out), stem or Path(self.photo.name).stem)
+
+
+def explain_prediction(
+    classifier: Classifier,
+    photo: Any,
+    relevant: RelevantFeatures,
+    *,
+    name: str | None = None,
+    forward: Forward | None = None,
+    top: int = TOP,
+) -> Feedback:
+    """The relevant features of a prediction that a photo shows.
+
+    Args:
+        classifier: that the features were learned from.
+        photo: a path, a Pillow image, a uint8 array or a loaded ``Photo``.
+        name: the class, as `relevant` calls it; by default the most probable of those that it knows.
+        forward, top: as for :func:`explain_features`.
+
+    Raises:
+        UserError: a bad photo; features of another model, or none for the class; a number below 1.
+        ModelError: a class that the classifier does not have.
+    """
+    if name is not None:
+        _check_class(name, relevant)
+    photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    probabilities = classifier.probabilities(classifier.preprocess(photo).pixels[None])[0]
+    if name is None:
+        numbers = {one: classifier.class_index(one) for one in relevant.classes}
+        name = max(numbers, key=lambda one: float(probabilities[numbers[one]]))
+    best = tuple(
+        Prediction(classifier.class_names[i], i, float(probabilities[i]))
+        for i in np.argsort(-probabilities, kind="stable")[:PREDICTIONS].tolist()
+    )
+    return explain_features(
+        classifier.model,
+        classifier.preprocess,
+        photo,
+        relevant,
+        name,
+        forward=forward,
+        top=top,
+        model_name=classifier.name,
+        probability=float(probabilities[classifier.class_index(name)]),
+        predictions=best,
+    )
+
+
+def explain_features(
+    model: keras.Model,
+    preprocess: Preprocessing,
+    photo: Any,
+    relevant: RelevantFeatures,
+    name: str,
+    *,
+    last: str | None = None,
+    forward: Forward | None = None,
+    top: int = TOP,
+    model_name: str = "",
+    probability: float | None = None,
+    predictions: Sequence[Prediction] = (),
+) -> Feedback:
+    """The relevant features of a class that a photo shows, for any network: a classifier or an encoder.
+
+    Each is shown where it comes from: the signal of guided backpropagation starts as the filter's own map of
+    positive answers, and passes strided layers resampled; evidence walks back from the same map.
+
+    Args:
+        model, preprocess: any network that reads photos, and how it reads them.
+        name: the class, or a captioner's word.
+        last: the layer whose map is the answer, of a captioner its ``features_layer``; None for a classifier.
+        forward: of the same network with all layers of the features, to be made once for several photos.
+        top: how many features at most; only those with a relevance above 0 are shown.
+        model_name, probability, predictions: what to show beside them.
+
+    Raises:
+        UserError: a bad photo; features of another model, or none for the class; a number below 1.
+    """
+    if top < 1:
+        raise UserError(f"top: expected 1 feature or more, got {top}")
+    _check_class(name, relevant)
+    photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    prepared = preprocess(photo)
+    features = list(relevant.of(name))
+    filters = Filters.of(model, features, last)
+    response = _responses(filters, features, prepared, forward)
+    relevance = {feature: feature.weight * response[feature] for feature in features}
+    chosen = sorted((f for f in features if relevance[f] > 0), key=lambda f: -relevance[f])[:top]
+    total = sum(max(value, 0.0) for value in relevance.values())
+    shown = tuple(
+        ShownFeature(
+            feature,
+            filters.place(feature.layer),
+            filters.layers[feature.layer].kind,
+            response[feature],
+            relevance[feature],
+            relevance[feature] / total,
+            explanations,
+        )
+        for feature, explanations in zip(chosen, _explained(filters, chosen, prepared), strict=True)
+    )
+    return Feedback(photo, model_name or model.name, name, probability, tuple(predictions), shown)
+
+
+def _check_class(name: str, relevant: RelevantFeatures) -> None:
+    if name not in relevant.features:
+        known, count = ", ".join(map(repr, relevant.classes[:5])), len(relevant.classes)
+        more = f" and {count - 5} more" if count > 5 else ""
+        raise UserError(f"no relevant features for {name!r}; there are some for {known}{more}")
+
+
+def _responses(
+    filters: Filters, features: Sequence[Feature], prepared: ModelInput, forward: Forward | None
+) -> dict[Feature, float]:
+    """x (section 3.1): what some filters answer to one photo."""
+    if not features:
+        return {}
+    if forward is None:
+        layers = [filters.layers[layer] for layer in filters.numbers]
+        forward = Forward(filters.graph, filters.answer, layers)
+    norms, _ = forward.responses(prepared.pixels[None])
+    found = normalised(norms, forward)[0]
+    return {
+        feature: float(found[forward.offsets[feature.layer].start + feature.filter]) for feature in features
+    }
+
+
+def _explained(
+    filters: Filters, features: Sequence[Feature], prepared: ModelInput
+) -> list[tuple[Explanation, ...]]:
+    """Where each feature comes from: one explanation for each of `METHODS`."""
+    signals = projected_answers(filters, features, prepared.pixels)
+    walked = _walked(filters, features, prepared.pixels)
+    return [
+        (
+            Explanation(METHODS[0], None, on_photo(evened(signal), prepared, MAP_LONGEST)),
+            Explanation(
+                METHODS[1], fixations.mapped(prepared.to_photo, prepared.photo_shape), on_input=fixations
+            ),
+        )
+        for signal, fixations in zip(signals, walked, strict=True)
+    ]
+
+
+def evened(signal: np.ndarray) -> np.ndarray:
+    """A signal ``[h, w]`` from 0 to 1, cut off where 1 % of its places are above.
+
+    Beside the strongest few pixels (an eye, a glint), nothing else would be seen.
+    """
+    ceiling = float(np.quantile(signal, CUT)) or float(signal.max())
+    found: np.ndarray = np.minimum(signal / max(ceiling, np.finfo(np.float32).tiny), 1)
+    return found
+
+
+def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.ndarray) -> list[np.ndarray]:
+    """Guided backpropagation of what some filters answer to an image, past strides resampled.
+
+    The signal starts as the filter's own positive answers, as a deconvnet starts (Zeiler and Fergus 2014,
+    section 2.1: the maps of all other filters are set to zero), and not with 1 everywhere. All features share
+    one forward pass.
+
+    Args:
+        filters: that the features name. pixels: float ``[height, width, channels]``, as the model reads them.
+
+    Returns:
+        For each feature float32 ``[height, width]``: the largest magnitude among the channels, its maximum 1.
+    """
+    graph, image = filters.graph, filters.image
+    starts = [filters.tensor(feature.layer) for feature in features]
+    values = {image: tf.constant(pixels[None], image.dtype)}
+    calls = graph.ancestors(starts)
+    # With every tensor wanted, a fused activation is run apart from its layer, and has a rule of its own.
+    wanted = {tensor for call in calls for tensor in call.outputs}
+    rules = guided(graph, image) | resampled_strides(graph, image)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(values[image])
+        for call in calls:
+            execute(call, values, wanted)
+            if call in rules:
+                output = call.outputs[0]
+                values[output] = rules[call](call, [values[t] for t in call.inputs], values[output])
+        answers = [_of_filter(t, values[t], f.filter) for t, f in zip(starts, features, strict=True)]
+        # The gradient of a * |a|+ with the second factor held is the positive answer itself.
+        scores = [tf.reduce_sum(a * tf.stop_gradient(tf.nn.relu(a))) for a in answers]
+    return [_strength(image, tape.gradient(score, values[image])) for score in scores]
+
+
+def _of_filter(tensor: Tensor, values: tf.Tensor, number: int) -> tf.Tensor:
+    return values[:, number] if tensor.channels_first else values[..., number]
+
+
+def _strength(image: Tensor, signal: tf.Tensor) -> np.ndarray:
+    found: np.ndarray = np.abs(channels_last(image, signal.numpy())[0]).max(axis=-1)
+    return found / max(float(found.max()), np.finfo(np.float32).tiny)
+
+
+def _walked(filters: Filters, features: Sequence[Feature], pixels: np.ndarray) -> list[Fixations]:
+    """Evidence from the maps of some filters; all share one forward pass."""
+    tracer, options = filters.tracer, Options()
+    arrays = filters.arrays(pixels[None])
+    tensors = {feature.layer: filters.tensor(feature.layer) for feature in features}
+    recording = tracer.first_recording(arrays, frozenset(tensors.values()), options)
+    found: dict[Feature, Fixations] = {}
+    for layer, tensor in tensors.items():
+        here = [feature for feature in features if feature.layer == layer]
+        asked = partial(named_neurons, tensor, [(..., feature.filter) for feature in here])
+        traced = tracer.explain(arrays, tensor, asked, options, frozenset([tensor]), recording)
+        found.update(zip(here, traced.fixations[0], strict=True))
+    return [found[feature] for feature in features]

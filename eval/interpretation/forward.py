@@ -1,0 +1,144 @@
+"""The forward pass of a network with its filters in view: what each of them answers, and what is left without
+some of them.
+
+The calls of the flat graph are run one by one in a compiled function. What is taken away is an argument of
+that function, so the network is not touched, and nothing is compiled again for another set of filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.recording import execute
+from gazeback.eval.interpretation.layers import FilterLayer, offsets
+from gazeback.models.errors import UserError
+
+
+class Forward:
+    """A network up to an answer.
+
+    Args:
+        graph: the flat model. answer: its logits, or a map.
+        layers: the layers with filters (see `layers.filter_layers`); D is the number of all their filters.
+
+    Raises:
+        UserError: the answer depends on other inputs than one image.
+    """
+
+    def __init__(self, graph: Graph, answer: Tensor, layers: Sequence[FilterLayer]) -> None:
+        inputs = set(graph.inputs_of(answer))
+        if len(inputs) != 1 or not inputs <= set(graph.image_inputs):
+            names = ", ".join(sorted(tensor.name for tensor in inputs)) or "none"
+            raise UserError(
+                f"model {graph.name!r}: expected one image input before the answer, found {names}"
+            )
+        self.layers = tuple(layers)
+        self.offsets = offsets(layers)
+        self.filters = sum(layer.channels for layer in layers)
+        self._answer, self._image = answer, inputs.pop()
+        self._calls = graph.ancestors([answer])
+        self._read = {tensor: layer for layer in layers for tensor in layer.tensors}
+        images = tf.TensorSpec((None, *self._image.shape[1:]), self._image.dtype)
+        self._respond = tf.function(self._responses, autograph=False).get_concrete_function(images)
+        self._halves: dict[int, tuple[Any, Any]] = {}
+
+    def responses(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each filter answers: the L2 norm over all places (of all calls), and the network's answer.
+
+        `images` [n, ...] as the model reads them; float32 [n, D], and float32 [n, ...]. Oramas et al. 2019,
+        section 3.1, before the normalisation.
+        """
+        norms, answers = self._respond(self._given(images))
+        return norms.numpy(), answers.numpy()
+
+    def ablated(self, images: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        """The network's answers with filters set to zero.
+
+        `images` [n, ...] as the model reads them; `removed` bool [sets, n, D]: what each image goes without.
+        The layers before the first of these filters are run once for all sets. Returns float32 [sets, n,
+        ...].
+        """
+        before, after = self._split(np.asarray(removed.any(axis=(0, 1))))
+        middle = list(before(self._given(images)))
+        kept = (~removed).astype(np.float32)
+        return np.stack([after(middle, tf.constant(one)).numpy() for one in kept])
+
+    def _given(self, images: np.ndarray) -> tf.Tensor:
+        return tf.constant(np.asarray(images, self._image.dtype))
+
+    def _responses(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = {self._image: images}
+        for call in self._calls:
+            execute(call, values, (self._answer,))
+        squares = [
+            tf.add_n([_squares(tensor, values[tensor]) for tensor in layer.tensors]) for layer in self.layers
+        ]
+        return tf.sqrt(tf.concat(squares, axis=1)), tf.cast(values[self._answer], tf.float32)
+
+    def _split(self, removed: np.ndarray) -> tuple[Any, Any]:
+        """The network before and from the first layer of which a filter is removed, both compiled once."""
+        start = next(
+            (
+                place
+                for place, call in enumerate(self._calls)
+                for tensor in call.outputs
+                if tensor in self._read and removed[self.offsets[self._read[tensor].name]].any()
+            ),
+            len(self._calls),
+        )
+        if start not in self._halves:
+            self._halves[start] = self._compiled(start)
+        return self._halves[start]
+
+    def _compiled(self, start: int) -> tuple[Any, Any]:
+        # A layer with a fused activation is two calls and runs as a whole: it must lie on one side.
+        start -= start > 0 and self._calls[start - 1].part == "linear"
+        first, rest = self._calls[:start], self._calls[start:]
+        made = {self._image, *(tensor for call in first for tensor in call.outputs)}
+        read = {self._answer, *(tensor for call in rest for tensor in call.inputs)}
+        between = sorted(made & read, key=lambda tensor: tensor.name)
+
+        def before(images: tf.Tensor) -> list[tf.Tensor]:
+            values = {self._image: images}
+            for call in first:
+                execute(call, values, (self._answer,))
+            return [values[tensor] for tensor in between]
+
+        def after(middle: list[tf.Tensor], kept: tf.Tensor) -> tf.Tensor:
+            values = dict(zip(between, middle, strict=True))
+            for call in rest:
+                execute(call, values, (self._answer,))
+                for tensor in call.outputs:
+                    if tensor in self._read and tensor in values:
+                        values[tensor] *= self._mask(tensor, kept, values[tensor].dtype)
+            return tf.cast(values[self._answer], tf.float32)
+
+        images = tf.TensorSpec((None, *self._image.shape[1:]), self._image.dtype)
+        middle = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in between]
+        masks = tf.TensorSpec((None, self.filters), tf.float32)
+        return (
+            tf.function(before, autograph=False).get_concrete_function(images),
+            tf.function(after, autograph=False).get_concrete_function(middle, masks),
+        )
+
+    def _mask(self, tensor: Tensor, kept: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """float [n, D] as a factor of one tensor."""
+        mask = kept[:, self.offsets[self._read[tensor].name]]
+        shape = [1] * len(tensor.shape)
+        shape[0], shape[_channel_axis(tensor)] = -1, mask.shape[1]
+        return tf.cast(tf.reshape(mask, shape), dtype)
+
+
+def _squares(tensor: Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Sums of squares over the places: [n, channels]."""
+    places = [axis for axis in range(1, len(tensor.shape)) if axis != _channel_axis(tensor)]
+    return tf.reduce_sum(tf.square(tf.cast(values, tf.float32)), axis=places)
+
+
+def _channel_axis(tensor: Tensor) -> int:
+    return 1 if tensor.channels_first and len(tensor.shape) > 2 else len(tensor.shape) - 1

@@ -1,0 +1,200 @@
+"""Feedback for people and programs: figure, page and JSON, in the look of the pages of traced photos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gazeback.eval.interpretation.appearance import (
+    KIND_COLOURS,
+    KIND_NAMES,
+    draw_legend,
+    feature_title,
+    fitting,
+)
+from gazeback.eval.interpretation.feedback import METHODS, Feedback, ShownFeature
+from gazeback.grounding.atomic import write_atomically
+from gazeback.grounding.classes_text import facts, probability_text, short, synonyms
+from gazeback.grounding.drawing import (
+    INK,
+    draw_bar,
+    panel_pixels,
+    photo_axes,
+    titled_figure,
+    write,
+    write_png,
+)
+from gazeback.grounding.figure import write_methods
+from gazeback.grounding.looks import blended, look_of
+from gazeback.grounding.outputs import writing_to
+from gazeback.grounding.page_data import explanation_data
+from gazeback.grounding.panels import MARGIN, arrange_matrix
+from gazeback.grounding.report import PHOTO_LONGEST, bar_width, jpeg_uri, render
+from gazeback.grounding.results import explanation_to_json, number
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_feedback(feedback: Feedback, folder: Path, stem: str) -> dict[str, Path]:
+    """Write ``STEM.html``, ``STEM.png`` and ``STEM.json`` into a folder, which is made if need be.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
+    text = json.dumps(feedback_to_json(feedback), ensure_ascii=False, allow_nan=False)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(paths["html"], feedback_html(feedback).encode("utf-8", errors="replace"))
+        write_png(draw_feedback(feedback), paths["png"])
+        write_atomically(paths["json"], text.encode("utf-8", errors="replace"))
+    return paths
+
+
+def answer_text(feedback: Feedback) -> str:
+    """The class in few words, with its probability where the model gives one."""
+    name = short(feedback.name)
+    return name if feedback.probability is None else f"{name}, {probability_text(feedback.probability)}"
+
+
+def draw_feedback(feedback: Feedback) -> Figure:
+    """The photo with the prediction, and a column for each feature with a row for each method."""
+    photo, look = feedback.photo, look_of(feedback.photo)
+    panels = arrange_matrix(len(METHODS), len(feedback.features), photo.width / photo.height)
+    figure = titled_figure(f"{photo.name}: {answer_text(feedback)}", panels)
+    pixels = panel_pixels(photo, panels)
+    extent = (0, photo.width, photo.height, 0)
+    photo_axes(figure, panels, 0).imshow(pixels.round().astype(np.uint8), extent=extent)
+    probability = "" if feedback.probability is None else probability_text(feedback.probability)
+    note = f"answer of {feedback.model_name}"
+    if not feedback.features:
+        note += "\nno relevant feature of the class answers"
+    write(figure, panels, 0, short(feedback.name), INK, probability, note)
+    if feedback.probability is not None:
+        draw_bar(figure, panels, 0, feedback.probability)
+    for index, shown in enumerate(feedback.features):
+        cells = [panels.index(method, index) for method in range(len(METHODS))]
+        for cell, explanation in zip(cells, shown.explanations, strict=True):
+            heat = explanation.heat(max(pixels.shape[:2]))
+            photo_axes(figure, panels, cell).imshow(blended(pixels, heat, look), extent=extent)
+        colour, share = KIND_COLOURS[shown.kind], probability_text(shown.share)
+        note = f"filter {shown.feature.filter}\n{fitting(shown.feature.layer, panels.width)}"
+        write(figure, panels, cells[0], f"layer {shown.number}", colour, share, note, cells[-1])
+        draw_bar(figure, panels, cells[-1], shown.share)
+    if feedback.features:
+        write_methods(figure, panels, METHODS)
+        kinds = {shown.kind for shown in feedback.features}
+        draw_legend(figure, kinds, MARGIN, panels.size[1] - 0.02)
+    return figure
+
+
+def feedback_to_json(feedback: Feedback) -> dict[str, Any]:
+    """One JSON-ready object; every coordinate is in pixels of the upright photo.
+
+    Keys: ``photo`` (name), ``width``, ``height``, ``model``, ``class``, ``probability``, ``predictions``
+    (``class``, ``index``, ``probability``, best first) and ``features``, the most relevant first: ``layer``,
+    ``number`` (of the layer, from 1), ``kind``, ``filter``, ``weight``, ``response``, ``relevance``,
+    ``share`` and ``methods``, as in the JSON of a traced photo.
+    """
+    photo = feedback.photo
+    return {
+        "photo": photo.name,
+        "width": int(photo.width),
+        "height": int(photo.height),
+        "model": feedback.model_name,
+        "class": feedback.name,
+        "probability": None if feedback.probability is None else number(feedback.probability),
+        "predictions": [
+            {"class": one.name, "index": one.index, "probability": number(one.probability)}
+            for one in feedback.predictions
+        ],
+        "features": [_feature_to_json(shown, (photo.height, photo.width)) for shown in feedback.features],
+    }
+
+
+def _feature_to_json(shown: ShownFeature, shape: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "layer": shown.feature.layer,
+        "number": shown.number,
+        "kind": shown.kind,
+        "filter": shown.feature.filter,
+        "weight": number(shown.feature.weight),
+        "response": number(shown.response),
+        "relevance": number(shown.relevance),
+        "share": number(shown.share),
+        "methods": {one.method: explanation_to_json(one, one.region(shape)) for one in shown.explanations},
+    }
+
+
+def feedback_html(feedback: Feedback) -> str:
+    """The whole page: photo, prediction, features, style and script in one file that needs no network."""
+    photo = feedback.photo
+    largest = max((shown.share for shown in feedback.features), default=1.0)
+    return render(
+        "feedback.html.j2",
+        styles=("base.css", "stage.css", "classes.css", "feedback.css"),
+        scripts=("shared.js", "overlay.js", "classes.js"),
+        folder=TEMPLATES,
+        feedback=feedback,
+        methods=METHODS,
+        answer=short(feedback.name),
+        others=synonyms(feedback.name),
+        probability="" if feedback.probability is None else probability_text(feedback.probability),
+        predictions=[
+            (short(one.name), probability_text(one.probability), bar_width(one.probability))
+            for one in feedback.predictions
+        ],
+        features=[
+            (
+                shown,
+                feature_title(shown.number, shown.feature.filter),
+                probability_text(shown.share),
+                bar_width(shown.share / largest),
+            )
+            for shown in feedback.features
+        ],
+        kinds=[
+            (kind, KIND_NAMES[kind])
+            for kind in KIND_COLOURS
+            if kind in {shown.kind for shown in feedback.features}
+        ],
+        photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
+        ratio=photo.width / photo.height,
+        drawing=look_of(photo).blend != "normal",
+        payload=feedback_data(feedback),
+    )
+
+
+def feedback_data(feedback: Feedback) -> dict[str, Any]:
+    """What the page's script draws, as for a traced photo, with the features as the targets."""
+    photo, look = feedback.photo, look_of(feedback.photo)
+    return {
+        "width": photo.width,
+        "height": photo.height,
+        "heat": look.stops,
+        "blend": look.blend,
+        "methods": list(METHODS),
+        "targets": [
+            {
+                "text": feature_title(shown.number, shown.feature.filter),
+                "verdict": _verdict(shown, feedback),
+                "evidence": [
+                    {
+                        **explanation_data(one, one.region((photo.height, photo.width))),
+                        "facts": facts(one, (photo.height, photo.width)),
+                    }
+                    for one in shown.explanations
+                ],
+            }
+            for shown in feedback.features
+        ],
+    }
+
+
+def _verdict(shown: ShownFeature, feedback: Feedback) -> str:
+    share = probability_text(shown.share)
+    return f"({shown.feature.layer}) brings {share} of what speaks for {short(feedback.name)}."

@@ -1,0 +1,125 @@
+"""The features that are relevant for a class: learned with the µ-Lasso, written to a file and read again.
+
+A feature is relevant if its weight is above 0: the class is there where the filter answers. A weight below 0
+says that another class is, so those filters are not among the features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.interpretation.features import Feature, RelevantFeatures
+from gazeback.eval.interpretation.lasso import Rows, solve
+from gazeback.eval.interpretation.layers import VARIANTS, FilterLayer
+from gazeback.grounding.atomic import write_atomically
+from gazeback.models.errors import DataError, UserError
+
+MU = 10.0
+"""The paper's (section 4)."""
+SMALLEST = 1e-6
+"""A weight below this share of mu is none."""
+FORMAT = "gazeback relevant features 1"
+
+
+def learn(
+    responses: Rows,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    layers: Sequence[FilterLayer],
+    variant: str,
+    mu: float = MU,
+) -> RelevantFeatures:
+    """The relevant features of each class.
+
+    Args:
+        responses: float [n, D], the columns those of `layers` one after another.
+        labels: bool [n, classes]; an image may have several classes.
+
+    Raises:
+        UserError: a class has no image, mu is not positive, or there are fewer images than classes.
+    """
+    empty = [name for name, count in zip(classes, labels.sum(axis=0), strict=True) if not count]
+    if empty:
+        raise UserError(f"class {empty[0]!r} has no image: nothing can be learned about it; leave it out")
+    weights = solve(responses, labels, mu).weights
+    names = [(layer.name, channel) for layer in layers for channel in range(layer.channels)]
+    features = {
+        name: tuple(
+            Feature(names[column][0], names[column][1], float(weights[column, number]))
+            for column in np.argsort(-weights[:, number], kind="stable")
+            if weights[column, number] > SMALLEST * mu
+        )
+        for number, name in enumerate(classes)
+    }
+    sizes = {layer.name: layer.channels for layer in layers}
+    return RelevantFeatures(tuple(classes), sizes, features, mu, variant)
+
+
+def save(path: Path, *relevant: RelevantFeatures) -> Path:
+    """Write relevant features, one set for each variant, as JSON; a temporary file is renamed.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    content = {"format": FORMAT, "variants": [_as_json(one) for one in relevant]}
+    try:
+        return write_atomically(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def load(path: Path, variant: str | None = None) -> RelevantFeatures:
+    """Read relevant features: those of a variant, or the first in the file.
+
+    Raises:
+        DataError: there is no such file, it is no such file, or it does not hold the variant.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"the format is {content['format']!r}")
+        found = [_of_json(one) for one in content["variants"]]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} holds no relevant features ({error!r}); expected what `gazeback interpret` wrote"
+        ) from None
+    wanted = [one for one in found if variant in (None, one.variant)]
+    if not wanted:
+        raise DataError(f"{path} holds no features of the variant {variant!r}")
+    return wanted[0]
+
+
+def _as_json(relevant: RelevantFeatures) -> dict[str, Any]:
+    return {
+        "variant": relevant.variant,
+        "mu": relevant.mu,
+        "classes": list(relevant.classes),
+        "layers": [[name, channels] for name, channels in relevant.layers.items()],
+        "features": {
+            name: [[feature.layer, feature.filter, feature.weight] for feature in features]
+            for name, features in relevant.features.items()
+        },
+    }
+
+
+def _of_json(content: dict[str, Any]) -> RelevantFeatures:
+    classes = tuple(map(str, content["classes"]))
+    layers = {str(name): int(channels) for name, channels in content["layers"]}
+    features = {
+        name: tuple(Feature(str(f[0]), int(f[1]), float(f[2])) for f in content["features"][name])
+        for name in classes
+    }
+    for feature in (feature for name in classes for feature in features[name]):
+        if not 0 <= feature.filter < layers[feature.layer]:
+            raise ValueError(f"layer {feature.layer!r} has no filter {feature.filter}")
+    variant = str(content["variant"])
+    if variant not in VARIANTS:
+        raise ValueError(f"the variant is {variant!r}")
+    return RelevantFeatures(classes, layers, features, float(content["mu"]), variant)

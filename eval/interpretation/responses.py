@@ -1,0 +1,162 @@
+"""What every filter answers to every image, streamed to disk (Oramas et al. 2019, section 3.1).
+
+A folder holds `values.npy`, float32 [n, D], one row for each image: the L2 norms of its filters over all
+places, divided by their sum within each layer; `predicted.npy`, int32 [n]; `done.npy`, one byte for each
+image, written after its row is safe; and `about.json`, what they were made of. A run that was killed goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gazeback.eval.interpretation.forward import Forward
+from gazeback.eval.interpretation.network import Network
+from gazeback.eval.results import tracked
+from gazeback.grounding.atomic import write_atomically
+from gazeback.models.errors import PhotoError, UserError
+
+BATCH = 16
+ABOUT = "about.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """What was collected.
+
+    values: float32 [n, D], memory-mapped. predicted: int [n], the strongest output. readable: bool [n]; rows
+    of photos that could not be read mean nothing. skipped: one line for each of them.
+    """
+
+    values: np.ndarray
+    predicted: np.ndarray
+    readable: np.ndarray
+    skipped: tuple[str, ...]
+
+    def of(self, images: np.ndarray, filters: np.ndarray) -> Chosen:
+        """The rows of some images and the columns of some filters; int [m] and int [d]."""
+        return Chosen(self.values, images, filters)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Some rows and columns of a large matrix, read a few rows at a time: `chosen[first:last]`."""
+
+    values: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.rows), len(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        found: np.ndarray = self.values[self.rows[rows]][:, self.columns]
+        return found
+
+
+def collect(network: Network, paths: Sequence[Path], folder: Path) -> Responses:
+    """Run every photo through the network once; what `folder` already holds of these photos is kept.
+
+    Args:
+        paths: n photos.
+        folder: made if it does not exist; what was made of other photos or weights is replaced.
+
+    Raises:
+        UserError: the folder cannot be written, or no photo can be read.
+    """
+    forward = network.forward
+    files = _open(folder, len(paths), forward.filters, _about(network, paths))
+    missing = np.flatnonzero(files["done"] == 0)
+    skipped: list[str] = []
+    batches = [missing[first : first + BATCH] for first in range(0, len(missing), BATCH)]
+    for batch in tracked(batches, len(batches), f"responses, {BATCH} at a time"):
+        found = list(_readable(batch, paths, network, skipped))
+        if not found:
+            continue
+        rows = np.array([row for row, _ in found])
+        norms, answers = forward.responses(np.stack([pixels for _, pixels in found]))
+        files["values"][rows] = normalised(norms, forward)
+        files["predicted"][rows] = answers.reshape(len(rows), -1).argmax(axis=1)
+        files["values"].flush()
+        files["predicted"].flush()
+        files["done"][rows] = 1
+        files["done"].flush()
+    readable = files["done"] == 1
+    if not readable.any():
+        raise UserError(f"none of {len(paths)} photos could be read; the first: {skipped[0]}")
+    return Responses(files["values"], np.array(files["predicted"]), readable, tuple(skipped))
+
+
+def normalised(norms: np.ndarray, forward: Forward) -> np.ndarray:
+    """Norms float [n, D] divided by their sum within each layer; a layer that is silent stays 0."""
+    found = np.empty_like(norms)
+    for columns in forward.offsets.values():
+        total = norms[:, columns].sum(axis=1, keepdims=True)
+        found[:, columns] = norms[:, columns] / np.where(total > 0, total, 1)
+    return found
+
+
+def _readable(
+    batch: np.ndarray, paths: Sequence[Path], network: Network, skipped: list[str]
+) -> Iterator[tuple[int, np.ndarray]]:
+    for row in batch:
+        try:
+            yield int(row), network.read(paths[row])
+        except PhotoError as error:
+            skipped.append(str(error))
+
+
+def _about(network: Network, paths: Sequence[Path]) -> str:
+    """What the responses are made of: the weights, the filters and the photos, as JSON."""
+    weights = hashlib.sha256()
+    for array in network.model.get_weights():
+        weights.update(np.ascontiguousarray(array).tobytes())
+    photos = "\n".join(f"{path.resolve()}:{_size(path)}" for path in paths)
+    about = {
+        "weights": weights.hexdigest(),
+        "photos": hashlib.sha256(photos.encode()).hexdigest(),
+        "layers": [[layer.name, layer.channels] for layer in network.forward.layers],
+    }
+    return json.dumps(about, indent=1)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _open(folder: Path, images: int, filters: int, about: str) -> dict[str, np.memmap]:
+    """The arrays of a folder, writable; begun anew unless they are about the same."""
+    try:
+        if not _is_about(folder, about):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
+            shapes = {"values": (np.float32, (images, filters)), "predicted": (np.int32, (images,))}
+            for name, (dtype, shape) in {**shapes, "done": (np.uint8, (images,))}.items():
+                _memmap(folder, name, "w+", dtype, shape).flush()
+            write_atomically(folder / ABOUT, about.encode())
+        return {name: _memmap(folder, name, "r+") for name in ("values", "predicted", "done")}
+    except OSError as error:
+        raise UserError(f"cannot write the responses to {folder}: {error.strerror}") from None
+
+
+def _memmap(folder: Path, name: str, mode: Literal["w+", "r+"], *kind: Any) -> np.memmap:
+    found: np.memmap = np.lib.format.open_memmap(folder / f"{name}.npy", mode, *kind)
+    return found
+
+
+def _is_about(folder: Path, about: str) -> bool:
+    file = folder / ABOUT
+    return file.is_file() and file.read_text(encoding="utf-8") == about

@@ -1,0 +1,204 @@
+"""`gazeback interpret` for classifiers, from a data folder to the tables and the files of the results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.harness.run import as_result
+from gazeback.eval.harness.table import print_tables
+from gazeback.eval.harness.task import skipped_line
+from gazeback.eval.interpretation import ablation, class_folder, figures, relevant
+from gazeback.eval.interpretation.class_folder import Photos
+from gazeback.eval.interpretation.curve_figure import write_curves
+from gazeback.eval.interpretation.features import RelevantFeatures
+from gazeback.eval.interpretation.feedback import explain_prediction
+from gazeback.eval.interpretation.forward import Forward
+from gazeback.eval.interpretation.layers import CONVOLUTION, ONLY_CONV, VARIANTS
+from gazeback.eval.interpretation.network import Network
+from gazeback.eval.interpretation.pictures import write_averages, write_feedback
+from gazeback.eval.interpretation.responses import Responses, collect
+from gazeback.eval.results import check_writable, tracked, write_result
+from gazeback.eval.selection import select
+from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.models.errors import DataError, ModelError, UserError
+
+BATCH = 32
+RESPONSES, RELEVANT, ABLATION, CURVES = "responses", "relevant.json", "ablation.json", "ablation.png"
+CAPTIONER = "captioner"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is interpreted, from which photos, how, and where the results go."""
+
+    model: str
+    weights: str | None
+    data: Path
+    out: Path
+    mu: float
+    variant: str
+    limit: int | None
+    words: str | None
+    json_path: Path | None
+
+    def check(self) -> None:
+        """Before long work. Raises UserError."""
+        if not (np.isfinite(self.mu) and self.mu > 0):
+            raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
+        check_writable(self.json_path)
+        if not self.data.is_dir():
+            raise DataError(f"no folder {self.data}; {class_folder.LAYOUT}")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.out}: {error.strerror}") from None
+
+    @property
+    def is_about_words(self) -> bool:
+        """Whether the model is a captioner: called so, or a file beside photos with captions."""
+        return self.model == CAPTIONER or (
+            self.model.endswith(".keras") and (self.data / "captions_train.json").is_file()
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What the figures depend on, besides the model."""
+        return {"mu": self.mu, "limit": self.limit, "split": class_folder.SPLIT_RULE}
+
+
+def run_interpret(settings: Settings) -> None:
+    """Learn, measure, print tables, write the files. Raises UserError."""
+    settings.check()
+    if settings.is_about_words:
+        from gazeback.eval.interpretation.words import run_words
+
+        return run_words(settings)
+    if settings.words is not None:
+        raise UserError("--words is for captioners; a classifier has classes of its own")
+    given = {} if settings.weights is None else {"weights": settings.weights}
+    classifier = load_classifier(settings.model, **given)
+    photos, skipped = _known(class_folder.read_photos(settings.data, settings.limit), classifier)
+    network = Network.of(classifier)
+    responses = collect(network, photos.paths, settings.out / RESPONSES)
+    photos = labelled(photos, responses, classifier)
+    skipped["unreadable image"] += len(responses.skipped)
+    found = learn_variants(responses, photos, network.forward, settings.mu)
+    relevant.save(settings.out / RELEVANT, *found)
+    shown = next(one for one in found if one.variant == settings.variant)
+    summary = measured(network, photos, found, classifier)
+    tables = [figures.relevant_table(shown), figures.ablation_table(summary)]
+    about = {"model": classifier.name, **settings.as_json(), "classes": photos.classes}
+    result = {**as_result(tables), **about, **summary}
+    write_result(settings.out / ABLATION, "interpret", result)
+    write_curves(settings.out / CURVES, f"{classifier.name}: without its relevant features", summary["curve"])
+    print_tables(tables, skipped_line(skipped))
+    if settings.json_path is not None:
+        write_result(settings.json_path, "interpret", result)
+    _draw(network, photos, shown, classifier, settings.out)
+
+
+def _draw(
+    network: Network, photos: Photos, shown: RelevantFeatures, classifier: Classifier, out: Path
+) -> None:
+    """Average images from the photos that were learned from; feedback on some that were not."""
+    assert photos.labels is not None
+    learned, held_out = (
+        [photos.paths[row] for row in np.flatnonzero(part & (photos.labels >= 0))]
+        for part in (~photos.held_out, photos.held_out)
+    )
+    write_averages(network, learned, shown, out)
+    some = select(held_out, [path.name for path in held_out])
+    write_feedback(
+        some, lambda path: explain_prediction(classifier, path, shown, forward=network.forward), out
+    )
+
+
+def labelled(photos: Photos, responses: Responses, classifier: Classifier) -> Photos:
+    """The photos with their classes, predicted where the folder tells none; unreadable ones have none."""
+    if photos.labels is None:
+        predicted = np.where(responses.readable, responses.predicted, -1)
+        return class_folder.with_frequent_classes(photos, predicted, classifier.class_names)
+    return replace(photos, labels=np.where(responses.readable, photos.labels, -1))
+
+
+def learn_variants(
+    responses: Responses, photos: Photos, forward: Forward, mu: float
+) -> list[RelevantFeatures]:
+    """The relevant features by each variant, from the photos to learn from. Raises UserError."""
+    assert photos.labels is not None
+    rows = np.flatnonzero(~photos.held_out & (photos.labels >= 0))
+    labels = photos.labels[rows, None] == np.arange(len(photos.classes))
+    return learn_both(responses, rows, labels, photos.classes, forward, mu)
+
+
+def learn_both(
+    responses: Responses,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    forward: Forward,
+    mu: float,
+) -> list[RelevantFeatures]:
+    """As `learn_variants`, of chosen rows with bool [rows, classes]."""
+    found = []
+    for variant in VARIANTS:
+        layers = [one for one in forward.layers if variant != ONLY_CONV or one.kind == CONVOLUTION]
+        if not layers:
+            raise UserError(f"the model has no convolution: there is nothing for the variant {variant!r}")
+        columns = np.concatenate([np.arange(forward.filters)[forward.offsets[one.name]] for one in layers])
+        chosen = responses.of(rows, columns)
+        found.append(relevant.learn(chosen, labels, classes, layers, variant, mu))
+    return found
+
+
+def measured(
+    network: Network, photos: Photos, found: Sequence[RelevantFeatures], classifier: Classifier
+) -> dict[str, Any]:
+    """What taking features away costs on the photos that are held out."""
+    assert photos.labels is not None
+    rows = np.flatnonzero(photos.held_out & (photos.labels >= 0))
+    outputs = [classifier.class_index(name) for name in photos.classes]
+    sets = ablation.removals(found, network.forward)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        assert photos.labels is not None
+        for first in range(0, len(rows), BATCH):
+            batch = rows[first : first + BATCH]
+            yield np.stack([network.read(photos.paths[row]) for row in batch]), photos.labels[batch]
+
+    hits = ablation.measure(network.forward, batches(), outputs, sets)
+    total = -(-len(rows) // BATCH)
+    return ablation.summarise(list(tracked(hits, total, f"ablation, {BATCH} at a time")), sets)
+
+
+def _known(photos: Photos, classifier: Classifier) -> tuple[Photos, Counter[str]]:
+    """Without the classes that the classifier does not know, and how many those are. Raises DataError."""
+    if photos.labels is None:
+        return photos, Counter()
+    kept = [label for label, name in enumerate(photos.classes) if _has(classifier, name)]
+    if len(kept) < 2:
+        raise DataError(
+            f"{classifier.name} knows {len(kept)} of the {len(photos.classes)} classes ({photos.classes[0]}, "
+            "...); call the folders as its classes are called"
+        )
+    used = np.flatnonzero(np.isin(photos.labels, kept))
+    known = Photos(
+        tuple(photos.paths[row] for row in used),
+        photos.held_out[used],
+        tuple(photos.classes[label] for label in kept),
+        np.searchsorted(kept, photos.labels[used]),
+    )
+    return known, Counter({"class that the model does not have": len(photos.classes) - len(kept)})
+
+
+def _has(classifier: Classifier, name: str) -> bool:
+    try:
+        classifier.class_index(name)
+    except ModelError:
+        return False
+    return True

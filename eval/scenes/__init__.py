@@ -1,0 +1,1 @@
+"""Our own benchmark for captioners: scenes with exact masks for every word."""

@@ -1,0 +1,96 @@
+"""Two small captioners for scenes: one averages the encoder's last map, one reads it place by place."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from gazeback.eval.scenes.captions import VOCABULARY
+from gazeback.eval.scenes.scenes import SIDE
+from gazeback.models import show_and_tell
+from gazeback.models.vocabulary import Vocabulary
+
+HEADS = ("gap", "flatten")
+LAST_MAP = "last_map"
+EMBEDDING, UNITS = 96, 128
+_FLAT_CHANNELS = 16
+
+
+def vocabulary() -> Vocabulary:
+    """All words of the scenes' captions."""
+    return Vocabulary.from_captions([VOCABULARY], min_count=1)
+
+
+def build(head: str) -> keras.Model:
+    """A captioner's model (see ``Captioner``) with random weights; ``head``: one of ``HEADS``.
+
+    As ``show_and_tell``, with its names: a captioner with the head "gap" is one.
+    """
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    features = _encoder(image, head)
+    pooled = (
+        layers.GlobalAveragePooling2D(name=show_and_tell.POOL)(features)
+        if head == "gap"
+        else layers.Flatten(name="flatten")(features)
+    )
+    embedded = layers.Dense(EMBEDDING, name=show_and_tell.IMAGE_EMBEDDING)(pooled)
+    embedded = layers.BatchNormalization(momentum=0.98, name=show_and_tell.IMAGE_SCALE)(embedded)
+    words = keras.Input((None,), dtype="int32", name="words")
+    of_words = layers.Embedding(
+        len(vocabulary()),
+        EMBEDDING,
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.5),
+        name=show_and_tell.WORD_EMBEDDING,
+    )(words)
+    steps = layers.Concatenate(axis=1, name="image_then_words")(
+        [layers.Reshape((1, EMBEDDING), name="image_step")(embedded), of_words]
+    )
+    hidden = layers.LSTM(UNITS, return_sequences=True, name=show_and_tell.LSTM)(steps)
+    logits = layers.Dense(len(vocabulary()), name=show_and_tell.WORD_LOGITS)(hidden)
+    return keras.Model([image, words], logits, name=f"scenes_{head}")
+
+
+def _encoder(image: keras.KerasTensor, head: str) -> keras.KerasTensor:
+    """The last map ``[n, 12, 12, C]``, every place of which looks at its own part of the picture.
+
+    Strides with padding "same" move what a place sees by half of it, down and right. The last is padded at
+    the other side: the middle of what a place sees is then half a pixel off its own middle.
+    """
+    x = layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(image)
+    x = _convolution(x, 16, "block1", strides=2)
+    x = _convolution(x, 32, "block2", strides=2)
+    x = _convolution(x, 32, "block3")
+    if head == "gap":
+        x = _with_places(x)
+    x = layers.ZeroPadding2D(((1, 0), (1, 0)), name="block4_pad")(x)
+    x = _convolution(x, 64, "block4", strides=2, padding="valid")
+    x = _convolution(x, 64, "block5")
+    if head == "gap":
+        return _convolution(x, 128, "block6", kernel=1, last=True)
+    return _convolution(x, _FLAT_CHANNELS, "block6", kernel=1, last=True)
+
+
+def _convolution(
+    x: keras.KerasTensor,
+    channels: int,
+    name: str,
+    strides: int = 1,
+    kernel: int = 3,
+    padding: str = "same",
+    last: bool = False,
+) -> keras.KerasTensor:
+    x = layers.Conv2D(channels, kernel, strides, padding, use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(momentum=0.98, name=f"{name}_bn")(x)
+    return layers.ReLU(name=LAST_MAP if last else f"{name}_relu")(x)
+
+
+def _with_places(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds to four channels where they are, which an average over the map would forget."""
+    height, width, channels = x.shape[1:]
+    down, right = (np.linspace(-1, 1, side) for side in (height, width))
+    places = np.zeros((height, width, channels), np.float32)
+    places[..., 0], places[..., 1] = down[:, None], -down[:, None]
+    places[..., 2], places[..., 3] = right, -right
+    # subtracts a fixed "mean" of each place; the only layer of Keras that adds a constant map
+    return layers.Normalization(
+        axis=(1, 2, 3), mean=-2 * places, variance=np.ones_like(places), name="places"
+    )(x)

@@ -1,0 +1,164 @@
+"""Do a word's pixels lie on what it is about? Captions of scenes, teacher-forced, masks exact to the pixel.
+
+Measured on each method's map of a word that is about something: pointing (no tolerance), energy inside, IoU
+of the map above a threshold, and the swap test: the word's map minus, on the same mask, the map of the word
+of its kind that is about the other thing of the caption. The threshold, a share of the map's maximum, is
+chosen for each method on the tune part of the scenes, and all else is reported on the rest. Measured on
+every word: how visual it is (as in `gazeback.eval.words`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.metrics import Mean, Summary, energy_inside, pointing
+from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, Caption, Word, fixed
+from gazeback.eval.scenes.scenes import Scene
+from gazeback.eval.selection import part_of
+from gazeback.eval.word_maps import Method, Question
+from gazeback.eval.words import visual_nats, visual_share
+from gazeback.models.captioner import Captioner
+
+HELD_OUT_SEED = 5
+"""The seed of the scenes that are measured; nobody has learned from them."""
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+METRICS = ("pointing", "energy", "iou", "swap_pointing", "swap_energy")
+NAMED = ("colour", "shape")
+"""The kinds that say which thing is meant: the bar is on them, and they choose the threshold."""
+
+Record = Mapping[str, Any]
+
+
+def measure(captioner: Captioner, methods: Mapping[str, Method], scene: Scene) -> dict[str, dict[str, Any]]:
+    """One record for each method: JSON, `{"words": [...], "visual": [...]}`.
+
+    A word that is about something has its scores, with the IoU at each of `THRESHOLDS`; `visual` has of every
+    word its kind and the nats that the picture brought.
+    """
+    image = scene.pixels.astype(np.float32)
+    features = captioner.features(image[None])
+    captions = fixed(scene)
+    ids = [captioner.vocabulary.encode(word.text for word in caption) for caption in captions]
+    nats = visual_nats(captioner, features, ids)
+    visual = [
+        [word.kind, float(value)]
+        for caption, values in zip(captions, nats, strict=True)
+        for word, value in zip(caption, values, strict=True)
+    ]
+    records: dict[str, dict[str, Any]] = {name: {"words": [], "visual": visual} for name in methods}
+    for caption, of_caption in zip(captions, ids, strict=True):
+        positions = [position for position, word in enumerate(caption) if word.things]
+        question = Question(image, features[0], of_caption, positions)
+        for name, method in methods.items():
+            records[name]["words"] += scored(scene, caption, positions, method(question))
+    return records
+
+
+def scored(scene: Scene, caption: Caption, positions: Sequence[int], maps: np.ndarray) -> list[Record]:
+    """The scores of the words at some positions, from their maps float [n, side, side]."""
+    words = [caption[position] for position in positions]
+    masks = np.stack([_mask(word, scene) for word in words])
+    points, energies, overlaps = pointing(maps, masks), energy_inside(maps, masks), ious(maps, masks)
+    return [
+        {
+            "text": word.text,
+            "kind": word.kind,
+            "pointing": float(points[i, i]),
+            "energy": float(energies[i, i]),
+            "ious": [round(float(iou), 6) for iou in overlaps[i]],
+            **{
+                f"swap_{name}": float(values[i, i] - values[other, i])
+                for other in _others(words, i)
+                for name, values in (("pointing", points), ("energy", energies))
+            },
+        }
+        for i, word in enumerate(words)
+    ]
+
+
+def ious(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """IoU of each map's region above each of `THRESHOLDS` (shares of its maximum) with its mask.
+
+    `maps` float [n, H, W], nowhere negative; `masks` bool [n, H, W]. Returns float [n, thresholds]; a map of
+    zeros has no region: 0.
+    """
+    peak = maps.max(axis=(1, 2))
+    overlaps = np.zeros((len(maps), len(THRESHOLDS)))
+    for column, threshold in enumerate(THRESHOLDS):
+        region = (maps >= (threshold * peak)[:, None, None]) & (peak > 0)[:, None, None]
+        both, either = (region & masks).sum(axis=(1, 2)), (region | masks).sum(axis=(1, 2))
+        overlaps[:, column] = both / np.maximum(either, 1)
+    return overlaps
+
+
+def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
+    """From records `[method][scene's name]`: the figures of the report part, by method and kind of word.
+
+    `[method] = {"threshold": t, "all": {metric: Summary}, "named": ..., kind: ...}`: "named" is colours and
+    shapes together. The scenes are the groups of the standard errors.
+    """
+    table: dict[str, Any] = {}
+    for method, of_scenes in records.items():
+        chosen = best_threshold(of_scenes)
+        means: dict[str, dict[str, Mean]] = {}
+        for name, word in _words(of_scenes, "report"):
+            values = {**word, "iou": word["ious"][chosen]}
+            groups = ["all", word["kind"], *(["named"] if word["kind"] in NAMED else [])]
+            for group in groups:
+                for metric in METRICS:
+                    if metric in values:
+                        means.setdefault(group, {}).setdefault(metric, Mean()).update(values[metric], name)
+        table[method] = {"threshold": THRESHOLDS[chosen]} | {
+            group: {metric: mean.summary() for metric, mean in means[group].items()}
+            for group in ("named", *VISUAL_KINDS, "all")
+            if group in means
+        }
+    return table
+
+
+def best_threshold(of_scenes: Mapping[str, Record]) -> int:
+    """The number of the threshold with the largest mean IoU of colours and shapes on the tune part."""
+    found = [word["ious"] for _, word in _words(of_scenes, "tune") if word["kind"] in NAMED]
+    return int(np.argmax(np.mean(found, axis=0))) if found else len(THRESHOLDS) // 2
+
+
+def visual_by_kind(of_scenes: Mapping[str, Record]) -> dict[str, dict[str, Summary]]:
+    """From one method's records: by kind of word the share and the nats that the picture brought, and the
+    share of language.
+    """
+    table = {}
+    for kind in KINDS:
+        means = {"visual_share": Mean(), "language_share": Mean(), "visual": Mean()}
+        for name, record in of_scenes.items():
+            if part_of(name) == "report":
+                nats = np.array([value for of_kind, value in record["visual"] if of_kind == kind])
+                share = visual_share(nats)
+                values = {"visual_share": share, "language_share": 1 - share, "visual": nats}
+                for metric, mean in means.items():
+                    mean.update(values[metric], name)
+        table[kind] = {metric: mean.summary() for metric, mean in means.items()}
+    return table
+
+
+def _mask(word: Word, scene: Scene) -> np.ndarray:
+    mask = word.mask(scene)
+    assert mask is not None
+    return mask
+
+
+def _others(words: Sequence[Word], asked: int) -> list[int]:
+    """The word of the same kind that is about other things: none or one."""
+    return [
+        number
+        for number, word in enumerate(words)
+        if word.kind == words[asked].kind and not set(word.things) & set(words[asked].things)
+    ]
+
+
+def _words(of_scenes: Mapping[str, Record], part: str) -> Iterator[tuple[str, Record]]:
+    for name, record in of_scenes.items():
+        if part_of(name) == part:
+            for word in record["words"]:
+                yield name, word

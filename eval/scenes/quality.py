@@ -1,0 +1,66 @@
+"""How well a captioner describes scenes that it has not seen."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.scenes.captions import fixed, right
+from gazeback.eval.scenes.drawing import SHAPES
+from gazeback.eval.scenes.scenes import COLOURS, Scene
+from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.models.captioner import Captioner
+
+
+def evaluate(captioner: Captioner, scenes: Iterable[Scene], beam: int = 3) -> Iterator[dict[str, Any]]:
+    """One record per scene: what the captioner says of it, and how it scores the scene's own captions.
+
+    `right`: whether the generated caption is true, all of it; `things`: of the things that it names, how many
+    have this colour and this shape; `nats`: of each word of the own captions, the end included; `words`: of
+    each, whether the most probable word goes on with a true caption.
+    """
+    for scene in scenes:
+        features = captioner.features(scene.pixels[None])
+        said = captioner.search(features, beam)[0][0].words
+        truths = right(scene)
+        yield {
+            "name": scene.name,
+            "caption": " ".join(said),
+            "right": float(said in truths),
+            "things": _named(scene, said),
+            **_own_captions(captioner, features, scene, truths),
+        }
+
+
+def summarise(records: Iterable[dict[str, Any]]) -> dict[str, Summary | float]:
+    """Means over the scenes, and the perplexity per word."""
+    means = {name: Mean() for name in ("right", "things", "words", "nats")}
+    for record in records:
+        for name, mean in means.items():
+            mean.update(record[name], group=record["name"])
+    summary = {name: mean.summary() for name, mean in means.items()}
+    return {**summary, "perplexity": float(np.exp(summary["nats"].mean or 0.0))}
+
+
+def _named(scene: Scene, said: Sequence[str]) -> list[float]:
+    known = {(thing.colour, thing.shape) for thing in scene.things}
+    named = [pair for pair in pairwise(said) if pair[0] in COLOURS and pair[1] in SHAPES]
+    return [float(pair in known) for pair in named]
+
+
+def _own_captions(
+    captioner: Captioner, features: np.ndarray, scene: Scene, truths: set[tuple[str, ...]]
+) -> dict[str, list[float]]:
+    nats, words = [], []
+    vocabulary = captioner.vocabulary
+    for caption in fixed(scene):
+        texts = tuple(word.text for word in caption)
+        ids = [*vocabulary.encode(texts), vocabulary.end]
+        scores = captioner.log_probabilities(features, teacher_forced(vocabulary, [ids]))[0]
+        nats += (-scores[np.arange(len(ids)), ids]).tolist()
+        best = vocabulary.decode(scores.argmax(axis=1).tolist())
+        prefixes = {truth[: length + 1] for truth in truths for length in range(len(truth))}
+        words += [float((*texts[:i], best[i]) in prefixes) for i in range(len(texts))]
+    return {"nats": nats, "words": words}

@@ -1,0 +1,181 @@
+"""`gazeback evaluate scenes`: the measurements of `gazeback.eval.scenes.protocol` as a task."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.scenes import protocol, quality
+from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
+from gazeback.eval.scenes.scenes import Scene, scene
+from gazeback.eval.selection import part_of, select
+from gazeback.eval.word_maps import Method, Question, build_method
+from gazeback.grounding.coco_run import fingerprint
+from gazeback.models.captioner import Captioner, load_captioner
+
+SCENES = 400
+"""How many scenes are measured unless a limit is given."""
+
+
+@dataclass(frozen=True)
+class ScenesTask:
+    """`model`: a bundled captioner of scenes, by name, or a file; `methods`: of `gazeback.eval.word_maps`."""
+
+    name: ClassVar[str] = "scenes"
+    batch: ClassVar[int] = 1
+    model: str = "scenes-gap"
+    limit: int | None = None
+    methods: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return Counter()
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        indices = range(self.limit or SCENES)
+        names = [scene_name(index) for index in indices]
+        return {scene_name(index): index for index in select(indices, names)}
+
+    def names(self) -> Sequence[str]:
+        return list(self._numbers)
+
+    def about(self) -> Mapping[str, Any]:
+        file = Path(self.model)
+        model = fingerprint(file) if file.is_file() else self.model
+        return {"model": model, "seed": protocol.HELD_OUT_SEED}
+
+    def open(self) -> "ScenesMeasurer":
+        return ScenesMeasurer(load_captioner(self.model), self._numbers)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean energy of a scene's colours and shapes."""
+        energies = [word["energy"] for word in record["words"] if word["kind"] in protocol.NAMED]
+        return float(np.mean(energies)) if energies else None
+
+    def tables(self, records: Records) -> list[Table]:
+        first = records[self.methods[0]]
+        summary = protocol.summarise(records)
+        return [
+            self._all(summary),
+            *(_by_kind(summary, metric) for metric in protocol.METRICS[:3]),
+            _visual(first),
+            _captioner(first),
+        ]
+
+    def _all(self, summary: Mapping[str, Any]) -> Table:
+        named = {method: row.get("named", {}) for method, row in summary.items()}
+        rows = [
+            (method, [*(row.get(metric) for metric in protocol.METRICS), summary[method]["threshold"]])
+            for method, row in named.items()
+        ]
+        return Table(
+            "Colours and shapes",
+            [*(metric.replace("_", " ") for metric in protocol.METRICS), "threshold"],
+            rows,
+            list(_notes(named[self.methods[0]])),
+        )
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        first = records[self.methods[0]]
+        return {"scenes": {name: {"part": part_of(name), **record} for name, record in first.items()}}
+
+
+def scene_name(index: int) -> str:
+    """The name of a held-out scene, made of its number alone."""
+    return f"scene-{protocol.HELD_OUT_SEED}-{index:05d}"
+
+
+class ScenesMeasurer:
+    """The captioner, and the methods that were asked so far."""
+
+    def __init__(self, captioner: Captioner, numbers: Mapping[str, int]) -> None:
+        self._captioner, self._numbers = captioner, numbers
+        self._built: dict[str, Method] = {}
+
+    def _methods(self, names: Sequence[str]) -> dict[str, Method]:
+        for name in names:
+            if name not in self._built:
+                self._built[name] = build_method(name, self._captioner)
+        return {name: self._built[name] for name in names}
+
+    def _scene(self, name: str) -> Scene:
+        return scene(protocol.HELD_OUT_SEED, self._numbers[name])
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: self._records(self._scene(name), methods) for name in names}
+
+    def _records(self, of: Scene, methods: Sequence[str]) -> dict[str, Record]:
+        (described,) = quality.evaluate(self._captioner, [of])
+        records = protocol.measure(self._captioner, self._methods(methods), of)
+        return {method: {**record, "captioner": described} for method, record in records.items()}
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The first word of a shape in the scene's first caption."""
+        of = self._scene(name)
+        caption = fixed(of)[0]
+        position = next(i for i, word in enumerate(caption) if word.kind == "shape")
+        ids = self._captioner.vocabulary.encode(word.text for word in caption)
+        image = of.pixels.astype(np.float32)
+        question = Question(image, self._captioner.features(image[None])[0], ids, [position])
+        maps = {method: answer(question) for method, answer in self._methods(methods).items()}
+        values = {}
+        for method, of_method in maps.items():
+            (score,) = protocol.scored(of, caption, [position], of_method)
+            values[method] = f"pointing {score['pointing']:.0f}, energy {score['energy']:.2f}"
+        return Shown(
+            of.pixels,
+            {method: of_method[0] for method, of_method in maps.items()},
+            title=f"{caption[position].text} in: {' '.join(word.text for word in caption)}",
+            values=values,
+            mask=caption[position].mask(of),
+        )
+
+
+def _notes(named: Mapping[str, Any]) -> Iterator[str]:
+    if named:
+        n, scenes, swapped = named["pointing"].n, named["pointing"].groups, named["swap_pointing"].n
+        yield f"{n} words of {scenes} scenes, {swapped} of them swapped; ± standard error over scenes"
+    yield "threshold: where a map's region begins, as a share of its maximum; chosen on the tune part by IoU"
+
+
+def _by_kind(summary: Mapping[str, Any], metric: str) -> Table:
+    first = next(iter(summary.values()))
+    kinds = [kind for kind in VISUAL_KINDS if kind in first]
+    rows: list[tuple[str, list[Cell]]] = [
+        (kind, [first[kind][metric].n, *(row[kind][metric] for row in summary.values())]) for kind in kinds
+    ]
+    title = "IoU" if metric == "iou" else metric.capitalize()
+    return Table(f"{title} by kind of word", ["n", *summary], rows, head="kind")
+
+
+def _visual(of_scenes: Mapping[str, Record]) -> Table:
+    found = protocol.visual_by_kind(of_scenes)
+    rows: list[tuple[str, list[Cell]]] = [
+        (kind, [found[kind]["visual"].n, *found[kind].values()]) for kind in KINDS
+    ]
+    notes = [
+        "chance: the opening, drawn at random; habit: the ending, which follows from the opening",
+        "nats: log p(word | picture) - log p(word | mean picture); its shares are of the word's probability",
+    ]
+    return Table(
+        "What the picture decides", ["n", "visual share", "language share", "nats"], rows, notes, "kind"
+    )
+
+
+def _captioner(of_scenes: Mapping[str, Record]) -> Table:
+    records = [record["captioner"] for name, record in of_scenes.items() if part_of(name) == "report"]
+    found = quality.summarise(records)
+    rows: list[tuple[str, list[Cell]]] = [
+        ("generated captions that are true, all of it", [found["right"]]),
+        ("named things that are there, colour and shape", [found["things"]]),
+        ("words that go on with a true caption", [found["words"]]),
+        ("perplexity per word", [found["perplexity"]]),
+    ]
+    return Table("The captioner", [""], rows)

@@ -1,0 +1,199 @@
+"""``gazeback train scenes``: trains a captioner for scenes, from nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.eval.scenes import networks
+from gazeback.eval.scenes.captions import drawn
+from gazeback.eval.scenes.drawing import SHAPES
+from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, Scene, scene
+from gazeback.models import show_and_tell
+from gazeback.models.captioner import Captioner
+from gazeback.models.errors import UserError
+from gazeback.models.vocabulary import Vocabulary
+
+TRAIN_SEED = 0
+"""The seed of the scenes that are learned from."""
+
+Report = Callable[[str, int, int, float | None], None]
+Batch = tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
+
+CAPTIONS, FACTS, SPREAD = "captions", "facts", "spread"
+_CUTS = (0.33, 0.5, 0.67)
+_FACTS_WEIGHT = 10.0
+_SPREAD_WEIGHT = {"gap": 1.0, "flatten": 0.0}
+"""A head that reads every place apart tells them apart without help."""
+
+FACTS_COUNT = len(COLOURS) * (len(SHAPES) + len(SIZES) + 2 * len(_CUTS))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. ``seed`` draws the weights, the order and the captions, but not the scenes."""
+
+    scenes: int = 12_000
+    epochs: int = 16
+    refine_epochs: int = 6
+    batch: int = 48
+    learning_rate: float = 3e-3
+    refine_learning_rate: float = 1.5e-3
+    seed: int = 0
+
+
+class Material(keras.utils.PyDataset):
+    """Scenes in a new order every epoch, each with a caption that is drawn anew.
+
+    A batch is ((images float32 ``[n, SIDE, SIDE, 3]``, words int32 ``[n, T]``), targets, weights). Those
+    of captions are int32 and float32 ``[n, T + 1]``: the image step predicts no word, and neither does what
+    fills up a row; the other targets are ``facts``.
+    """
+
+    def __init__(self, scenes: list[Scene], vocabulary: Vocabulary, batch: int, seed: int) -> None:
+        super().__init__()
+        self._scenes, self._vocabulary, self._batch = scenes, vocabulary, batch
+        self._random = np.random.default_rng([seed, 2])
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return len(self._scenes) // self._batch
+
+    def on_epoch_end(self) -> None:
+        self._order = self._random.permutation(len(self._scenes))
+
+    def __getitem__(self, number: int) -> Batch:
+        rows = self._order[number * self._batch : (number + 1) * self._batch]
+        chosen = [self._scenes[row] for row in rows]
+        images = np.stack([one.pixels for one in chosen]).astype(np.float32)
+        words, targets, weights = sequences([self._drawn(one) for one in chosen], self._vocabulary)
+        of_things = np.stack([facts(one) for one in chosen])
+        ones = np.ones(len(chosen), np.float32)
+        correct = {CAPTIONS: targets, FACTS: of_things, SPREAD: 0 * ones}
+        return (images, words), correct, {CAPTIONS: weights, FACTS: ones, SPREAD: ones}
+
+    def _drawn(self, of: Scene) -> list[str]:
+        both = drawn(of, self._random)
+        return [word.text for word in both[self._random.integers(len(both))]]
+
+
+def sequences(texts: list[list[str]], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Words int32 ``[n, T]`` (start first); targets int32 and weights float32 ``[n, T + 1]`` (see
+    ``Material``).
+    """
+    steps = max(map(len, texts)) + 1
+    words = np.full((len(texts), steps), vocabulary.end, np.int32)
+    targets = np.full((len(texts), steps + 1), vocabulary.end, np.int32)
+    weights = np.zeros((len(texts), steps + 1), np.float32)
+    for row, text in enumerate(texts):
+        ids = vocabulary.encode(text)
+        words[row, : len(ids) + 1] = [vocabulary.start, *ids]
+        targets[row, 1 : len(ids) + 1] = ids
+        weights[row, 1 : len(ids) + 2] = 1
+    return words, targets, weights
+
+
+def facts(of: Scene) -> np.ndarray:
+    """What there is of each colour: float32 ``[colours * facts]``, 0 or 1: of which shape, of which size, and
+    whether it lies below and right of some lines.
+
+    The image embedding learns to tell them while the captioner learns to speak: it learns shapes much faster
+    from them than from captions alone.
+    """
+    found = np.zeros((len(COLOURS), len(SHAPES) + len(SIZES) + 2 * len(_CUTS)), np.float32)
+    for thing in of.things:
+        said = [thing.shape == shape for shape in SHAPES] + [thing.size == size for size in SIZES]
+        where = [at > cut * SIDE for at in (thing.row, thing.column) for cut in _CUTS]
+        found[list(COLOURS).index(thing.colour)] = [*said, *where]
+    return found.ravel()
+
+
+def train_scenes(head: str, out: Path, settings: Settings, report: Report) -> dict[str, Any]:
+    """Train a captioner with one of ``networks.HEADS`` and write it to ``out`` (a ``.keras`` file).
+
+    ``report(what, done, total, loss)`` is called as the work goes on.
+    """
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: there is no such folder to write to")
+    captioner = trained(head, settings, report, out.stem)
+    captioner.save(out)
+    return {"captioner": str(out), "head": head, "words": len(captioner.vocabulary)}
+
+
+def trained(head: str, settings: Settings, report: Report, name: str) -> Captioner:
+    """A captioner that has learned."""
+    keras.utils.set_random_seed(settings.seed)
+    model, vocabulary = networks.build(head), networks.vocabulary()
+    known = []
+    for index in range(settings.scenes):
+        known.append(scene(TRAIN_SEED, index))
+        report("scenes", index + 1, settings.scenes, None)
+    material = Material(known, vocabulary, settings.batch, settings.seed)
+    _learn(_pupil(model), material, settings.epochs, settings.learning_rate, 0.0, report, "epochs")
+    rate, weight = settings.refine_learning_rate, _SPREAD_WEIGHT[head]
+    _learn(_pupil(model), material, settings.refine_epochs, rate, weight, report, "refining")
+    learned = networks.build(head)  # without what the optimizer remembers
+    learned.set_weights(model.get_weights())
+    captioner = Captioner(learned, vocabulary, np.zeros(0, np.float32), networks.LAST_MAP, name)
+    average = mean_map(captioner, known)
+    captioner.mean_features = average.mean(axis=(0, 1)) if head == "gap" else average
+    return captioner
+
+
+def _learn(
+    pupil: keras.Model, material: Material, epochs: int, rate: float, spread: float, report: Report, what: str
+) -> None:
+    """Train a pupil; ``spread``: what a spread-out last map costs."""
+    steps = epochs * len(material)
+    falling = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, warmup_target=rate, warmup_steps=steps // 20
+    )
+    pupil.compile(
+        keras.optimizers.AdamW(falling, weight_decay=1e-3, clipnorm=1.0),
+        {
+            CAPTIONS: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            FACTS: keras.losses.BinaryCrossentropy(from_logits=True),
+            SPREAD: lambda _, spread_of: spread_of,
+        },
+        loss_weights={CAPTIONS: 1.0, FACTS: _FACTS_WEIGHT, SPREAD: spread},
+        jit_compile=False,
+    )
+    pupil.fit(material, epochs=epochs, verbose=0, callbacks=[_Progress(report, what, epochs)])
+
+
+def _pupil(model: keras.Model) -> keras.Model:
+    """The captioner's model, that also tells facts from its image embedding and how spread its last map is.
+
+    The spread is the L1 norm of the activity of the places over its L2 norm, whatever its scale (Hoyer,
+    *Non-negative matrix factorization with sparseness constraints*, 2004): 1 if all are active alike.
+    """
+    embedded = model.get_layer(show_and_tell.IMAGE_SCALE).output
+    told = keras.layers.Dense(FACTS_COUNT, name=FACTS)(embedded)
+    last_map = model.get_layer(networks.LAST_MAP).output
+    activity = keras.ops.sum(last_map, axis=-1)
+    squares = keras.ops.mean(keras.ops.square(activity), axis=(1, 2))
+    spread = keras.ops.mean(activity, axis=(1, 2)) / keras.ops.sqrt(squares + 1e-6)
+    return keras.Model(model.inputs, {CAPTIONS: model.output, FACTS: told, SPREAD: spread})
+
+
+def mean_map(captioner: Captioner, scenes: list[Scene], batch: int = 200) -> np.ndarray:
+    """The last map, averaged over scenes: float32 ``[h, w, C]``."""
+    total = np.zeros(1)
+    for first in range(0, len(scenes), batch):
+        images = np.stack([one.pixels for one in scenes[first : first + batch]])
+        total = total + captioner.features(images).sum(axis=0, dtype=np.float64)
+    return (total / len(scenes)).astype(np.float32)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Hands on how far the training is."""
+
+    def __init__(self, report: Report, what: str, epochs: int) -> None:
+        super().__init__()
+        self._report, self._what, self._epochs = report, what, epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._report(self._what, epoch + 1, self._epochs, (logs or {}).get("loss"))
