@@ -37,6 +37,7 @@ def test_the_python_in_the_documentation_runs(
         "trace_classifier.py",
         pytest.param("stride_artefacts.py", marks=pytest.mark.slow),
         pytest.param("flowers.py", marks=pytest.mark.slow),
+        pytest.param("scenes.py", marks=pytest.mark.slow),
     ],
 )
 def test_the_examples_run(

@@ -59,14 +59,12 @@ def _encoder(image: keras.KerasTensor, head: str) -> keras.KerasTensor:
     x = _convolution(x, 16, "block1", strides=2)
     x = _convolution(x, 32, "block2", strides=2)
     x = _convolution(x, 32, "block3")
-    if head == "gap":
-        x = _with_places(x)
+    x = _with_places(x)
     x = layers.ZeroPadding2D(((1, 0), (1, 0)), name="block4_pad")(x)
     x = _convolution(x, 64, "block4", strides=2, padding="valid")
     x = _convolution(x, 64, "block5")
-    if head == "gap":
-        return _convolution(x, 128, "block6", kernel=1, last=True)
-    return _convolution(x, _FLAT_CHANNELS, "block6", kernel=1, last=True)
+    x = _convolution(x, 128, "block6", kernel=1, last=head == "gap")
+    return x if head == "gap" else _convolution(x, _FLAT_CHANNELS, "block7", kernel=1, last=True)
 
 
 def _convolution(

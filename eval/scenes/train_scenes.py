@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.eval.scenes import networks
+from gazeback.eval.scenes import bundled, networks
 from gazeback.eval.scenes.captions import drawn
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, Scene, scene
@@ -127,6 +127,8 @@ def trained(head: str, settings: Settings, report: Report, name: str) -> Caption
     """A captioner that has learned."""
     keras.utils.set_random_seed(settings.seed)
     model, vocabulary = networks.build(head), networks.vocabulary()
+    if head == "flatten":
+        start_from(bundled.load("gap").model, model)
     known = []
     for index in range(settings.scenes):
         known.append(scene(TRAIN_SEED, index))
@@ -141,6 +143,19 @@ def trained(head: str, settings: Settings, report: Report, name: str) -> Caption
     average = mean_map(captioner, known)
     captioner.mean_features = average.mean(axis=(0, 1)) if head == "gap" else average
     return captioner
+
+
+def start_from(known: keras.Model, model: keras.Model) -> None:
+    """Give the layers of a model the weights of another's layers of the same name and shapes.
+
+    A head that reads every place apart has to see every thing at every place before it can tell it there;
+    with features that the other head has learned it has only that to learn.
+    """
+    layers = {layer.name: layer for layer in known.layers}
+    for layer in model.layers:
+        weights = layers[layer.name].get_weights() if layer.name in layers else []
+        if weights and [array.shape for array in weights] == [array.shape for array in layer.get_weights()]:
+            layer.set_weights(weights)
 
 
 def _learn(

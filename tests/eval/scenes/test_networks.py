@@ -98,6 +98,7 @@ def test_facts_of_a_scene():
         assert row[8] == (thing.row > 0.33 * SIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")  # of Keras' saving
 def test_training_writes_a_captioner_that_can_be_loaded(tmp_path):
     out = tmp_path / "tiny.keras"

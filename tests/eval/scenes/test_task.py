@@ -5,14 +5,15 @@ import json
 from click.testing import CliRunner
 
 from gazeback.eval.command import evaluate
+from gazeback.eval.scenes.protocol import HELD_OUT_SEED
 from gazeback.eval.scenes.scenes import scene
 from gazeback.eval.scenes.task import ScenesTask, scene_name
 
 
 def test_scenes_are_named_by_seed_and_number():
     task = ScenesTask(limit=5, methods=("center",))
-    assert sorted(task.names()) == [scene(1, index).name for index in range(5)]
-    assert scene_name(3) == scene(1, 3).name
+    assert sorted(task.names()) == [scene(HELD_OUT_SEED, index).name for index in range(5)]
+    assert scene_name(3) == scene(HELD_OUT_SEED, 3).name
     assert ScenesTask(methods=("center",)).about() == task.about()
 
 
