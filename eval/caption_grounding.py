@@ -28,13 +28,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.caption_scores import jackknife
-from gazeback.eval.captioner_task import CaptionerTask, Scale, first_of, left_out, model_input
+from gazeback.eval.captioner_task import Scale, first_of, left_out, model_input
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.localization_boxes import best_iou, centre_box, evidence_boxes, region_box
 from gazeback.eval.localization_methods import EVIDENCE_BOX_SHARE
 from gazeback.eval.metrics import Box, Mean, Summary
 from gazeback.eval.object_words import object_words
+from gazeback.eval.phrase_data_task import PhraseDataTask
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Sentence
 from gazeback.eval.selection import part_of
 from gazeback.eval.word_maps import Method, Question, build_method, chosen_methods
@@ -91,28 +92,16 @@ def common_classes(images: Sequence[PhraseImage]) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class GeneratedTask(CaptionerTask):
+class GeneratedTask(PhraseDataTask):
     """`chosen`: names of `gazeback.eval.word_maps` between commas; the baselines come along."""
 
     name: ClassVar[str] = "generated"
-    batch: ClassVar[int] = 1
+    tunes: ClassVar[bool] = True
     chosen: str = "evidence"
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
         return chosen_methods(self.chosen)
-
-    @cached_property
-    def read(self) -> PhraseData:
-        # the tune part is measured even if only the other one is reported: settings are chosen on it
-        return PhraseData(self.data, self.split, "tune" if self.part == "tune" else "all", self.limit)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
 
     def about(self) -> dict[str, Any]:
         return {**super().about(), **SETTINGS}

@@ -1,68 +1,36 @@
 """`gazeback evaluate localization`: boxes and maps of a classifier, from a data folder to the tables."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gazeback.eval import localization
-from gazeback.eval.class_maps import chosen_methods
+from gazeback.eval.class_task import ClassTask
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.localization import BoxRow, Measured, Score
-from gazeback.eval.localization_data import WRONG_CLASS_RULE, LabelledImage, LocalizationData, read
+from gazeback.eval.localization_data import WRONG_CLASS_RULE, LocalizationData, read
 from gazeback.eval.localization_methods import build_method
-from gazeback.eval.selection import Part
-from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.models.classifiers import Classifier
 from gazeback.models.photos import load_photo
 
 
-@dataclass(frozen=True)
-class LocalizationTask:
-    """The data and which of it, and the classifier."""
-
-    data: Path
-    model: str
-    weights: str | None
-    part: Part
-    limit: int | None
-    chosen: str
+class LocalizationTask(ClassTask):
+    """Boxes by every rule of every method, and its maps."""
 
     name: ClassVar[str] = "localization"
     batch: ClassVar[int] = 16
-
-    @cached_property
-    def methods(self) -> Sequence[str]:
-        return chosen_methods(self.chosen)
 
     @cached_property
     def read(self) -> LocalizationData:
         # The tune part is measured even if only the other one is reported: settings are chosen on it.
         return LocalizationData(self.data, "tune" if self.part == "tune" else "all", self.limit)
 
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    @property
-    def images(self) -> Mapping[str, LabelledImage]:
-        return {image.file_name: image for image in self.read.images}
-
-    def names(self) -> Sequence[str]:
-        return list(self.images)
-
-    def about(self) -> Mapping[str, Any]:
-        return {"data": self.read.digest, "model": self.model, "weights": self.weights}
-
     def open(self) -> "LocalizationMeasurer":
-        given = {} if self.weights is None else {"weights": self.weights}
-        classifier = load_classifier(self.model, **given)
-        self.read.check_fits(classifier)
-        return LocalizationMeasurer(self, classifier)
+        return LocalizationMeasurer(self, self.load())
 
     def tables(self, records: Records) -> Sequence[Table]:
         measured = self._measured(records)

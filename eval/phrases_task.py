@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.captioner_task import CaptionerTask, Scale, first_of, left_out, model_input
+from gazeback.eval.captioner_task import Scale, first_of, left_out, model_input
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Summary
+from gazeback.eval.phrase_data_task import PhraseDataTask
 from gazeback.eval.phrases import (
     LARGEST,
     METRICS,
@@ -30,27 +31,15 @@ from gazeback.models.photos import load_photo
 
 
 @dataclass(frozen=True)
-class PhrasesTask(CaptionerTask):
+class PhrasesTask(PhraseDataTask):
     """`chosen`: names of `gazeback.eval.word_maps` between commas; the baselines come along."""
 
     name: ClassVar[str] = "phrases"
-    batch: ClassVar[int] = 1
     chosen: str = "evidence"
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
         return chosen_methods(self.chosen)
-
-    @cached_property
-    def read(self) -> PhraseData:
-        return PhraseData(self.data, self.split, self.part, self.limit)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
 
     def open(self) -> "PhrasesMeasurer":
         return PhrasesMeasurer(self.load(), self.read)

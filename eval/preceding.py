@@ -26,10 +26,11 @@ from scipy.stats import rankdata
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.query import Query
-from gazeback.eval.captioner_task import CaptionerTask, first_of, left_out, model_input
+from gazeback.eval.captioner_task import first_of, left_out, model_input
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.phrase_data_task import PhraseDataTask
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Words
 from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.grounding.preceding import removal
@@ -119,23 +120,11 @@ class Before:
 
 
 @dataclass(frozen=True)
-class PrecedingTask(CaptionerTask):
+class PrecedingTask(PhraseDataTask):
     """All measures are taken of every pair of words, and compared with each other: one "method"."""
 
     name: ClassVar[str] = "preceding"
-    batch: ClassVar[int] = 1
     methods: ClassVar[tuple[str, ...]] = (REMOVAL,)
-
-    @cached_property
-    def read(self) -> PhraseData:
-        return PhraseData(self.data, self.split, self.part, self.limit)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
 
     def open(self) -> "PrecedingMeasurer":
         return PrecedingMeasurer(self.load(), self.read)

@@ -8,15 +8,15 @@ are left out.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.captioner_task import CaptionerTask, first_of, left_out, model_input
+from gazeback.eval.captioner_task import first_of, left_out, model_input
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.phrase_data_task import PhraseDataTask
 from gazeback.eval.phrases_data import PhraseData, PhraseImage, Sentence, Words
 from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.eval.word_kinds import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
@@ -49,23 +49,11 @@ class WordShare:
 
 
 @dataclass(frozen=True)
-class WordsTask(CaptionerTask):
+class WordsTask(PhraseDataTask):
     """There is one question to every word and one answer, so one "method"."""
 
     name: ClassVar[str] = "words"
-    batch: ClassVar[int] = 1
     methods: ClassVar[tuple[str, ...]] = (SHARE,)
-
-    @cached_property
-    def read(self) -> PhraseData:
-        return PhraseData(self.data, self.split, self.part, self.limit)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
 
     def open(self) -> "WordsMeasurer":
         return WordsMeasurer(self.load(), self.read)

@@ -1,11 +1,18 @@
-"""A browser for the pages that gazeback writes."""
+"""A browser for the pages that gazeback writes; and quiet libraries."""
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gazeback.grounding.quiet import QuietFinder
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.meta_path.insert(0, QuietFinder())  # before TensorFlow is imported, in every worker
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [

@@ -26,7 +26,7 @@ def measured(squares_folder, colours):
 
 @pytest.fixture
 def run(squares_folder, colours, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.localization_task.load_classifier", lambda model, **_: colours)
+    monkeypatch.setattr("gazeback.eval.class_task.load_classifier", lambda model, **_: colours)
 
     def run(*arguments):
         return CliRunner(env={"COLUMNS": "200"}).invoke(
