@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.class_maps import ClassMaps, build_class_maps, chosen_methods
-from gazeback.eval.class_task import load_named
+from gazeback.eval.class_maps import ClassMaps, build_class_maps
+from gazeback.eval.class_task import ClassifierTask, load_named
 from gazeback.eval.harness.task import Records
 from gazeback.eval.object_data import Kind, ObjectData
 from gazeback.eval.selection import Part
@@ -26,15 +26,9 @@ kite is a bird."""
 
 
 @dataclass(frozen=True)
-class ObjectTask:
-    """The data and which of it, the classifier, and the methods between commas."""
+class ObjectTask(ClassifierTask):
+    """Of images with objects, in any of the formats that `ObjectData` reads."""
 
-    data: Path
-    model: str
-    weights: str | None
-    part: Part
-    limit: int | None
-    chosen: str
     split: str | None = None
 
     batch: ClassVar[int] = 8
@@ -42,10 +36,6 @@ class ObjectTask:
     """The formats that the task can read."""
     tunes: ClassVar[bool] = False
     """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
-
-    @cached_property
-    def methods(self) -> Sequence[str]:
-        return chosen_methods(self.chosen)
 
     @cached_property
     def read(self) -> ObjectData:
@@ -72,8 +62,7 @@ class ObjectTask:
         return AskedClassifier(load_named(self.model, self.weights))
 
     def details(self, records: Records) -> Mapping[str, Any]:
-        chosen = {"part": self.part, "limit": self.limit}
-        return {"model": self.model, "format": self.read.kind, "split": self.read.split, **chosen}
+        return {**super().details(records), "format": self.read.kind, "split": self.read.split}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """What the tasks that ask a captioner have in common: the data and which of it, and the captioner."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Read(Protocol):
 
 
 @dataclass(frozen=True)
-class CaptionerTask:
+class CaptionerTask(ABC):
     """The folder and which photos of it, and the captioner: None is the bundled one."""
 
     data: Path
@@ -37,9 +38,9 @@ class CaptionerTask:
     model: str | None = None
 
     @property
+    @abstractmethod
     def read(self) -> Read:
         """The annotations, read once."""
-        raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
         """The annotations and the captioner, files by their contents."""

@@ -20,7 +20,7 @@ from gazeback.models.photos import load_photo
 
 
 @dataclass(frozen=True)
-class ClassTask:
+class ClassifierTask:
     """The data and which of it, the classifier, and the methods between commas."""
 
     data: Path
@@ -30,11 +30,19 @@ class ClassTask:
     limit: int | None
     chosen: str
 
-    batch: ClassVar[int] = 4
-
     @cached_property
     def methods(self) -> Sequence[str]:
         return chosen_methods(self.chosen)
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        return {"model": self.model, "part": self.part, "limit": self.limit}
+
+
+@dataclass(frozen=True)
+class ClassTask(ClassifierTask):
+    """Of photos with a class and boxes."""
+
+    batch: ClassVar[int] = 4
 
     @cached_property
     def read(self) -> LocalizationData:
@@ -64,9 +72,6 @@ class ClassTask:
         classifier = load_named(self.model, self.weights)
         self.read.check_fits(classifier)
         return classifier
-
-    def details(self, records: Records) -> Mapping[str, Any]:
-        return {"model": self.model, "part": self.part, "limit": self.limit}
 
 
 class ClassMeasurer:

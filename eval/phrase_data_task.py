@@ -1,5 +1,6 @@
 """What the tasks have in common that ask a captioner about sentences with phrases."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +8,10 @@ from functools import cached_property
 from typing import ClassVar
 
 from gazeback.eval.captioner_task import CaptionerTask
+from gazeback.eval.harness.task import Record
 from gazeback.eval.phrases_data import PhraseData
 from gazeback.eval.selection import Part
+from gazeback.models.captioner import Captioner
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,18 @@ class PhraseDataTask(CaptionerTask):
 
     def names(self) -> Sequence[str]:
         return self.read.names()
+
+
+class OneAnswerMeasurer(ABC):
+    """The captioner, and the photos; whatever the method, there is one record of a photo."""
+
+    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data}
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
+
+    @abstractmethod
+    def _record(self, name: str) -> Record:
+        """Raises PhotoError."""

@@ -30,8 +30,8 @@ from gazeback.eval.captioner_task import first_of, left_out, model_input
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Mean, Summary
-from gazeback.eval.phrase_data_task import PhraseDataTask
-from gazeback.eval.phrases_data import PhraseData, PhraseImage, Words
+from gazeback.eval.phrase_data_task import OneAnswerMeasurer, PhraseDataTask
+from gazeback.eval.phrases_data import PhraseImage, Words
 from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.grounding.preceding import removal
 from gazeback.grounding.words import preceding_contributions
@@ -165,15 +165,8 @@ class PrecedingTask(PhraseDataTask):
         }
 
 
-class PrecedingMeasurer:
-    """The captioner, and the photos."""
-
-    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
-        self.captioner = captioner
-        self._images = {image.file_name: image for image in data}
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
+class PrecedingMeasurer(OneAnswerMeasurer):
+    """The words of a photo's sentences."""
 
     def _record(self, name: str) -> Record:
         skipped: Counter[str] = Counter()

@@ -8,19 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.eval.class_maps import build_class_maps, chosen_methods, traced_points
-from gazeback.eval.class_task import load_named, means_table
+from gazeback.eval.class_maps import build_class_maps, traced_points
+from gazeback.eval.class_task import ClassifierTask, load_named, means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.localization_data import LabelledImage
 from gazeback.eval.preceding import spearman
-from gazeback.eval.selection import Part, select
+from gazeback.eval.selection import select
 from gazeback.eval.sketch_strokes import INK, REACH, near, of_map, of_points, strokes
 from gazeback.grounding.methods import is_traced
 from gazeback.models.classifiers import Classifier
@@ -32,22 +31,11 @@ QUESTIONS = ("predicted", "true", "wrong")
 
 
 @dataclass(frozen=True)
-class SketchTask:
-    """A folder of sketches and which of it, a classifier of sketches, and the methods between commas."""
-
-    data: Path
-    model: str
-    weights: str | None
-    part: Part
-    limit: int | None
-    chosen: str
+class SketchTask(ClassifierTask):
+    """A folder of sketches, and a classifier of sketches."""
 
     name: ClassVar[str] = "sketch"
     batch: ClassVar[int] = 8
-
-    @cached_property
-    def methods(self) -> Sequence[str]:
-        return chosen_methods(self.chosen)
 
     @property
     def skipped(self) -> Counter[str]:
@@ -94,9 +82,6 @@ class SketchTask:
         """The share of the points' weight on the strokes, or of the map's mass where there are no points."""
         found = record["predicted"]
         return float(found.get("points", found["map"]))
-
-    def details(self, records: Records) -> Mapping[str, Any]:
-        return {"model": self.model, "part": self.part, "limit": self.limit}
 
 
 @dataclass(frozen=True, eq=False)

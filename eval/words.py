@@ -16,8 +16,8 @@ from gazeback.eval.captioner_task import first_of, left_out, model_input
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics import Mean, Summary
-from gazeback.eval.phrase_data_task import PhraseDataTask
-from gazeback.eval.phrases_data import PhraseData, PhraseImage, Sentence, Words
+from gazeback.eval.phrase_data_task import OneAnswerMeasurer, PhraseDataTask
+from gazeback.eval.phrases_data import PhraseImage, Sentence, Words
 from gazeback.eval.teacher_forcing import teacher_forced
 from gazeback.eval.word_kinds import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
 from gazeback.models.captioner import Captioner
@@ -90,15 +90,8 @@ class WordsTask(PhraseDataTask):
         }
 
 
-class WordsMeasurer:
-    """The captioner, and the photos."""
-
-    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
-        self.captioner = captioner
-        self._images = {image.file_name: image for image in data}
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
+class WordsMeasurer(OneAnswerMeasurer):
+    """The words of a photo's sentences."""
 
     def _record(self, name: str) -> Record:
         skipped: Counter[str] = Counter()

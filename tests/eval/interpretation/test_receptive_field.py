@@ -41,7 +41,7 @@ def extent(marked):
     return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
 
 
-def compare(model, layer, exact=True):
+def assert_windows_hold(model, layer, exact=True):
     """Every unit sees no more than its window, and all of it where the window lies on the image."""
     field = receptive_field(positive(model), layer)
     reached = seen_by_units(model, layer)
@@ -106,7 +106,7 @@ def test_chains_of_windows(chain, side):
     for window in chain:
         x = sliding(x, window)
     x = layers.ReLU(name="asked")(x)
-    compare(keras.Model(image, x), "asked")
+    assert_windows_hold(keras.Model(image, x), "asked")
 
 
 @given(st.lists(windows, min_size=2, max_size=3), windows)
@@ -118,7 +118,7 @@ def test_branches_that_are_concatenated_and_added(branches, first):
     x = layers.Concatenate()([x, *joined])
     branch = layers.Conv2D(x.shape[-1], 3, padding="same")(x)
     x = layers.Add(name="asked")([x, branch])
-    compare(keras.Model(image, x), "asked")
+    assert_windows_hold(keras.Model(image, x), "asked")
 
 
 def test_known_by_hand():
@@ -142,8 +142,8 @@ def test_padding_moves_the_windows_and_cropping_back():
     model = keras.Model(image, layers.Conv2D(1, 1, name="cropped")(x))
     assert receptive_field(model, "padded").offset == (-2, 0)
     assert receptive_field(model, "cropped").offset == (-1, 0)
-    assert compare(model, "padded") > 10
-    assert compare(model, "cropped", exact=False) == 0
+    assert assert_windows_hold(model, "padded") > 10
+    assert assert_windows_hold(model, "cropped", exact=False) == 0
 
 
 def test_operators_and_slices():
@@ -154,7 +154,7 @@ def test_operators_and_slices():
     x = layers.Identity(name="asked")(x[:, 1:, ::2])
     model = keras.Model(image, x)
     assert receptive_field(model, "asked") == ReceptiveField((4, 3), (2, 4), (1, 0))
-    assert compare(model, "asked") > 5
+    assert assert_windows_hold(model, "asked") > 5
 
 
 def test_channels_first():
@@ -172,8 +172,8 @@ def test_what_is_enlarged_and_reduced_again_is_exact():
     x = layers.AveragePooling2D(4, 2, padding="same", name="down")(x)
     y = layers.Conv2DTranspose(2, 3, padding="same", name="transposed")(x)
     model = keras.Model(image, y)
-    assert compare(model, "down") > 50
-    assert compare(model, "transposed") > 20
+    assert assert_windows_hold(model, "down") > 50
+    assert assert_windows_hold(model, "transposed") > 20
     with pytest.raises(TraceError, match="layer 'up' see windows of different sizes, as 'up' enlarges"):
         receptive_field(model, "up")
 
