@@ -10,6 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.discernible import DiscernibleNeurons
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.selection import CNNFixations, WeightedFixations
+from gazeback.cnn_trace.targets import CONTRASTS
 from gazeback.cnn_trace.top import TopContributors
 
 # The selection of each method, and the options that it takes.
@@ -36,6 +37,8 @@ class Options:
         reference: evidence: the average picture's map that relevance is counted against: None (zero), a
             vector ``[channels]`` or a map ``[height, width, channels]``.
         handoff: evidence: the layer at whose map the head ends; by default the last map.
+        contrast: evidence: None explains a class's logit; ``"mean"``, ``"likely"`` or ``"strongest"`` how far
+            it is above those of the other classes: all alike, by their probability, or the largest one.
         top: top: how many contributors a dense neuron keeps.
         top_k: discernible: how many candidates each neuron keeps.
         alphas: discernible: the weights of the score, (succeeding, current, preceding).
@@ -47,6 +50,7 @@ class Options:
     share: float = 0.6
     reference: np.ndarray | None = None
     handoff: str | None = None
+    contrast: str | None = None
     top: int | None = None
     top_k: int | None = None
     alphas: tuple[float, float, float] | None = None
@@ -56,6 +60,10 @@ class Options:
             raise TraceError(f"unknown method {self.method!r}; choose one of {', '.join(METHODS)}")
         if not 0 < self.share <= 1:
             raise TraceError(f"share must be above 0 and at most 1, got {self.share}")
+        if self.contrast not in (None, *CONTRASTS):
+            raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
+        if self.contrast and self.method != "evidence":
+            raise TraceError(f'contrast is an option of method "evidence", not of {self.method!r}')
         _ = self.selection
 
     @property

@@ -16,6 +16,8 @@ from gazeback.cnn_trace.recording import Recording
 # As a coordinate of a neuron: every place along this axis.
 EVERYWHERE = -1
 
+CONTRASTS = ("mean", "likely", "strongest")
+
 
 def named_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
     """int ``[images, questions, rank - 1]``: the neurons that a target names (see ``trace``).
@@ -121,3 +123,29 @@ def start_coefficients(shape: tuple[int, ...], neurons: np.ndarray) -> np.ndarra
     for question, neuron in zip(start, flat, strict=True):
         question[tuple(slice(None) if i == EVERYWHERE else i for i in neuron)] = 1
     return start
+
+
+def contrasted(start: np.ndarray, logits: np.ndarray, contrast: str) -> np.ndarray:
+    """What speaks for a class *rather than for the others*: ``k - sum_j s_j k_j`` with ``sum_j s_j = 1``.
+
+    An answer to which the same is added for every class stays the same answer after a softmax; against the
+    others, so does what explains it.
+
+    Args:
+        start: float32 ``[questions, ..., classes]``, 1 on the neurons asked about.
+        logits: of the same shape, the values of the tensor on which the questions start.
+        contrast: how the others j share: ``"mean"``, all alike; ``"likely"``, by their probability (what else
+            would have been said): the derivative of the log odds; ``"strongest"``, the largest one alone.
+
+    Returns:
+        float32, of the same shape.
+    """
+    others = np.where(start > 0, -np.inf, logits)
+    if contrast == "strongest":
+        shares = others == others.max(axis=-1, keepdims=True)
+    elif contrast == "likely":
+        shares = np.exp(others - others.max(axis=-1, keepdims=True))
+    else:
+        shares = np.isfinite(others)
+    shares = shares / shares.sum(axis=-1, keepdims=True)
+    return (start - start.sum(axis=-1, keepdims=True) * shares).astype(np.float32)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.evidence import Evidence, union
+from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.rules.dense import DenseFan
 from gazeback.cnn_trace.rules.fan import Fan
 from gazeback.cnn_trace.selection import CNNFixations, Location
-
-# How many neurons are collected before they are merged.
-_MERGE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,15 @@ class TopContributors(CNNFixations):
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
         """The channels with positive sums, each at the place of its largest product."""
-        parts = [evidence.take(slice(0, 0)).moved(np.zeros(0, np.int64), fan.shape)]
+        asked = evidence.weights > 0
+        reached = np.zeros((math.prod(fan.shape), asked.shape[1]), bool)
         for part in fan.parts():
-            row, channel = np.nonzero(fan.sums(part) > 0)
-            row += part.start
-            element = fan.take(row).strongest_place(channel)
-            parts.append(evidence.take(row).moved(element, fan.shape))
-            if sum(map(len, parts)) > _MERGE:
-                parts = [union(parts, fan.shape, once=True)]
-        return union(parts, fan.shape, once=True)
+            supports, elements = fan.support(part)
+            for question, of_question in enumerate(asked[part].T):
+                reached[elements[of_question][supports[of_question]], question] = True
+        found = np.flatnonzero(reached.any(axis=1))
+        weights = reached[found].astype(np.float64)
+        return Evidence(None, weights, None, unique=True, elements=found, shape=fan.shape)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The inputs with the largest ``a * w + b``, at most ``top`` for each neuron."""

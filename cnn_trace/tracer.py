@@ -24,7 +24,7 @@ from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shap
 from gazeback.cnn_trace.rules.activation import is_output_activation
 from gazeback.cnn_trace.rules.kernels import weights
 from gazeback.cnn_trace.rules.table import find_rule
-from gazeback.cnn_trace.targets import named_neurons, start_coefficients, start_evidence
+from gazeback.cnn_trace.targets import contrasted, named_neurons, start_coefficients, start_evidence
 from gazeback.cnn_trace.walk import read_by_walk, walk
 
 __all__ = ["METHODS", "Options", "Traced", "Tracer", "trace", "tracer_of"]
@@ -99,6 +99,9 @@ class Tracer:
             raise TraceError(f"{target.name!r} does not depend on an image: no pixel to trace it to")
         by_walk = options.method != "evidence" or (target.is_map and options.handoff is None)
         handoff, wanted = self._plan(target, by_walk, options)
+        if options.contrast:
+            _check_contrast(target, by_walk)
+            also |= {target}
         recording = self.record(arrays, wanted | also, known)
         chosen = neurons(recording)
         images, questions = chosen.shape[:2]
@@ -109,6 +112,8 @@ class Tracer:
             else:
                 image = np.repeat(np.arange(images), questions)
                 start = start_coefficients(recording.shapes[target], chosen)
+                if options.contrast:
+                    start = contrasted(start, recording[target][image], options.contrast)
                 head = decompose(self.graph, recording, target, start, image, handoff)
                 handed, nets = hand_off(head, recording, image, questions, options)
             reached = walk(self.graph, recording, handed, options.selection)
@@ -164,6 +169,15 @@ class Tracer:
         if known is not None:
             recorded = known.weights
         return Recording({**inputs, **before, **values}, masks, shapes, recorded)
+
+
+def _check_contrast(target: Tensor, by_walk: bool) -> None:
+    if by_walk or target.is_map:
+        raise TraceError(
+            f"contrast compares the classes of an answer; {target.name!r} has a height and a width, not classes"
+        )
+    if target.shape[-1] == 1:
+        raise TraceError(f"contrast compares an answer with the others; {target.name!r} has only one")
 
 
 def _in_order(graph: Graph) -> list[Tensor]:
@@ -264,7 +278,7 @@ def trace(
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
             and unite what they find on the images (see ``oversampling``).
         options: see :class:`Options`: ``location``, ``fc_to_spatial``, ``share``, ``reference``, ``handoff``,
-            ``top``, ``top_k``, ``alphas``.
+            ``contrast``, ``top``, ``top_k``, ``alphas``.
 
     Returns:
         One :class:`Fixations` per image; with a list of targets, one list of them per image.

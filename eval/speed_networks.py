@@ -72,7 +72,7 @@ def evaluate(
     for name in names:
         for batch in batches:
             tasks, refused = _willing(tasks_for(*network(name, batch), methods))
-            seconds = times(tasks, rounds)
+            seconds = times(tasks, rounds, before=tasks[FORWARD])
             yield {
                 "network": name,
                 "batch": batch,

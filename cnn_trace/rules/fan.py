@@ -178,3 +178,23 @@ class Fan:
         products[weights == self.taps * self.filters] = -np.inf
         best = values[np.arange(len(self)), products.argmax(axis=1)]
         return best * self.width + channel
+
+    def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Which channels of the group support each neuron, and where they do most.
+
+        Returns:
+            bool ``[m, width]``, whether the sum of ``a * w`` over the window, times the sense, is positive;
+            and int ``[m, width]``, the element of the channel's largest product.
+        """
+        values, weights = self.rows
+        products = self.products(part)
+        if (self.sense[part] < 0).any():
+            products *= self.sense[part, None, None]
+        positive = products.sum(axis=1) > 0
+        products[weights[part] == self.taps * self.filters] = -np.inf  # padding has no place on the map
+        largest, place = products[:, 0].copy(), np.repeat(values[part, :1], self.width, axis=1)
+        for tap in range(1, self.taps):
+            larger = products[:, tap] > largest
+            np.copyto(place, values[part, tap, None], where=larger)
+            np.maximum(largest, products[:, tap], out=largest)
+        return positive, place * self.width + np.arange(self.width)

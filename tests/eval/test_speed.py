@@ -5,8 +5,9 @@ from gazeback.eval.speed import RATIOS, summarise, times
 
 def test_tasks_take_turns_and_the_first_round_does_not_count():
     calls: list[str] = []
-    seconds = times({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
-    assert calls == ["a", "b"] * 4
+    tasks = {name: lambda name=name: calls.append(name) for name in ("a", "b")}
+    seconds = times(tasks, rounds=3, before=lambda: calls.append("-"))
+    assert calls == ["-", "a", "-", "b"] * 4
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
     assert all(value >= 0 for values in seconds.values() for value in values)
 
