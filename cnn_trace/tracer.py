@@ -174,7 +174,7 @@ class Tracer:
 def _check_contrast(target: Tensor, by_walk: bool) -> None:
     if by_walk or target.is_map:
         raise TraceError(
-            f"contrast compares the classes of an answer; {target.name!r} has a height and a width, not classes"
+            f"contrast compares the classes of an answer; {target.name!r} is a map with height and width"
         )
     if target.shape[-1] == 1:
         raise TraceError(f"contrast compares an answer with the others; {target.name!r} has only one")

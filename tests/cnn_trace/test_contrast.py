@@ -117,7 +117,7 @@ def test_of_two_classes_all_contrasts_are_one(rng):
         ),
         (
             {"contrast": "mean", "layer": "last"},
-            r"contrast compares the classes of an answer; 'last.*' has a height",
+            r"contrast compares the classes of an answer; 'last.*' is a map",
         ),
     ],
 )
@@ -130,5 +130,5 @@ def test_one_answer_has_nothing_to_be_compared_with(rng):
     image = keras.Input((9, 9, 3))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
     model = nets.randomise(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)), rng)
-    with pytest.raises(TraceError, match="contrast compares an answer with the others; .* has only one"):
+    with pytest.raises(TraceError, match=r"contrast compares an answer with the others; .* has only one"):
         trace(model, nets.images(rng, 1, model), 0, contrast="mean")
