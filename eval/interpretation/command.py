@@ -19,7 +19,14 @@ PATH = click.Path(path_type=Path)
 @click.option("--data", required=True, type=PATH, help="Folder of class folders, photos, or captions.")
 @click.option("--out", required=True, type=PATH, help="Folder for the results; made if there is none.")
 @click.option(
-    "--mu", type=float, default=10.0, show_default=True, help="How much weight a class gives to filters."
+    "--scale",
+    type=click.Choice(["layer", "filter"]),
+    default="layer",
+    show_default=True,
+    help="Responses as shares of their layer, as published, or besides standardised filter by filter.",
+)
+@click.option(
+    "--mu", type=float, help="How much weight a class gives to filters; by default 10, or 1 by filter."
 )
 @click.option(
     "--variant",

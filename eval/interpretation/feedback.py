@@ -51,7 +51,7 @@ class ShownFeature:
         feature: the filter, with its weight for the class.
         number: which layer of the network it is in, from 1; ``kind``: of the layer.
         response: x, the share of the filter in what its layer answers.
-        relevance: r, weight times response; ``share``: of the sum of all positive relevances of the class.
+        relevance: r, see `Feature.relevance`; ``share``: of the sum of all positive relevances of the class.
         explanations: where it comes from, one for each of `METHODS`.
     """
 
@@ -175,7 +175,7 @@ def explain_features(
     features = list(relevant.of(name))
     filters = Filters.of(model, features, last)
     response = _responses(filters, features, prepared, forward)
-    relevance = {feature: feature.weight * response[feature] for feature in features}
+    relevance = {feature: feature.relevance(response[feature]) for feature in features}
     chosen = sorted((f for f in features if relevance[f] > 0), key=lambda f: -relevance[f])[:top]
     total = sum(max(value, 0.0) for value in relevance.values())
     shown = tuple(

@@ -16,11 +16,16 @@ import numpy as np
 from gazeback.eval.interpretation.features import Feature, RelevantFeatures
 from gazeback.eval.interpretation.lasso import Rows, solve
 from gazeback.eval.interpretation.layers import VARIANTS, FilterLayer
+from gazeback.eval.interpretation.standardised import Standardised
 from gazeback.grounding.atomic import write_atomically
 from gazeback.models.errors import DataError, UserError
 
-MU = 10.0
-"""The paper's (section 4)."""
+MU = {"layer": 10.0, "filter": 1.0}
+"""How much weight a class has, by the scale of the responses; for "layer" the paper's (section 4)."""
+SCALES = tuple(MU)
+"""How responses are made comparable: as shares of their layer, as published; or besides, standardised filter
+by filter, so that the filters of wide layers, whose shares are small, need no more weight than others (ours).
+"""
 SMALLEST = 1e-6
 """A weight below this share of mu is none."""
 FORMAT = "gazeback relevant features 1"
@@ -32,13 +37,15 @@ def learn(
     classes: Sequence[str],
     layers: Sequence[FilterLayer],
     variant: str,
-    mu: float = MU,
+    mu: float | None = None,
+    scale: str = "layer",
 ) -> RelevantFeatures:
     """The relevant features of each class.
 
     Args:
         responses: float [n, D], the columns those of `layers` one after another.
         labels: bool [n, classes]; an image may have several classes.
+        scale: one of `SCALES`; `mu`: by default that of the scale.
 
     Raises:
         UserError: a class has no image, mu is not positive, or there are fewer images than classes.
@@ -46,18 +53,24 @@ def learn(
     empty = [name for name, count in zip(classes, labels.sum(axis=0), strict=True) if not count]
     if empty:
         raise UserError(f"class {empty[0]!r} has no image: nothing can be learned about it; leave it out")
+    mu = MU[scale] if mu is None else mu
+    columns = responses.shape[1]
+    mean, deviation = np.zeros(columns), np.ones(columns)
+    if scale == "filter":
+        responses = Standardised.of(responses)
+        mean, deviation = responses.mean, responses.deviation
     weights = solve(responses, labels, mu).weights
     names = [(layer.name, channel) for layer in layers for channel in range(layer.channels)]
     features = {
         name: tuple(
-            Feature(names[column][0], names[column][1], float(weights[column, number]))
+            Feature(*names[column], *map(float, (weights[column, number], mean[column], deviation[column])))
             for column in np.argsort(-weights[:, number], kind="stable")
             if weights[column, number] > SMALLEST * mu
         )
         for number, name in enumerate(classes)
     }
     sizes = {layer.name: layer.channels for layer in layers}
-    return RelevantFeatures(tuple(classes), sizes, features, mu, variant)
+    return RelevantFeatures(tuple(classes), sizes, features, mu, variant, scale)
 
 
 def save(path: Path, *relevant: RelevantFeatures) -> Path:
@@ -100,10 +113,11 @@ def _as_json(relevant: RelevantFeatures) -> dict[str, Any]:
     return {
         "variant": relevant.variant,
         "mu": relevant.mu,
+        "scale": relevant.scale,
         "classes": list(relevant.classes),
         "layers": [[name, channels] for name, channels in relevant.layers.items()],
         "features": {
-            name: [[feature.layer, feature.filter, feature.weight] for feature in features]
+            name: [[f.layer, f.filter, f.weight, f.mean, f.deviation] for f in features]
             for name, features in relevant.features.items()
         },
     }
@@ -113,7 +127,7 @@ def _of_json(content: dict[str, Any]) -> RelevantFeatures:
     classes = tuple(map(str, content["classes"]))
     layers = {str(name): int(channels) for name, channels in content["layers"]}
     features = {
-        name: tuple(Feature(str(f[0]), int(f[1]), float(f[2])) for f in content["features"][name])
+        name: tuple(Feature(str(f[0]), int(f[1]), *map(float, f[2:5])) for f in content["features"][name])
         for name in classes
     }
     for feature in (feature for name in classes for feature in features[name]):
@@ -122,4 +136,7 @@ def _of_json(content: dict[str, Any]) -> RelevantFeatures:
     variant = str(content["variant"])
     if variant not in VARIANTS:
         raise ValueError(f"the variant is {variant!r}")
-    return RelevantFeatures(classes, layers, features, float(content["mu"]), variant)
+    scale = str(content["scale"])
+    if scale not in SCALES:
+        raise ValueError(f"the scale is {scale!r}")
+    return RelevantFeatures(classes, layers, features, float(content["mu"]), variant, scale)

@@ -41,7 +41,8 @@ class Settings:
     weights: str | None
     data: Path
     out: Path
-    mu: float
+    mu: float | None
+    scale: str
     variant: str
     limit: int | None
     words: str | None
@@ -49,7 +50,7 @@ class Settings:
 
     def check(self) -> None:
         """Before long work. Raises UserError."""
-        if not (np.isfinite(self.mu) and self.mu > 0):
+        if self.mu is not None and not (np.isfinite(self.mu) and self.mu > 0):
             raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
         check_writable(self.json_path)
         if not self.data.is_dir():
@@ -68,7 +69,8 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """What the figures depend on, besides the model."""
-        return {"mu": self.mu, "limit": self.limit, "split": class_folder.SPLIT_RULE}
+        mu = relevant.MU[self.scale] if self.mu is None else self.mu
+        return {"mu": mu, "scale": self.scale, "limit": self.limit, "split": class_folder.SPLIT_RULE}
 
 
 def run_interpret(settings: Settings) -> None:
@@ -87,7 +89,7 @@ def run_interpret(settings: Settings) -> None:
     responses = collect(network, photos.paths, settings.out / RESPONSES)
     photos = labelled(photos, responses, classifier)
     skipped["unreadable image"] += len(responses.skipped)
-    found = learn_variants(responses, photos, network.forward, settings.mu)
+    found = learn_variants(responses, photos, network.forward, settings.mu, settings.scale)
     relevant.save(settings.out / RELEVANT, *found)
     shown = next(one for one in found if one.variant == settings.variant)
     summary = measured(network, photos, found, classifier)
@@ -127,13 +129,13 @@ def labelled(photos: Photos, responses: Responses, classifier: Classifier) -> Ph
 
 
 def learn_variants(
-    responses: Responses, photos: Photos, forward: Forward, mu: float
+    responses: Responses, photos: Photos, forward: Forward, mu: float | None, scale: str = "layer"
 ) -> list[RelevantFeatures]:
     """The relevant features by each variant, from the photos to learn from. Raises UserError."""
     assert photos.labels is not None
     rows = np.flatnonzero(~photos.held_out & (photos.labels >= 0))
     labels = photos.labels[rows, None] == np.arange(len(photos.classes))
-    return learn_both(responses, rows, labels, photos.classes, forward, mu)
+    return learn_both(responses, rows, labels, photos.classes, forward, mu, scale)
 
 
 def learn_both(
@@ -142,7 +144,8 @@ def learn_both(
     labels: np.ndarray,
     classes: Sequence[str],
     forward: Forward,
-    mu: float,
+    mu: float | None,
+    scale: str = "layer",
 ) -> list[RelevantFeatures]:
     """As `learn_variants`, of chosen rows with bool [rows, classes]."""
     found = []
@@ -152,7 +155,7 @@ def learn_both(
             raise UserError(f"the model has no convolution: there is nothing for the variant {variant!r}")
         columns = np.concatenate([np.arange(forward.filters)[forward.offsets[one.name]] for one in layers])
         chosen = responses.of(rows, columns)
-        found.append(relevant.learn(chosen, labels, classes, layers, variant, mu))
+        found.append(relevant.learn(chosen, labels, classes, layers, variant, mu, scale))
     return found
 
 

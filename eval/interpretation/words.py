@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gazeback.eval.harness.run import as_result
 from gazeback.eval.harness.table import print_tables
 from gazeback.eval.harness.task import skipped_line
 from gazeback.eval.interpretation import figures, relevant
@@ -60,24 +61,19 @@ def run_words(settings: Settings) -> None:
     responses = collect(network, train.photos, settings.out / RESPONSES)
     rows = np.flatnonzero(responses.readable)
     labels = said_of(train, words)[rows]
-    found = learn_both(responses, rows, labels, words, network.forward, settings.mu)
+    found = learn_both(responses, rows, labels, words, network.forward, settings.mu, settings.scale)
     relevant.save(settings.out / RELEVANT, *found)
     shown = next(one for one in found if one.variant == settings.variant)
     skipped = Counter({"unreadable image": len(responses.skipped)})
     dev = sample(dev, settings.limit)
     said = Said.of(captioner, network, dev, words, skipped)
     summary = summarise(measure(captioner, network.forward, shown, said), shown.variant)
-    result = {
-        "model": captioner.name,
-        **settings.as_json(),
-        "split": RULE,
-        "learned from": len(rows),
-        **summary,
-    }
+    tables = [figures.relevant_table(shown), figures.words_table(summary), figures.word_curve_table(summary)]
+    about = {"model": captioner.name, **settings.as_json(), "split": RULE, "learned from": len(rows)}
+    result = {**as_result(tables), **about, **summary}
     write_result(settings.out / ABLATION, "interpret", result)
     title = f"{captioner.name}: words without their relevant filters"
     write_curves(settings.out / CURVES, title, summary["curve"], "captions that still say the word")
-    tables = [figures.relevant_table(shown), figures.words_table(summary), figures.word_curve_table(summary)]
     print_tables(tables, skipped_line(skipped))
     if settings.json_path is not None:
         write_result(settings.json_path, "interpret", result)

@@ -8,6 +8,7 @@ import pytest
 from gazeback.eval.interpretation.class_folder import Photos, read_photos, with_frequent_classes
 from gazeback.eval.interpretation.features import Feature
 from gazeback.eval.interpretation.relevant import learn, load, save
+from gazeback.eval.interpretation.standardised import Standardised
 from gazeback.eval.interpretation.task import learn_variants
 from gazeback.models.errors import DataError, UserError
 from gazeback.models.training.sketch_folder import split_of
@@ -49,6 +50,17 @@ def test_a_file_gives_back_what_was_saved(found, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.suffix in (".json", ".tmp")] == ["relevant.json"]
 
 
+def test_a_file_gives_back_what_was_learned_from_standardised_responses(network, photos, responses, tmp_path):
+    found = learn_variants(responses, photos, network.forward, None, "filter")
+    assert (found[0].scale, found[0].mu) == ("filter", 1.0)
+    assert load(save(tmp_path / "relevant.json", *found)) == found[0]
+    content = json.loads((tmp_path / "relevant.json").read_text())
+    content["variants"][0]["scale"] = "photo"
+    (tmp_path / "relevant.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="the scale is 'photo'"):
+        load(tmp_path / "relevant.json")
+
+
 def test_files_that_are_none(found, tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         load(tmp_path / "missing.json")
@@ -86,6 +98,36 @@ def test_features_are_named_by_layer_and_filter(network):
     found = learn(responses, labels, ("a", "b"), network.forward.layers, "all", 0.5)
     assert found.of("a") == (Feature("colours", 1, pytest.approx(0.5)),)
     assert found.of("b") == (Feature("mixed", 1, pytest.approx(0.5)),)
+
+
+def test_standardised_responses_have_mean_0_and_deviation_1():
+    rng = np.random.default_rng(0)
+    values = rng.normal(3, [0.001, 1, 50], (1100, 3)).astype(np.float32)
+    values = np.column_stack([values, np.full(1100, 0.7, np.float32)])
+    found = Standardised.of(values)
+    np.testing.assert_allclose(found.mean, values.mean(axis=0, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(found.deviation[:3], values[:, :3].std(axis=0, dtype=np.float64), rtol=1e-6)
+    assert found.shape == values.shape
+    np.testing.assert_allclose(found[600:900], (values[600:900] - found.mean) / found.deviation)
+    assert found.deviation[3] == 1
+    assert np.abs(found[:][:, 3]).max() < 1e-6
+
+
+def test_standardised_a_small_share_is_as_good_as_a_large_one(network):
+    """Two filters tell the classes apart: one of a narrow layer, badly, and one of a wide layer, well."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.eye(2), 20, axis=0) > 0
+    responses = np.full((40, 12), 0.5) + 1e-6 * rng.normal(size=(40, 12))
+    responses[:, 1] += 0.2 * labels[:, 0] + 0.1 * rng.normal(size=40)
+    responses[:, 7] += 1e-3 * labels[:, 0]
+    found = {
+        scale: learn(responses, labels, ("a", "b"), network.forward.layers, "all", 0.3, scale).of("a")[0]
+        for scale in ("layer", "filter")
+    }
+    assert (found["layer"].layer, found["layer"].filter) == ("colours", 1)
+    assert (found["filter"].layer, found["filter"].filter) == ("mixed", 1)
+    assert found["filter"].relevance(responses[0, 7]) == pytest.approx(found["filter"].weight, rel=1e-2)
+    assert found["layer"].relevance(2.0) == found["layer"].weight * 2
 
 
 def test_class_folders(folder, photos):
