@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gazeback.eval.interpretation.task import Settings
 
 WORDS = 20
-COUNTS = (2, 8)
+COUNTS = (2, 8, 32)
 """How many filters of a word are taken away."""
 LEARNED = 1500
 """Photos to learn from, unless there is a limit."""

@@ -84,13 +84,13 @@ def test_without_all_filters_every_photo_has_the_caption_of_no_picture(captioner
     for one in words.measure(captioner, network.forward, found, said):
         assert (one.selected[-1] == (one.word in empty)).all()
         assert (one.random[-1] == (one.word in empty)).all()
-        assert one.selected.shape == (2, len(one.names))
-        assert one.random.shape == (2, 10, len(one.names))
+        assert one.selected.shape == (len(words.COUNTS), len(one.names))
+        assert one.random.shape == (len(words.COUNTS), 10, len(one.names))
 
 
 def test_shares_by_hand():
-    gone = np.zeros((2, 4), bool)
-    half = np.zeros((2, 10, 4), bool)
+    gone = np.zeros((len(words.COUNTS), 4), bool)
+    half = np.zeros((len(words.COUNTS), 10, 4), bool)
     half[:, :5] = True
     found = summarise([Kept("dog", ("a", "b", "c", "d"), gone, half)], "all")
     row = found["curve"][-1]
