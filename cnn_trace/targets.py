@@ -26,10 +26,7 @@ def named_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarra
         TraceError: the target is out of range or of a wrong kind, or the tensor holds NaN.
     """
     images = recording.shapes[start][0]
-    if not np.isfinite(recording[start]).all():
-        raise TraceError(
-            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
-        )
+    check_finite(start, recording)
     if isinstance(target, np.ndarray):
         if target.shape != (images,) or target.dtype.kind not in "iu":
             raise TraceError(
@@ -42,6 +39,14 @@ def named_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarra
     if not targets:
         raise TraceError("the list of targets is empty")
     return np.stack([_neuron(start, t, recording) for t in targets], axis=1)
+
+
+def check_finite(start: Tensor, recording: Recording) -> None:
+    """Raises TraceError if the tensor on which the questions start holds NaN or infinite values."""
+    if not np.isfinite(recording[start]).all():
+        raise TraceError(
+            f"{start.name!r} holds NaN or infinite values for this input: there is nothing to trace"
+        )
 
 
 def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
@@ -129,11 +134,11 @@ def contrasted(start: np.ndarray, logits: np.ndarray, contrast: str) -> np.ndarr
     """What speaks for a class *rather than for the others*: ``k - sum_j s_j k_j`` with ``sum_j s_j = 1``.
 
     An answer to which the same is added for every class stays the same answer after a softmax; against the
-    others, so does what explains it.
+    others, so does what explains it. The classes are taken to exclude each other.
 
     Args:
         start: float32 ``[questions, ..., classes]``, 1 on the neurons asked about.
-        logits: of the same shape, the values of the tensor on which the questions start.
+        logits: of the same shape, finite: the values of the tensor on which the questions start.
         contrast: how the others j share: ``"mean"``, all alike; ``"likely"``, by their probability (what else
             would have been said): the derivative of the log odds; ``"strongest"``, the largest one alone.
 

@@ -18,13 +18,19 @@ from gazeback.cnn_trace.fixations import Fixations, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
 from gazeback.cnn_trace.handoff import hand_off
 from gazeback.cnn_trace.head import Decomposition, decompose, handoff_maps, read_by_head
-from gazeback.cnn_trace.layout import columns_last, mark_layouts, shape_last
+from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
 from gazeback.cnn_trace.options import METHODS, Options
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
-from gazeback.cnn_trace.rules.activation import is_output_activation
+from gazeback.cnn_trace.rules.activation import is_output_activation, kind
 from gazeback.cnn_trace.rules.kernels import weights
 from gazeback.cnn_trace.rules.table import find_rule
-from gazeback.cnn_trace.targets import contrasted, named_neurons, start_coefficients, start_evidence
+from gazeback.cnn_trace.targets import (
+    check_finite,
+    contrasted,
+    named_neurons,
+    start_coefficients,
+    start_evidence,
+)
 from gazeback.cnn_trace.walk import read_by_walk, walk
 
 __all__ = ["METHODS", "Options", "Traced", "Tracer", "trace", "tracer_of"]
@@ -98,10 +104,10 @@ class Tracer:
         if target.call is None or not target.call.depends_on_image:
             raise TraceError(f"{target.name!r} does not depend on an image: no pixel to trace it to")
         by_walk = options.method != "evidence" or (target.is_map and options.handoff is None)
-        handoff, wanted = self._plan(target, by_walk, options)
         if options.contrast:
-            _check_contrast(target, by_walk)
+            self._check_contrast(target, options.contrast)
             also |= {target}
+        handoff, wanted = self._plan(target, by_walk, options)
         recording = self.record(arrays, wanted | also, known)
         chosen = neurons(recording)
         images, questions = chosen.shape[:2]
@@ -113,13 +119,38 @@ class Tracer:
                 image = np.repeat(np.arange(images), questions)
                 start = start_coefficients(recording.shapes[target], chosen)
                 if options.contrast:
-                    start = contrasted(start, recording[target][image], options.contrast)
+                    check_finite(target, recording)
+                    logits = channels_last(target, recording[target])[image]
+                    against = contrasted(channels_last(target, start), logits, options.contrast)
+                    start = as_stored(target, against)
                 head = decompose(self.graph, recording, target, start, image, handoff)
                 handed, nets = hand_off(head, recording, image, questions, options)
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]
         return Traced(fixations, head, recording)
+
+    def _check_contrast(self, target: Tensor, contrast: str) -> None:
+        """Raises TraceError unless the target holds several classes that can be compared."""
+        if target.is_map:
+            raise TraceError(
+                f"contrast compares the classes of an answer; {target.name!r} is a map with height and width"
+            )
+        if shape_last(target, target.shape)[-1] == 1:
+            raise TraceError(f"contrast compares an answer with the others; {target.name!r} has only one")
+        for call in self.graph.calls:
+            if target in call.inputs and is_output_activation(call):
+                axis = getattr(call.operation, "axis", -1)
+                if axis not in (-1, len(target.shape) - 1) and not target.channels_first:
+                    raise TraceError(
+                        f"contrast compares classes along the last axis of {target.name!r}; the model's softmax "
+                        f"is along axis {axis}"
+                    )
+                if kind(call) == "sigmoid" and contrast == "likely":
+                    raise TraceError(
+                        'contrast "likely" takes the classes to exclude each other, which those of a sigmoid do '
+                        'not; choose "mean" or "strongest"'
+                    )
 
     def _plan(
         self, target: Tensor, by_walk: bool, options: Options
@@ -169,15 +200,6 @@ class Tracer:
         if known is not None:
             recorded = known.weights
         return Recording({**inputs, **before, **values}, masks, shapes, recorded)
-
-
-def _check_contrast(target: Tensor, by_walk: bool) -> None:
-    if by_walk or target.is_map:
-        raise TraceError(
-            f"contrast compares the classes of an answer; {target.name!r} is a map with height and width"
-        )
-    if target.shape[-1] == 1:
-        raise TraceError(f"contrast compares an answer with the others; {target.name!r} has only one")
 
 
 def _in_order(graph: Graph) -> list[Tensor]:

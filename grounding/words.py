@@ -42,7 +42,8 @@ class GroundedWord:
         language: log p(word | mean picture, words before), in nats. ``logprob == visual + language`` exactly.
         visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo
             brought.
-        preceding: the signed exact contribution of each earlier word to this word's logit.
+        preceding: the signed exact contribution of each earlier word to this word's logit; with a
+            ``contrast``, to how far it is above those of the other words.
         runners_up: the most probable other words at this step, with their probabilities.
         fixations: the evidence, in pixels of the photo.
         maps: what the other methods that were asked found, by their names: points, or a heat map alone.
@@ -116,7 +117,7 @@ def ground(
         methods: instead of one method several, to compare them: names out of
             :func:`gazeback.grounding.methods.known_methods`, at least one of them the core's.
         preceding: measure what the words before matter in other ways, too (see ``preceding_by``).
-        options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``; see
+        options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``, ``contrast``; see
             :class:`gazeback.cnn_trace.tracer.Options`.
 
     Raises:

@@ -61,7 +61,7 @@ class Fan:
 
     def take(self, neurons: slice | np.ndarray) -> Fan:
         """The same for some of the neurons."""
-        return Fan(self.step, self.neurons[neurons], self.sense[neurons])
+        return type(self)(self.step, self.neurons[neurons], self.sense[neurons])
 
     def __len__(self) -> int:
         return len(self.neurons)
@@ -192,9 +192,16 @@ class Fan:
             products *= self.sense[part, None, None]
         positive = products.sum(axis=1) > 0
         products[weights[part] == self.taps * self.filters] = -np.inf  # padding has no place on the map
-        largest, place = products[:, 0].copy(), np.repeat(values[part, :1], self.width, axis=1)
-        for tap in range(1, self.taps):
-            larger = products[:, tap] > largest
-            np.copyto(place, values[part, tap, None], where=larger)
-            np.maximum(largest, products[:, tap], out=largest)
-        return positive, place * self.width + np.arange(self.width)
+        return positive, rows_of_largest(products, values[part]) * self.width + np.arange(self.width)
+
+
+def rows_of_largest(products: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """For each channel the row of its largest product: products ``[m, taps, width]``, rows int ``[m, taps]``.
+
+    Returns int ``[m, width]``; of equal products the first. Faster than an argmax over the middle axis.
+    """
+    largest, found = products[:, 0].copy(), np.repeat(rows[:, :1], products.shape[-1], axis=1)
+    for tap in range(1, products.shape[1]):
+        np.copyto(found, rows[:, tap, None], where=products[:, tap] > largest)
+        np.maximum(largest, products[:, tap], out=largest)
+    return found

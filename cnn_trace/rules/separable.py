@@ -10,7 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.convolution import bias_part, scatter
-from gazeback.cnn_trace.rules.fan import Fan
+from gazeback.cnn_trace.rules.fan import Fan, rows_of_largest
 from gazeback.cnn_trace.rules.kernels import as_array, derived
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
@@ -31,10 +31,6 @@ class SeparableFan(Fan):
         self.groups, self.width = 1, self.shape[-1] * self.multiplier
         self.group = 0
         self.taps = math.prod(self.window.size)
-
-    def take(self, neurons: slice | np.ndarray) -> SeparableFan:
-        """The same for some of the neurons."""
-        return SeparableFan(self.step, self.neurons[neurons], self.sense[neurons])
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -99,6 +95,15 @@ class SeparableFan(Fan):
         products[weights == self.taps] = -np.inf
         best = values[np.arange(len(self)), products.argmax(axis=1)]
         return self._of_input(best * self.width + channel)
+
+    def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """As for any convolution, with the depthwise outputs as the channels (see ``strongest_place``)."""
+        values, weights = self.rows
+        products = self.values.take(values[part], axis=0)
+        products *= self.depthwise.take(weights[part], axis=0)
+        products[weights[part] == self.taps] = -np.inf
+        elements = rows_of_largest(products, values[part]) * self.width + np.arange(self.width)
+        return self.sums(part) > 0, self._of_input(elements)
 
     def _of_input(self, element: np.ndarray) -> np.ndarray:
         return element // self.multiplier

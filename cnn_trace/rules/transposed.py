@@ -63,10 +63,6 @@ class TransposedFan(Fan):
         self.groups, self.group, self.taps = 1, 0, math.prod(self.window.size)
         self.filters, self.width = step.layer.kernel.shape[-2:]
 
-    def take(self, neurons: slice | np.ndarray) -> TransposedFan:
-        """The same for some of the neurons."""
-        return TransposedFan(self.step, self.neurons[neurons], self.sense[neurons])
-
     @cached_property
     def weights(self) -> np.ndarray:
         """The kernel ``[..., out, in]``, one row for each tap and output channel, and a row of zeros."""

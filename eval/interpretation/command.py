@@ -23,10 +23,10 @@ PATH = click.Path(path_type=Path)
     type=click.Choice(["layer", "filter"]),
     default="layer",
     show_default=True,
-    help="Responses as shares of their layer, as published, or besides standardised filter by filter.",
+    help='Responses as shares of their layer, as published, or "filter": these, standardised filter by filter.',
 )
 @click.option(
-    "--mu", type=float, help="How much weight a class gives to filters; by default 10, or 1 by filter."
+    "--mu", type=float, help="How much weight a class gives to filters.  [default: 10; 1 with --scale filter]"
 )
 @click.option(
     "--variant",

@@ -18,7 +18,7 @@ class Feature:
     deviation: float = 1.0
 
     def relevance(self, response: float) -> float:
-        """r = w x of a photo's response (section 3.2)."""
+        """r = w x of a photo's response (Oramas et al. 2019, section 3.2); no unit."""
         return self.weight * (response - self.mean) / self.deviation
 
 

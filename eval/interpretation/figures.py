@@ -21,7 +21,9 @@ def relevant_table(relevant: RelevantFeatures) -> Table:
         best = ", ".join(f"{one.layer} {one.filter} ({one.weight:.2f})" for one in features[:STRONGEST])
         rows.append((name, (len(features), best or None)))
     filters = sum(relevant.layers.values())
-    notes = [f"of {filters} filters in {len(relevant.layers)} layers; mu {relevant.mu:g}"]
+    notes = [
+        f"of {filters} filters in {len(relevant.layers)} layers; mu {relevant.mu:g}, scale {relevant.scale}"
+    ]
     if len(relevant.classes) > CLASSES:
         notes.append(f"the first {CLASSES} of {len(relevant.classes)} classes; all are in the file")
     columns = ("filters", "strongest: layer filter (weight)")

@@ -28,7 +28,7 @@ by filter, so that the filters of wide layers, whose shares are small, need no m
 """
 SMALLEST = 1e-6
 """A weight below this share of mu is none."""
-FORMAT = "gazeback relevant features 1"
+FORMAT = "gazeback relevant features 2"
 
 
 def learn(
@@ -48,8 +48,11 @@ def learn(
         scale: one of `SCALES`; `mu`: by default that of the scale.
 
     Raises:
-        UserError: a class has no image, mu is not positive, or there are fewer images than classes.
+        UserError: a class has no image, mu is not positive, there are fewer images than classes, or a
+            response is not finite; an unknown scale.
     """
+    if scale not in SCALES:
+        raise UserError(f"unknown scale {scale!r}; expected {' or '.join(SCALES)}")
     empty = [name for name, count in zip(classes, labels.sum(axis=0), strict=True) if not count]
     if empty:
         raise UserError(f"class {empty[0]!r} has no image: nothing can be learned about it; leave it out")
@@ -63,7 +66,12 @@ def learn(
     names = [(layer.name, channel) for layer in layers for channel in range(layer.channels)]
     features = {
         name: tuple(
-            Feature(*names[column], *map(float, (weights[column, number], mean[column], deviation[column])))
+            Feature(
+                *names[column],
+                weight=float(weights[column, number]),
+                mean=float(mean[column]),
+                deviation=float(deviation[column]),
+            )
             for column in np.argsort(-weights[:, number], kind="stable")
             if weights[column, number] > SMALLEST * mu
         )
@@ -127,12 +135,17 @@ def _of_json(content: dict[str, Any]) -> RelevantFeatures:
     classes = tuple(map(str, content["classes"]))
     layers = {str(name): int(channels) for name, channels in content["layers"]}
     features = {
-        name: tuple(Feature(str(f[0]), int(f[1]), *map(float, f[2:5])) for f in content["features"][name])
+        name: tuple(
+            Feature(str(layer), int(number), float(weight), float(mean), float(deviation))
+            for layer, number, weight, mean, deviation in content["features"][name]
+        )
         for name in classes
     }
     for feature in (feature for name in classes for feature in features[name]):
         if not 0 <= feature.filter < layers[feature.layer]:
             raise ValueError(f"layer {feature.layer!r} has no filter {feature.filter}")
+        if not feature.deviation > 0:
+            raise ValueError(f"a deviation is {feature.deviation}")
     variant = str(content["variant"])
     if variant not in VARIANTS:
         raise ValueError(f"the variant is {variant!r}")

@@ -27,10 +27,11 @@ class Standardised:
         rows, columns = values.shape
         parts = [slice(first, first + ROWS) for first in range(0, rows, ROWS)]
         mean, variance = np.zeros(columns), np.zeros(columns)
-        for part in parts:
-            mean += values[part].sum(axis=0, dtype=np.float64) / rows
-        for part in parts:
-            variance += np.square(values[part] - mean).sum(axis=0) / rows
+        with np.errstate(invalid="ignore"):  # whether all is finite, the solver asks
+            for part in parts:
+                mean += values[part].sum(axis=0, dtype=np.float64) / rows
+            for part in parts:
+                variance += np.square(values[part] - mean).sum(axis=0) / rows
         # what rounding leaves of a column that is everywhere alike is no deviation
         alike = variance <= np.square(1e-6 * mean)
         return cls(values, mean, np.where(alike, 1.0, np.sqrt(variance)))
@@ -40,5 +41,6 @@ class Standardised:
         return self.values.shape
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        found: np.ndarray = (self.values[rows] - self.mean) / self.deviation
+        with np.errstate(invalid="ignore"):
+            found: np.ndarray = (self.values[rows] - self.mean) / self.deviation
         return found

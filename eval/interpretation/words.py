@@ -72,8 +72,9 @@ def run_words(settings: Settings) -> None:
     about = {"model": captioner.name, **settings.as_json(), "split": RULE, "learned from": len(rows)}
     result = {**as_result(tables), **about, **summary}
     write_result(settings.out / ABLATION, "interpret", result)
-    title = f"{captioner.name}: words without their relevant filters"
-    write_curves(settings.out / CURVES, title, summary["curve"], "captions that still say the word")
+    if summary["curve"]:  # otherwise no caption says any of the words
+        title = f"{captioner.name}: words without their relevant filters"
+        write_curves(settings.out / CURVES, title, summary["curve"], "captions that still say the word")
     print_tables(tables, skipped_line(skipped))
     if settings.json_path is not None:
         write_result(settings.json_path, "interpret", result)

@@ -132,3 +132,69 @@ def test_one_answer_has_nothing_to_be_compared_with(rng):
     model = nets.randomise(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)), rng)
     with pytest.raises(TraceError, match=r"contrast compares an answer with the others; .* has only one"):
         trace(model, nets.images(rng, 1, model), 0, contrast="mean")
+
+
+def test_only_the_last_axis_holds_classes(rng):
+    image = keras.Input((9, 9, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
+    x = layers.Reshape((4, 2))(layers.Dense(8)(x))
+    model = nets.randomise(keras.Model(image, layers.Softmax(axis=1)(x)), rng)
+    with pytest.raises(
+        TraceError, match=r"compares classes along the last axis of .* softmax is along axis 1"
+    ):
+        trace(model, nets.images(rng, 1, model), (0, 1), contrast="strongest")
+
+
+def test_classes_of_a_sigmoid_do_not_exclude_each_other(rng):
+    image = keras.Input((9, 9, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
+    model = nets.randomise(keras.Model(image, layers.Dense(3, activation="sigmoid")(x)), rng)
+    images = nets.images(rng, 1, model)
+    with pytest.raises(TraceError, match='contrast "likely" takes the classes to exclude each other'):
+        trace(model, images, 0, contrast="likely")
+    assert len(trace(model, images, 0, contrast="strongest")[0].net) > 0
+
+
+def test_values_that_are_not_finite_have_no_contrast(model, rng):
+    images = nets.images(rng, 1, model)
+    model.get_layer("answer").set_weights([w + np.inf for w in model.get_layer("answer").get_weights()])
+    tracer = Tracer(model)
+    arrays, neurons = check_inputs(tracer.graph, images), np.zeros((1, 1, 1), int)
+    with pytest.raises(TraceError, match="holds NaN or infinite values"):
+        tracer.explain(arrays, tracer.target(), lambda _: neurons, Options(contrast="likely"))
+
+
+def test_channels_in_front(rng):
+    """The same model in both layouts: classes on a map of one place."""
+
+    def build(data_format):
+        image = keras.Input((3, 10, 10) if data_format == "channels_first" else (10, 10, 3))
+        x = layers.Conv2D(4, 3, activation="relu", data_format=data_format)(image)
+        x = layers.GlobalAveragePooling2D(keepdims=True, data_format=data_format)(x)
+        return keras.Model(image, layers.Conv2D(5, 1, data_format=data_format)(x))
+
+    last, first = build("channels_last"), build("channels_first")
+    nets.randomise(last, rng)
+    first.set_weights(last.get_weights())
+    images = rng.normal(size=(1, 10, 10, 3)).astype(np.float32)
+    found = [
+        trace(model, x, (0, 0, 2), contrast="strongest")[0].net
+        for model, x in ((last, images), (first, np.moveaxis(images, -1, 1)))
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_words_of_steps_are_compared_with_the_words_of_their_step(rng):
+    image, words = keras.Input((9, 9, 3), name="image"), keras.Input((3,), dtype="int32", name="words")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
+    steps = layers.Concatenate(axis=1)([layers.Reshape((1, 4))(x), layers.Embedding(6, 4)(words)])
+    out = layers.Dense(6)(layers.LSTM(5, return_sequences=True)(steps))
+    model = nets.randomise(keras.Model([image, words], out), rng)
+    inputs = [rng.normal(size=(1, 9, 9, 3)).astype(np.float32), np.array([[1, 2, 3]])]
+    logits = np.asarray(model(inputs))[0, 2]
+    tracer = Tracer(model)
+    arrays, neurons = check_inputs(tracer.graph, inputs), np.array([[[2, 4]]])
+    found = tracer.explain(arrays, tracer.target(), lambda _: neurons, Options(contrast="likely"))
+    assert found.decomposition is not None
+    sums = total(found.decomposition, found.recording, np.zeros(1, int))
+    np.testing.assert_allclose(sums, [logits @ literal(logits, 4, "likely")], atol=1e-4)

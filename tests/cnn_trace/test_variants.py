@@ -8,6 +8,8 @@ from twins import nets
 from twins.variants import DiscernibleTwin, TopTwin
 
 from gazeback.cnn_trace import TraceError, trace
+from gazeback.cnn_trace.evidence import union
+from gazeback.cnn_trace.top import TopContributors
 
 pytestmark = pytest.mark.usefixtures("eager")
 NETWORKS = [
@@ -51,6 +53,46 @@ def test_top_equals_its_literal_twin(name, top):
                 TopTwin(model, image, top), model, target
             )
             assert (fixations.weights == 1).all()
+
+
+def literal_window(self, fan, evidence):
+    """Neuron by neuron and channel by channel: what supports it, and where most."""
+    parts = [evidence.take(slice(0, 0)).moved(np.zeros(0, np.int64), fan.shape)]
+    for row in range(len(fan)):
+        one = fan.take(np.array([row]))
+        for channel in np.flatnonzero(one.sums(slice(0, 1))[0] > 0):
+            element = one.strongest_place(np.array([channel]))
+            parts.append(evidence.take(np.array([row])).moved(element, fan.shape))
+    return union(parts, fan.shape, once=True)
+
+
+KINDS = {
+    "convolution": lambda: layers.Conv2D(6, 3, strides=2, padding="same"),
+    "dilated": lambda: layers.Conv2D(6, 3, dilation_rate=2),
+    "grouped": lambda: layers.Conv2D(6, 3, groups=2, padding="same"),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"),
+    "separable": lambda: layers.SeparableConv2D(6, 3, strides=2, depth_multiplier=2, padding="same"),
+    "transposed": lambda: layers.Conv2DTranspose(6, 3, strides=2),
+    "dense": lambda: layers.Dense(6),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_top_passes_every_kind_of_convolution(kind, monkeypatch):
+    """Also where a low value is sought, below a negative gamma."""
+    rng = np.random.default_rng(len(kind))
+    image = keras.Input((9, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = layers.BatchNormalization()(KINDS[kind]()(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    model = nets.randomise(keras.Model(image, layers.Dense(3)(x)), rng)
+    images = nets.images(rng, 2, model)
+    found = trace(model, images, [0, 1], method="top")
+    monkeypatch.setattr(TopContributors, "window", literal_window)
+    for of_image, expected in zip(found, trace(model, images, [0, 1], method="top"), strict=True):
+        for fixations, literal in zip(of_image, expected, strict=True):
+            assert len(fixations) > 0
+            assert fixations.points.tolist() == literal.points.tolist()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

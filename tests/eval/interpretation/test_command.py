@@ -52,6 +52,16 @@ def test_everything_is_written(run, tmp_path):
     assert sorted(path.suffix for path in (out / "feedback").iterdir()) == [".html", ".json", ".png"]
 
 
+def test_standardised_filter_by_filter(run, tmp_path):
+    result = run("--limit", 8, "--scale", "filter", "--json", tmp_path / "figures.json")
+    assert "mu 1, scale filter" in result.output
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert (written["mu"], written["scale"]) == (1, "filter")
+    found = load(tmp_path / "out" / "relevant.json")
+    assert found.scale == "filter"
+    assert all(feature.mean > 0 for name in found.classes for feature in found.of(name))
+
+
 @pytest.mark.parametrize("mu", [0, -3, "nan"])
 def test_mu_must_be_positive(run, mu):
     with pytest.raises(UserError, match=r"--mu .*expected a positive number"):

@@ -67,6 +67,17 @@ def test_relevance_is_weight_times_response(means, photo):
     assert [one.method for one in found.features[0].explanations] == list(METHODS)
 
 
+def test_relevance_of_standardised_responses(means, photo):
+    """x = (response - mean) / deviation: what answers less than on the mean photo is not shown."""
+    red, green = (np.sqrt(16), np.sqrt(2)) / (np.sqrt(16) + np.sqrt(2))
+    features = {"red": [("means", 0, 2.0, 0.5, 0.1), ("means", 1, 1.0, 0.6, 0.1)], "green": []}
+    (shown,) = explain_prediction(means, photo, relevant(features), name="red").features
+    assert shown.feature.filter == 0
+    np.testing.assert_allclose(shown.response, red, rtol=0.02)
+    np.testing.assert_allclose(shown.relevance, 2 * (red - 0.5) / 0.1, rtol=0.05)
+    assert green < 0.6
+
+
 def test_both_maps_lie_where_the_filter_answers(means, photo):
     features = explain_prediction(means, photo, relevant(REDS)).features
     for shown, (rows, columns) in zip(features, [((8, 40), (8, 40)), ((48, 56), (48, 64))], strict=True):

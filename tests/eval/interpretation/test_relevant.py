@@ -130,6 +130,16 @@ def test_standardised_a_small_share_is_as_good_as_a_large_one(network):
     assert found["layer"].relevance(2.0) == found["layer"].weight * 2
 
 
+def test_what_cannot_be_learned_from(network):
+    labels = np.repeat(np.eye(2), 3, axis=0) > 0
+    responses = np.random.default_rng(0).random((6, 12))
+    with pytest.raises(UserError, match="unknown scale 'photo'; expected layer or filter"):
+        learn(responses, labels, ("a", "b"), network.forward.layers, "all", 1.0, "photo")
+    responses[2, 3] = np.inf
+    with pytest.raises(UserError, match="answers some images with NaN or infinite values"):
+        learn(responses, labels, ("a", "b"), network.forward.layers, "all", 1.0, "filter")
+
+
 def test_class_folders(folder, photos):
     assert photos.classes == ("blue", "green", "red")
     assert len(photos) == 60

@@ -5,9 +5,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from gazeback.eval.interpretation import words
+from gazeback.eval.interpretation.command import interpret
 from gazeback.eval.interpretation.features import Feature, RelevantFeatures
 from gazeback.eval.interpretation.network import Network
 from gazeback.eval.interpretation.words import Kept, Said, summarise
@@ -31,6 +33,31 @@ def captions_folder(tmp_path):
         content = {"images": images, "annotations": annotations}
         (tmp_path / f"captions_{split}.json").write_text(json.dumps(content))
     return tmp_path
+
+
+def test_the_figures_are_what_a_report_reads(captions_folder, captioner, tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "load_captioner", lambda _: captioner)
+    monkeypatch.setattr("gazeback.eval.interpretation.pictures.SHOWN", 1)
+    command = [
+        "--model",
+        "captioner",
+        "--data",
+        captions_folder,
+        "--words",
+        "dog,red",
+        "--out",
+        tmp_path / "out",
+    ]
+    command += ["--json", tmp_path / "words.json"]
+    result = CliRunner().invoke(interpret, list(map(str, command)), catch_exceptions=False)
+    assert result.exit_code == 0
+    found = json.loads((tmp_path / "words.json").read_text())
+    assert [table["title"] for table in found["tables"]][:2] == [
+        "Relevant filters, variant all",
+        "Words without their relevant filters",
+    ]
+    assert found["learned from"] == 4
+    assert "command" in found
 
 
 def test_the_most_frequent_nouns_and_colours_that_the_captioner_knows(captions_folder, captioner):
