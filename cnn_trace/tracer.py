@@ -136,20 +136,20 @@ class Tracer:
             raise TraceError(
                 f"contrast compares the classes of an answer; {target.name!r} is a map with height and width"
             )
-        if shape_last(target, target.shape)[-1] == 1:
+        if target.shape[1 if target.channels_first and len(target.shape) > 2 else -1] == 1:
             raise TraceError(f"contrast compares an answer with the others; {target.name!r} has only one")
         for call in self.graph.calls:
             if target in call.inputs and is_output_activation(call):
                 axis = getattr(call.operation, "axis", -1)
                 if axis not in (-1, len(target.shape) - 1) and not target.channels_first:
                     raise TraceError(
-                        f"contrast compares classes along the last axis of {target.name!r}; the model's softmax "
-                        f"is along axis {axis}"
+                        f"contrast compares classes along the last axis of {target.name!r}; the model's "
+                        f"softmax is along axis {axis}"
                     )
                 if kind(call) == "sigmoid" and contrast == "likely":
                     raise TraceError(
-                        'contrast "likely" takes the classes to exclude each other, which those of a sigmoid do '
-                        'not; choose "mean" or "strongest"'
+                        'contrast "likely" takes the classes to exclude each other, which those of a sigmoid '
+                        'do not; choose "mean" or "strongest"'
                     )
 
     def _plan(

@@ -23,7 +23,7 @@ PATH = click.Path(path_type=Path)
     type=click.Choice(["layer", "filter"]),
     default="layer",
     show_default=True,
-    help='Responses as shares of their layer, as published, or "filter": these, standardised filter by filter.',
+    help='Responses as shares of their layer, as published; "filter": these, standardised for each filter.',
 )
 @click.option(
     "--mu", type=float, help="How much weight a class gives to filters.  [default: 10; 1 with --scale filter]"

@@ -67,7 +67,8 @@ def learn(
     features = {
         name: tuple(
             Feature(
-                *names[column],
+                layer=names[column][0],
+                filter=names[column][1],
                 weight=float(weights[column, number]),
                 mean=float(mean[column]),
                 deviation=float(deviation[column]),
