@@ -253,7 +253,9 @@ class _Session:
     def __init__(self, captioner: Captioner, image: np.ndarray, method: str, options: dict[str, Any]) -> None:
         self.captioner = captioner
         self.given = options
-        self.options = Options(method=method, reference=captioner.mean_features, **options)
+        # The reference is the mean of that map; behind it others may follow, such as a pooled one.
+        given = {"handoff": captioner.features_layer, **options}
+        self.options = Options(method=method, reference=captioner.mean_features, **given)
         self.tracer: Tracer = tracer_of(captioner.model)
         self.inputs = {"image": np.asarray(image, np.float32)[None], "words": np.zeros((1, 1), np.int32)}
         self.map = self.tracer.target(captioner.features_layer)

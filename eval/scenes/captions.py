@@ -6,7 +6,7 @@ there"), and an ending. Two of its words the picture cannot decide: the opening 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,19 @@ def drawn(scene: Scene, random: np.random.Generator) -> list[Caption]:
     chosen = [inner[random.integers(len(inner))] for inner in kinds if inner]
     openings = random.choice(list(ENDINGS), len(chosen))
     return [_framed(inner, str(opening)) for inner, opening in zip(chosen, openings, strict=True)]
+
+
+def misled(scene: Scene, other: Scene, random: np.random.Generator) -> Caption:
+    """A list of a thing of another scene, whose words are taken to be about nothing, and a thing of this one.
+
+    The first thing may be there as well, by chance. Who goes on has to look: that something was said to be
+    there tells nothing of what else is.
+    """
+    here = int(random.integers(len(scene.things)))
+    first = _named(other.things, int(random.integers(len(other.things))), (), sized=True)
+    second = _named(scene.things, here, (), sized=True)
+    inner = [*(replace(word, things=()) for word in first), Word("and", "function"), *second]
+    return _framed(inner, str(random.choice(list(ENDINGS))))
 
 
 def fixed(scene: Scene) -> list[Caption]:

@@ -11,8 +11,10 @@ from gazeback.models.vocabulary import Vocabulary
 
 HEADS = ("gap", "flatten")
 LAST_MAP = "last_map"
-EMBEDDING, UNITS = 96, 128
-_FLAT_CHANNELS = 16
+ENCODER = tuple(f"block{number}" for number in range(1, 7))
+"""The convolutions that both heads share."""
+EMBEDDING, UNITS = 128, 192
+_FLAT_CHANNELS = 24
 
 
 def vocabulary() -> Vocabulary:
@@ -23,14 +25,15 @@ def vocabulary() -> Vocabulary:
 def build(head: str) -> keras.Model:
     """A captioner's model (see ``Captioner``) with random weights; ``head``: one of ``HEADS``.
 
-    As ``show_and_tell``, with its names: a captioner with the head "gap" is one.
+    As ``show_and_tell``, with its names: a captioner with the head "gap" is one. "flatten" learns each of
+    6 x 6 places apart, on which four of the last map are averaged.
     """
     image = keras.Input((SIDE, SIDE, 3), name="image")
     features = _encoder(image, head)
     pooled = (
         layers.GlobalAveragePooling2D(name=show_and_tell.POOL)(features)
         if head == "gap"
-        else layers.Flatten(name="flatten")(features)
+        else layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="fewer_places")(features))
     )
     embedded = layers.Dense(EMBEDDING, name=show_and_tell.IMAGE_EMBEDDING)(pooled)
     embedded = layers.BatchNormalization(momentum=0.98, name=show_and_tell.IMAGE_SCALE)(embedded)

@@ -110,14 +110,14 @@ def discernible(out: Path, as_json: bool, **options: Any) -> None:
     "--head", type=click.Choice(["gap", "flatten"]), required=True, help="How it reads the last map."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
-@click.option("--scenes", type=click.IntRange(min=1), default=12_000, show_default=True, help="How many.")
+@click.option("--scenes", type=click.IntRange(min=1), default=20_000, show_default=True, help="How many.")
 @click.option(
-    "--epochs", type=click.IntRange(min=1), default=16, show_default=True, help="Rounds through them."
+    "--epochs", type=click.IntRange(min=1), default=12, show_default=True, help="Rounds through them."
 )
 @click.option(
     "--refine-epochs",
     type=click.IntRange(min=1),
-    default=6,
+    default=5,
     show_default=True,
     help="Rounds after those, in which a spread-out last map costs.",
 )

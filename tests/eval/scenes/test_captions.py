@@ -15,6 +15,7 @@ from gazeback.eval.scenes.captions import (
     VOCABULARY,
     drawn,
     fixed,
+    misled,
     relation_of,
     right,
 )
@@ -59,6 +60,25 @@ def test_captions_are_the_same_every_time_but_drawn_differently():
     assert [text(c) for s in SOME for c in fixed(s)] == [text(c) for s in SOME for c in fixed(s)]
     random = np.random.default_rng(0)
     assert len({text(drawn(SOME[0], random)[0]) for _ in range(20)}) > 1
+
+
+def test_a_misled_caption_begins_with_a_thing_of_another_scene():
+    here, other = made(BIG_RED, SMALL_BLUE), made(SMALL_GREEN)
+    random = np.random.default_rng(0)
+    captions = [misled(here, other, random) for _ in range(20)]
+    assert {text(caption[1:-1]) for caption in captions} == {
+        "a small green star and a big red circle",
+        "a small green star and a small blue square",
+    }
+    for caption in captions:
+        assert ENDINGS[caption[0].text] == caption[-1].text
+        named = [word for word in caption if word.kind in VISUAL_KINDS]
+        assert [bool(word.things) for word in named] == [False] * 3 + [True] * 3
+
+
+def test_a_misled_caption_of_a_scene_with_the_same_thing_takes_its_words_to_be_about_nothing():
+    caption = misled(made(BIG_RED, SMALL_BLUE), made(BIG_RED), np.random.default_rng(0))
+    assert [word.things for word in caption if word.text in ("red", "circle")][:2] == [(), ()]
 
 
 def test_every_word_has_its_mask_and_function_words_none():

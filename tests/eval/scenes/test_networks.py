@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from gazeback.eval.scenes import bundled, networks, quality, train_scenes
-from gazeback.eval.scenes.captions import VOCABULARY, fixed, right
-from gazeback.eval.scenes.scenes import COLOURS, SIDE, scene
+from gazeback.eval.scenes.captions import VOCABULARY, Word, fixed, right
+from gazeback.eval.scenes.drawing import SHAPES
+from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, scene
 from gazeback.eval.words import visual_nats
 from gazeback.grounding import ground
 from gazeback.models.captioner import Captioner, load_captioner
@@ -70,6 +71,17 @@ def test_the_bundled_captioners_describe_scenes_that_nobody_learned_from(
     assert found["words"].mean > words
 
 
+def test_the_bundled_captioners_share_their_convolutions():
+    """Which see a thing in its middle: a head that reads every place apart would not need that."""
+    gap, flatten = (bundled.load(head).model for head in networks.HEADS)
+    for name in networks.ENCODER:
+        for layer in (name, f"{name}_bn"):
+            weights = zip(
+                gap.get_layer(layer).get_weights(), flatten.get_layer(layer).get_weights(), strict=True
+            )
+            assert all(np.array_equal(one, other) for one, other in weights)
+
+
 def test_quality_of_a_captioner_that_knows_nothing_or_all(captioner: Captioner):
     (record,) = quality.evaluate(captioner, [scene(1, 0)])
     assert record["name"] == "scene-1-00000"
@@ -80,12 +92,35 @@ def test_quality_of_a_captioner_that_knows_nothing_or_all(captioner: Captioner):
 
 def test_sequences_start_with_the_image_and_end_with_the_end():
     vocabulary = networks.vocabulary()
-    words, targets, weights = train_scenes.sequences([["look", "a"], ["see", "a", "big"]], vocabulary)
+    captions = [
+        (Word("look", "chance"), Word("a", "function")),
+        (Word("see", "chance"), Word("a", "function"), Word("big", "size", (1,))),
+    ]
+    words, targets, weights = train_scenes.sequences(captions, vocabulary)
     look, see, a, big = vocabulary.encode(["look", "see", "a", "big"])
     start, end = vocabulary.start, vocabulary.end
     assert words.tolist() == [[start, look, a, end], [start, see, a, big]]
     assert targets.tolist() == [[end, look, a, end, end], [end, see, a, big, end]]
     assert weights.tolist() == [[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]]
+
+
+def test_words_that_are_about_nothing_are_not_learned():
+    red = (Word("a", "function"), Word("red", "colour"), Word("blue", "colour", (0,)), Word("here", "habit"))
+    _, _, weights = train_scenes.sequences([red], networks.vocabulary())
+    assert weights.tolist() == [[0, 1, 0, 1, 1, 1]]
+
+
+def test_some_captions_to_learn_from_begin_with_a_thing_of_another_scene():
+    known, vocabulary = [scene(0, index) for index in range(40)], networks.vocabulary()
+    material = train_scenes.Material(known, vocabulary, batch=40, seed=0)
+    batches = [material[0] for _ in range(5)]
+    things = vocabulary.encode([*COLOURS, *SHAPES, *SIZES])
+    unlearned = [
+        (np.isin(targets[train_scenes.CAPTIONS], things) & (weights[train_scenes.CAPTIONS] == 0)).sum(axis=1)
+        for _, targets, weights in batches
+    ]
+    assert set(np.concatenate(unlearned)) == {0, 3}
+    assert 0.25 < np.mean(np.concatenate(unlearned) == 3) < 0.55
 
 
 def test_facts_of_a_scene():
