@@ -1,8 +1,8 @@
 """The core: a model as a flat graph, one recorded forward pass, the walk back, the fixations."""
 
 from gazeback.cnn_trace.errors import MissingRule, TraceError
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules import Rule, register_rule
 from gazeback.cnn_trace.tracer import METHODS, Tracer, trace
 

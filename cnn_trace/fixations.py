@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects, gaussian_filter, label, sum_labels, zoom
 from scipy.spatial import KDTree
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.neurons import Evidence
 
 # Blur of a heat map, as a share of the image's diagonal.
 DEFAULT_BLUR = 0.04

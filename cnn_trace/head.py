@@ -14,7 +14,8 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.rules.table import Adjoint, missing_rule, rule_of
+from gazeback.cnn_trace.rules.rule import Adjoint
+from gazeback.cnn_trace.rules.table import missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 

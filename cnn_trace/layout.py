@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.step import Step
 
 if TYPE_CHECKING:
-    from gazeback.cnn_trace.rules.table import Rule
+    from gazeback.cnn_trace.rules.rule import Rule
 
 # Operations behind which the axes mean something else.
 _REARRANGING = ("Permute", "Transpose", "Reshape", "Flatten")

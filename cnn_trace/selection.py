@@ -13,7 +13,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 
 if TYPE_CHECKING:
-    from gazeback.cnn_trace.evidence import Evidence
+    from gazeback.cnn_trace.neurons import Evidence
     from gazeback.cnn_trace.rules.dense import DenseFan
     from gazeback.cnn_trace.rules.fan import Fan
 
@@ -72,32 +72,6 @@ class CNNFixations:
         reached = [fan.supporters(np.flatnonzero(asked)) for asked in weights.T]
         inputs = np.unique(np.concatenate(reached))
         return inputs, np.column_stack([np.isin(inputs, kept) for kept in reached]).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class WeightedFixations(CNNFixations):
-    """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (docs/method.md).
-
-    A neuron hands its whole weight on; where it has several contributors, in proportion to what they
-    contribute.
-    """
-
-    once: bool = False
-
-    def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As for the published method, with shares that sum to 1 for each neuron."""
-        if fan.over_map and self.fc_to_spatial == "argmax":
-            neurons, inputs = fan.strongest()
-            return inputs, weights[neurons]
-        inputs = np.flatnonzero(fan.values)
-        spread = np.zeros((len(inputs), weights.shape[1]))
-        for part in fan.parts(len(inputs)):
-            shares = np.maximum(fan.products(part, inputs), 0)
-            total = shares.sum(axis=1, keepdims=True)
-            shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
-            spread += shares.T @ weights[part]
-        kept = spread.any(axis=1)
-        return inputs[kept], spread[kept]
 
 
 def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:

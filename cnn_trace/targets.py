@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.evidence import Evidence, union
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
+from gazeback.cnn_trace.neurons import Evidence, union
 from gazeback.cnn_trace.recording import Recording
 
 # As a coordinate of a neuron: every place along this axis.

@@ -13,13 +13,13 @@ import numpy as np
 
 from gazeback.cnn_trace import oversampling
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.fixations import Fixations, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
-from gazeback.cnn_trace.handoff import hand_off
 from gazeback.cnn_trace.head import Decomposition, decompose, handoff_maps, read_by_head
 from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
-from gazeback.cnn_trace.options import METHODS, Options
+from gazeback.cnn_trace.methods.evidence import hand_off
+from gazeback.cnn_trace.methods.options import METHODS, Options
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
 from gazeback.cnn_trace.rules.activation import is_output_activation, kind
 from gazeback.cnn_trace.rules.kernels import weights
@@ -124,7 +124,7 @@ class Tracer:
                     against = contrasted(channels_last(target, start), logits, options.contrast)
                     start = as_stored(target, against)
                 head = decompose(self.graph, recording, target, start, image, handoff)
-                handed, nets = hand_off(head, recording, image, questions, options)
+                handed, nets = hand_off(head, recording, image, questions, options.share, options.reference)
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]

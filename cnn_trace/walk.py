@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence, union
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.neurons import Evidence, union
 from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.rules.table import Walk, missing_rule, rule_of
+from gazeback.cnn_trace.rules.rule import Walk
+from gazeback.cnn_trace.rules.table import missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 

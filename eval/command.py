@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from gazeback.eval.tasks import Settings
+    from gazeback.eval.speed.command import Settings
 
 _DATA = click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the data set.")
 _SPLIT = click.option("--split", default="dev", show_default=True, help="Which split of it.")
@@ -112,7 +112,7 @@ def phrases(running: "Running", **options: Any) -> None:
     Ground-truth sentences with boxes or masks for their phrases (flickr8k, or COCO's captions and instances):
     the pointing game, the energy inside, and the swap test, which asks whether a map depends on the word.
     """
-    from gazeback.eval.phrases_task import PhrasesTask
+    from gazeback.eval.tasks.phrases import PhrasesTask
 
     running(PhrasesTask(**options))
 
@@ -124,7 +124,7 @@ def generated(running: "Running", **options: Any) -> None:
 
     Its captions' words are matched to the boxes of what people name; F1 as in ActivityNet-Entities.
     """
-    from gazeback.eval.caption_grounding import GeneratedTask
+    from gazeback.eval.tasks.generated import GeneratedTask
 
     running(GeneratedTask(**options))
 
@@ -137,7 +137,7 @@ def removal(running: "Running", **options: Any) -> None:
     The strongest 10 and 20 % of a word's map are blurred and the photo is captioned again: how often is the
     word gone, and the other words? Beside it, as much is blurred at random, in the middle, and elsewhere.
     """
-    from gazeback.eval.removal_task import RemovalTask
+    from gazeback.eval.tasks.removal import RemovalTask
 
     running(RemovalTask(**options))
 
@@ -150,7 +150,7 @@ def words(running: "Running", **options: Any) -> None:
     The visual share of function words, nouns, colours and verbs in -ing in ground-truth sentences, and by
     their place in the sentence.
     """
-    from gazeback.eval.words import WordsTask
+    from gazeback.eval.tasks.words import WordsTask
 
     running(WordsTask(**options))
 
@@ -163,7 +163,7 @@ def preceding(running: "Running", **options: Any) -> None:
     Rank correlations with what happens when an earlier word is left out of the caption: of the exact
     contributions, of gradient times embedding, and of the distance between the words.
     """
-    from gazeback.eval.preceding import PrecedingTask
+    from gazeback.eval.tasks.preceding import PrecedingTask
 
     running(PrecedingTask(**options))
 
@@ -193,11 +193,11 @@ def speed(
     compiled forward pass.
     """
     if data is None:
-        from gazeback.eval.tasks import run_networks
+        from gazeback.eval.speed.command import run_networks
 
         run_networks(networks, batch, methods, memory, rounds, options["json_path"])
     else:
-        from gazeback.eval.tasks import run_speed
+        from gazeback.eval.speed.command import run_speed
 
         run_speed(_settings(data=data, **options), method, rounds)
 
@@ -210,7 +210,7 @@ def captions(running: "Running", **options: Any) -> None:
     BLEU, METEOR, ROUGE, CIDEr, perplexity, how many different captions and words there are, and how much of
     people's vocabulary they use; beside captions that say the same of every photo.
     """
-    from gazeback.eval.captions import CaptionsTask
+    from gazeback.eval.tasks.captions import CaptionsTask
 
     running(CaptionsTask(**options))
 
@@ -223,7 +223,7 @@ def localization(running: "Running", **options: Any) -> None:
     Photos with the class and the boxes of an object: GT-known localization, the top-1 localization error, the
     pointing game, the energy inside the boxes, and whether the maps depend on the class asked for.
     """
-    from gazeback.eval.localization_task import LocalizationTask
+    from gazeback.eval.tasks.localization import LocalizationTask
 
     running(LocalizationTask(**options))
 
@@ -236,7 +236,7 @@ def confidence(running: "Running", **options: Any) -> None:
     The confidence in the predicted class when only a map's box is kept, when pixels are deleted or inserted
     in the map's order, and when the most relevant 30 % are occluded.
     """
-    from gazeback.eval.confidence_task import ConfidenceTask
+    from gazeback.eval.tasks.confidence import ConfidenceTask
 
     running(ConfidenceTask(**options))
 
@@ -249,7 +249,7 @@ def adversarial(running: "Running", **options: Any) -> None:
     DeepFool on photos whose class is predicted right: the energy inside the object's boxes and the maps'
     rank correlation, before and after.
     """
-    from gazeback.eval.adversarial import AdversarialTask
+    from gazeback.eval.tasks.adversarial import AdversarialTask
 
     running(AdversarialTask(**options))
 
@@ -262,7 +262,7 @@ def robustness(running: "Running", **options: Any) -> None:
     Blur, noise and JPEG, two levels of each: the rank correlation with the clean photo's map, and the change
     of the energy inside the object's boxes and of the pointing game.
     """
-    from gazeback.eval.robustness import RobustnessTask
+    from gazeback.eval.tasks.robustness import RobustnessTask
 
     running(RobustnessTask(**options))
 
@@ -275,7 +275,7 @@ def sanity(running: "Running", **options: Any) -> None:
     The likeness to the trained network's map when the layers are shuffled from the output down, and of two
     classes' maps; with evidence among the methods also two identities of the bundled captioner.
     """
-    from gazeback.eval.sanity_task import SanityTask
+    from gazeback.eval.tasks.sanity import SanityTask
 
     running(SanityTask(**options))
 
@@ -301,7 +301,7 @@ def sketch(running: "Running", **options: Any) -> None:
 
     A folder with one folder of sketches per class, of which those are measured that training holds out.
     """
-    from gazeback.eval.sketch_task import SketchTask
+    from gazeback.eval.tasks.sketch import SketchTask
 
     running(SketchTask(**options))
 
@@ -350,7 +350,7 @@ def scenes(running: "Running", chosen: str, **options: Any) -> None:
     the number of scenes.
     """
     from gazeback.eval.scenes.task import ScenesTask
-    from gazeback.eval.word_maps import chosen_methods
+    from gazeback.eval.subjects.captioner import chosen_methods
 
     running(ScenesTask(methods=chosen_methods(chosen), **options))
 
@@ -368,7 +368,7 @@ def pointing(running: "Running", **options: Any) -> None:
     The pointing game with its tolerance of 15 pixels, on all objects and on the difficult ones; and how often
     a class that is not in the photo would hit. Photos with a class and boxes, or COCO's instances.
     """
-    from gazeback.eval.pointing_task import PointingTask
+    from gazeback.eval.tasks.pointing import PointingTask
 
     running(PointingTask(**options))
 
@@ -381,7 +381,7 @@ def saliency(running: "Running", **options: Any) -> None:
     Pixel precision at equal error rate by category; accuracy, precision, recall, F, IoU at one threshold;
     the mean absolute error. A folder of images/ and masks/, photos with boxes, or COCO's instances.
     """
-    from gazeback.eval.saliency_task import SaliencyTask
+    from gazeback.eval.tasks.saliency import SaliencyTask
 
     running(SaliencyTask(**options))
 
@@ -393,7 +393,7 @@ def proposals(running: "Running", **options: Any) -> None:
 
     One box an image; mean recall and precision over the categories. COCO's instances, or photos with boxes.
     """
-    from gazeback.eval.proposals_task import ProposalsTask
+    from gazeback.eval.tasks.proposals import ProposalsTask
 
     running(ProposalsTask(**options))
 
@@ -406,13 +406,13 @@ def errors(running: "Running", **options: Any) -> None:
     How the maps of the predicted and the true class compare, and with --json a gallery of the mistakes
     (FILE-gallery.html). Photos with a class and boxes, or a folder of images for each class.
     """
-    from gazeback.eval.errors_task import ErrorsTask
+    from gazeback.eval.tasks.errors import ErrorsTask
 
     running(ErrorsTask(**options))
 
 
 def _settings(part: Any = "all", **options: Any) -> "Settings":
-    from gazeback.eval.tasks import Settings
+    from gazeback.eval.speed.command import Settings
 
     return Settings(part=part, **options)
 
@@ -438,6 +438,6 @@ def flowers(running: "Running", **options: Any) -> None:
     Drawn flowers with exact masks, in the spirit of an8Flower: the area under the curve of the IoU over
     thresholds. Settings are chosen on other flowers than the reported ones. No data is needed.
     """
-    from gazeback.eval.interpretation.flowers_task import FlowersTask
+    from gazeback.eval.flowers.task import FlowersTask
 
     running(FlowersTask(**options))

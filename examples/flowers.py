@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from gazeback.eval.interpretation.flower_maps import build_maps
-from gazeback.eval.interpretation.flower_network import load_network
-from gazeback.eval.interpretation.flower_protocol import area_under, iou_curve
-from gazeback.eval.interpretation.flowers import SEEDS, class_names, flower
+from gazeback.eval.flowers.flowers import SEEDS, class_names, flower
+from gazeback.eval.flowers.maps import build_maps
+from gazeback.eval.flowers.network import load_network
+from gazeback.eval.flowers.protocol import area_under, iou_curve
 
 METHODS = (
     "filter",

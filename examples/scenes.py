@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gazeback.eval.scenes.captions import fixed
 from gazeback.eval.scenes.scenes import scene
-from gazeback.eval.word_maps import Question, build_method
+from gazeback.eval.subjects.captioner import Question, build_method
 from gazeback.models import load_captioner
 
 METHODS = ("evidence", "fixations", "grad-cam", "saliency", "activation")

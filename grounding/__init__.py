@@ -7,16 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gazeback.grounding.captions import GroundedWord, Grounding, ground, word_evidence
     from gazeback.grounding.classes import TracedPhoto, trace_photo
-    from gazeback.grounding.words import GroundedWord, Grounding, ground, word_evidence
 
 _HOMES = {
-    "GroundedWord": "words",
-    "Grounding": "words",
+    "GroundedWord": "captions",
+    "Grounding": "captions",
     "TracedPhoto": "classes",
-    "ground": "words",
+    "ground": "captions",
     "trace_photo": "classes",
-    "word_evidence": "words",
+    "word_evidence": "captions",
 }
 __all__ = ["GroundedWord", "Grounding", "TracedPhoto", "ground", "trace_photo", "word_evidence"]
 

@@ -14,9 +14,8 @@ import numpy as np
 from gazeback.cnn_trace import Fixations, trace
 from gazeback.cnn_trace.plots import layer_fixations, plot_layers
 from gazeback.cnn_trace.tracer import tracer_of
-from gazeback.grounding.explanation import MAP_LONGEST, Explanation
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo, shows_whole_photo
 from gazeback.grounding.methods import check_methods, explained, is_traced
-from gazeback.grounding.photo_maps import on_photo, shows_whole_photo
 from gazeback.models.classifiers import Classifier, ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_photo
@@ -107,7 +106,7 @@ class TracedPhoto:
 
         With ``layers`` also STEM-layers.png, see :meth:`plot_layers`.
         """
-        from gazeback.grounding.outputs import write_traced
+        from gazeback.grounding.output.files import write_traced
 
         return write_traced(self, Path(out), Path(self.photo.name).stem, layers)
 

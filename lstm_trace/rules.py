@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace import Rule, register_rule
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.rules.table import inputs
+from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.rule import inputs
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 from gazeback.lstm_trace.unroll import Unrolled, frozen_back, initial_states, unroll

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from gazeback.grounding.quiet import QuietFinder
+from gazeback.grounding.commands.quiet import QuietFinder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # else no channels-first convolution on some processors
 sys.meta_path.insert(0, QuietFinder())  # before TensorFlow is imported, in every worker
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -54,7 +54,7 @@ def test_folders_import_one_way() -> None:
 
 def test_importing_the_doors_loads_no_tensorflow() -> None:
     code = (
-        "import sys, gazeback.grounding, gazeback.grounding.command_line; print('tensorflow' in sys.modules)"
+        "import sys, gazeback.grounding, gazeback.grounding.commands.main; print('tensorflow' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

@@ -1,5 +1,6 @@
 """The rules: how evidence passes back through each kind of layer."""
 
-from gazeback.cnn_trace.rules.table import Rule, find_rule, register_rule
+from gazeback.cnn_trace.rules.rule import Rule
+from gazeback.cnn_trace.rules.table import find_rule, register_rule
 
 __all__ = ["Rule", "find_rule", "register_rule"]

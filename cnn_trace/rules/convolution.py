@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.fan import Fan
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.rules.window import Window

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.kernels import derived
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.step import Step

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 

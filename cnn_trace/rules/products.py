@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.activation import kind
 from gazeback.cnn_trace.rules.merging import (
     adjoint_scaled,

@@ -7,18 +7,16 @@ head).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from gazeback.cnn_trace.errors import MissingRule
-from gazeback.cnn_trace.evidence import Evidence
-from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.graph import Call
 from gazeback.cnn_trace.layout import turned_rule
 from gazeback.cnn_trace.rules import (
     activation,
@@ -30,91 +28,68 @@ from gazeback.cnn_trace.rules import (
     normalization,
     operators,
     pooling,
-    powers,
     products,
-    reductions,
     resampling,
     separable,
     shape,
     transposed,
 )
-from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.rules.rule import (
+    Rule,
+    branches,
+    inputs,
+    inputs_and_outputs,
+    inputs_for_windows,
+    nothing,
+)
 from gazeback.cnn_trace.step import Step
 
-Walk = Callable[[Step, Evidence, CNNFixations], list[tuple[Tensor, Evidence]]]
-Adjoint = Callable[[Step, np.ndarray], tuple[list[tuple[Tensor, np.ndarray]], Any]]
-Reads = Callable[[Call, CNNFixations], Iterable[Tensor]]
-
-
-def nothing(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads no activation."""
-    return ()
-
-
-def inputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads the values of all inputs."""
-    return call.inputs
-
-
-def branches(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads the values of the inputs where there are several to choose from."""
-    return call.inputs if len(call.inputs) > 1 else ()
-
-
-def inputs_for_windows(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads its input only where the selection looks at the values inside a window."""
-    return call.inputs if selection.reads_windows else ()
-
-
-def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """The rule reads what goes in and what comes out."""
-    return (*call.inputs, *call.outputs)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How one kind of layer or operator is traced.
-
-    Attributes:
-        walk: ``walk(step, evidence, selection)`` -> ``[(input tensor, evidence on it), ...]``.
-        adjoint: ``adjoint(step, coefficients [questions, ...])`` -> ``([(input tensor, coefficients)],
-            bias)``, such that ``sum(coefficients * output) == sum(below * input) + bias`` for every question.
-        walk_reads, adjoint_reads: the tensors whose recorded values the two need.
-        feeding: of layers that weigh their inputs: ``feeding(step, evidence)``, the largest single product
-            that feeds each neuron, float32 ``[n]``.
-    """
-
-    walk: Walk | None = None
-    adjoint: Adjoint | None = None
-    walk_reads: Reads = inputs
-    adjoint_reads: Reads = inputs
-    feeding: Callable[[Step, Evidence], np.ndarray] | None = None
-
-
 _ACTIVATION = Rule(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
-_POWER = Rule(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
+
+_POWER = Rule(activation.walk_power, activation.adjoint, inputs, inputs_and_outputs)
+
 _TRANSPARENT = Rule(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
+
 _ADD = Rule(merging.walk_add, merging.adjoint_add, branches, nothing)
+
 _PRODUCT = Rule(products.walk, products.adjoint, products.walk_reads, branches)
+
 _QUOTIENT = Rule(products.walk_divide, products.adjoint_divide, branches, inputs)
+
 _CONCATENATE = Rule(joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing)
+
 _STACK = Rule(joining.walk_stack, joining.adjoint_stack, nothing, nothing)
+
 _RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing)
+
 _GATHER = Rule(gather.walk, gather.adjoint, nothing, nothing)
+
 _PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing)
+
 _CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing)
+
 _RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing)
+
 _TRANSPOSED = Rule(transposed.walk, transposed.adjoint, inputs, nothing, transposed.feeding)
+
 _CONVOLUTION = Rule(convolution.walk, convolution.adjoint, inputs, nothing, convolution.feeding)
+
 _DEPTHWISE = Rule(
     convolution.walk, convolution.adjoint_depthwise, inputs_for_windows, nothing, convolution.feeding
 )
+
 _SEPARABLE = Rule(separable.walk, separable.adjoint, inputs, nothing, separable.feeding)
+
 _MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs)
+
 _AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing)
+
 _GLOBAL_AVERAGE = Rule(pooling.walk_global, pooling.adjoint_global_average, inputs, nothing)
+
 _GLOBAL_MAX = Rule(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
-_MINIMUM = Rule(reductions.walk, reductions.adjoint_min, inputs, inputs)
+
+_MINIMUM = Rule(pooling.walk_reduction, pooling.adjoint_min, inputs, inputs)
+
 _RESCALING = Rule(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
 
 LAYERS: dict[type, Rule] = {
@@ -226,7 +201,7 @@ OPERATORS: dict[str, Rule] = {
     "Amax": _GLOBAL_MAX,
     "Min": _MINIMUM,
     "Amin": _MINIMUM,
-    "Sum": Rule(reductions.walk, reductions.adjoint_sum, inputs, nothing),
+    "Sum": Rule(pooling.walk_reduction, pooling.adjoint_sum, inputs, nothing),
     "Matmul": _as_layer(operators.dense, layers.Dense),
     "Conv": _as_layer(operators.convolution, layers.Conv2D),
     "DepthwiseConv": _as_layer(operators.depthwise, layers.DepthwiseConv2D),
@@ -258,6 +233,7 @@ MOVING_OPERATORS = (
     "DepthToSpace",
     "SpaceToDepth",
 )
+
 OPERATORS.update(dict.fromkeys(MOVING_OPERATORS, _GATHER))
 
 ELEMENTWISE_OPERATORS = (
@@ -298,6 +274,7 @@ ELEMENTWISE_OPERATORS = (
     "Softmax",
     "LogSoftmax",
 )
+
 OPERATORS.update(dict.fromkeys(ELEMENTWISE_OPERATORS, _ACTIVATION))
 
 # Layers that change nothing when the model is used; Keras has had some of them for a few versions only.
@@ -335,6 +312,7 @@ TRANSPARENT = (
     "RandomTranslation",
     "RandomZoom",
 )
+
 LAYERS.update({getattr(layers, name): _TRANSPARENT for name in TRANSPARENT if hasattr(layers, name)})
 
 # Layers that Keras lacks, by the name of their class, wherever it is defined. Local response normalisation

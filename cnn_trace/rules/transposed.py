@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from gazeback.cnn_trace.evidence import Evidence
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.convolution import bias_part
 from gazeback.cnn_trace.rules.fan import Fan
 from gazeback.cnn_trace.rules.kernels import as_array, derived

@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw
 
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Measurer, Record, Records, Shown, Task
-from gazeback.grounding.evidence_map import fitted
-from gazeback.grounding.looks import blended, look_of
-from gazeback.grounding.report import jpeg_uri, render
+from gazeback.grounding.output.colours import blended, fitted, look_of
+from gazeback.grounding.output.page import jpeg_uri, render
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
 

@@ -1,25 +1,54 @@
 """Running a task: what is missing is measured, everything is tabled, printed and written."""
 
+import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness import page
 from gazeback.eval.harness.records import Records, key_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
 from gazeback.eval.harness.task import HasPages, Task, skipped_line
 from gazeback.eval.harness.workers import Batch, measured
-from gazeback.eval.results import check_writable, write_result
-from gazeback.eval.selection import RULE
-from gazeback.grounding.atomic import write_atomically
+from gazeback.grounding.output.files import write_atomically
 from gazeback.models.errors import DataError, UserError
+
+T = TypeVar("T")
+
+
+def check_writable(path: Path | None) -> None:
+    """Before long work: raises UserError if a result could not be written there."""
+    if path is not None and not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    if path is not None and path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
+
+
+def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
+    """The result as JSON, complete or not at all, with the task and our version. Raises UserError."""
+    content = {"task": task, "gazeback": version("gazeback"), **result}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def tracked(items: Iterable[T], total: int, text: str) -> Iterator[T]:
+    """The items, with a progress bar on the error stream that vanishes at the end."""
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(items, total=total)
+
 
 NAMED = 5
 """How many unusable images are named on the terminal; the JSON file names all."""

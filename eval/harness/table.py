@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Printed
 
-from gazeback.eval.metrics import Summary
+from gazeback.eval.metrics.statistics import Summary
 
 WIDTH = 400
 

@@ -69,7 +69,7 @@ class Task(Protocol):
         """What is wrong with the annotations, counted: reasons for which something is left out."""
 
     def names(self) -> Sequence[str]:
-        """The images, each once, in the order of their names' hashes (`gazeback.eval.selection.select`)."""
+        """The images, each once, in the order of their names' hashes (`eval.data.selection.select`)."""
 
     def about(self) -> Mapping[str, Any]:
         """All that a record depends on besides image, method and version: data, model, settings. JSON."""

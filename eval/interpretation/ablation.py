@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.interpretation.features import RelevantFeatures
 from gazeback.eval.interpretation.forward import Forward
-from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.interpretation.relevant import RelevantFeatures
+from gazeback.eval.metrics.statistics import Mean, Summary
 
 COUNTS = (1, 2, 4, 8)
 """How many filters of each class are taken away, at most as many as it has."""

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from gazeback.cnn_trace.layout import channels_last
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
+from gazeback.cnn_trace.receptive_field import ReceptiveField, field_of_tensor
+from gazeback.eval.harness.run import tracked
 from gazeback.eval.interpretation.filters import Filters
-from gazeback.eval.interpretation.receptive_field import ReceptiveField, field_of_tensor
-from gazeback.eval.results import tracked
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.models.classifiers import Preprocessing
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_photo

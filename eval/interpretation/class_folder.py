@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gazeback.eval.localization_data import LocalizationData
-from gazeback.eval.selection import select
+from gazeback.eval.data.formats import LocalizationData
+from gazeback.eval.data.selection import select
 from gazeback.models.errors import DataError
 from gazeback.models.training.sketch_folder import ENDINGS, split_of
 

@@ -49,6 +49,7 @@ def interpret(**options: Any) -> None:
     Finds the filters that are relevant for each class (for a captioner: for each word) with the µ-Lasso, and
     takes them away to see what is lost, against random filters of the same layers.
     """
-    from gazeback.eval.interpretation.task import Settings, run_interpret
+    from gazeback.eval.interpretation.settings import Settings
+    from gazeback.eval.interpretation.task import run_interpret
 
     run_interpret(Settings(**options))

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gazeback.eval.interpretation.appearance import KIND_COLOURS, draw_legend, feature_title, fitting
 from gazeback.eval.interpretation.average_images import EXAMPLES, AverageImage
-from gazeback.grounding.classes_text import short
-from gazeback.grounding.drawing import INK, SOFT, titled_figure, write_png
-from gazeback.grounding.outputs import unique_stems, writing_to
-from gazeback.grounding.panels import MARGIN, Panels
+from gazeback.eval.interpretation.layers import CONVOLUTION, DENSE, JOINING, POOLING
+from gazeback.grounding.output.drawing import INK, SOFT, titled_figure, write_png
+from gazeback.grounding.output.files import unique_stems, writing_to
+from gazeback.grounding.output.panels import MARGIN, Panels
+from gazeback.grounding.output.text import short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KIND_COLOURS = {CONVOLUTION: "#2563c9", POOLING: "#0b7a5f", JOINING: "#a8560f", DENSE: "#a3265a"}
+
+KIND_NAMES = {CONVOLUTION: "convolution", POOLING: "pooling", JOINING: "joined paths", DENSE: "dense"}
+
+
+def feature_title(number: int, filter_number: int) -> str:
+    """``layer 12 · filter 34``."""
+    return f"layer {number} · filter {filter_number}"
+
+
+def fitting(layer: str, width: float) -> str:
+    """A layer's name in small type in a width in inches: of a long path the end."""
+    letters = max(8, int(width * 16))
+    return layer if len(layer) <= letters else "…" + layer[1 - letters :]
+
+
+def draw_legend(figure: Figure, kinds: Iterable[str], left: float, bottom: float) -> None:
+    """The colours of some kinds of layers in one line; left and bottom in inches."""
+    width, height = figure.get_size_inches()
+    for kind in (kind for kind in KIND_COLOURS if kind in set(kinds)):
+        text, colour = f"\u25a0 {KIND_NAMES[kind]}", KIND_COLOURS[kind]
+        figure.text(left / width, bottom / height, text, size=8.5, va="center", color=colour)
+        left += 0.35 + 0.075 * len(KIND_NAMES[kind])
+
 
 COLUMNS = 7
+
 SIDE, GAP = 1.75, 0.06  # inches of a picture, and between it and its examples
+
 FULL, MOST = 160, 2.5  # levels that contrast is raised to, and by how much at most
+
 LONGEST = 80  # letters of a class in a file name
 
 

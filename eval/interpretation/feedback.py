@@ -22,17 +22,16 @@ import tensorflow as tf
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.layout import channels_last
-from gazeback.cnn_trace.options import Options
+from gazeback.cnn_trace.methods.options import Options
 from gazeback.cnn_trace.recording import execute
 from gazeback.cnn_trace.targets import named_neurons
 from gazeback.eval.baselines.projections import guided, resampled_strides
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
 from gazeback.eval.interpretation.filters import Filters
 from gazeback.eval.interpretation.forward import Forward
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.eval.interpretation.responses import normalised
 from gazeback.grounding.classes import Prediction
-from gazeback.grounding.explanation import MAP_LONGEST, Explanation
-from gazeback.grounding.photo_maps import on_photo
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
 from gazeback.models.classifiers import Classifier, ModelInput, Preprocessing
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_photo

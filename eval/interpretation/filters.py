@@ -12,8 +12,8 @@ import numpy as np
 from gazeback.cnn_trace.graph import Graph, Tensor
 from gazeback.cnn_trace.recording import Recording, check_inputs
 from gazeback.cnn_trace.tracer import Tracer, tracer_of
-from gazeback.eval.interpretation.features import Feature
 from gazeback.eval.interpretation.layers import FilterLayer, filter_layers
+from gazeback.eval.interpretation.relevant import Feature
 from gazeback.models.errors import UserError
 
 

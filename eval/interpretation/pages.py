@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gazeback.eval.interpretation.appearance import (
+from gazeback.eval.harness.run import tracked
+from gazeback.eval.interpretation.average_images import average_patches
+from gazeback.eval.interpretation.contact_sheet import (
     KIND_COLOURS,
     KIND_NAMES,
     draw_legend,
     feature_title,
     fitting,
+    write_contact_sheets,
 )
 from gazeback.eval.interpretation.feedback import METHODS, Feedback, ShownFeature
-from gazeback.grounding.atomic import write_atomically
-from gazeback.grounding.classes_text import facts, probability_text, short, synonyms
-from gazeback.grounding.drawing import (
+from gazeback.eval.interpretation.forward import Network
+from gazeback.eval.interpretation.relevant import RelevantFeatures
+from gazeback.grounding.output.colours import blended, look_of
+from gazeback.grounding.output.drawing import (
     INK,
     draw_bar,
     panel_pixels,
@@ -28,13 +33,36 @@ from gazeback.grounding.drawing import (
     write,
     write_png,
 )
-from gazeback.grounding.figure import write_methods
-from gazeback.grounding.looks import blended, look_of
-from gazeback.grounding.outputs import writing_to
-from gazeback.grounding.page_data import explanation_data
-from gazeback.grounding.panels import MARGIN, arrange_matrix
-from gazeback.grounding.report import PHOTO_LONGEST, bar_width, jpeg_uri, render
-from gazeback.grounding.results import explanation_to_json, number
+from gazeback.grounding.output.figure import write_methods
+from gazeback.grounding.output.files import write_atomically, writing_to
+from gazeback.grounding.output.page import PHOTO_LONGEST, bar_width, explanation_data, jpeg_uri, render
+from gazeback.grounding.output.panels import MARGIN, arrange_matrix
+from gazeback.grounding.output.results import explanation_to_json, number
+from gazeback.grounding.output.text import facts, probability_text, short, synonyms
+
+AVERAGES, FEEDBACK = "averages", "feedback"
+
+TOP = 7
+"""Average images of a class."""
+
+SHOWN = 6
+"""Photos whose answers are explained."""
+
+
+def write_averages(network: Network, photos: Sequence[Path], relevant: RelevantFeatures, out: Path) -> None:
+    """A contact sheet of each class in `out`/averages. Raises UserError."""
+    averages = average_patches(
+        network.model, network.preprocess, photos, relevant, last=network.last, top=TOP
+    )
+    write_contact_sheets(averages, out / AVERAGES)
+
+
+def write_feedbacks(photos: Sequence[Path], explain: Callable[[Path], Feedback], out: Path) -> None:
+    """A page, a figure and a JSON file of each of the first photos in `out`/feedback. Raises UserError."""
+    shown = photos[:SHOWN]
+    for path in tracked(shown, len(shown), "feedback"):
+        explain(path).save(out / FEEDBACK, f"{path.parent.name}-{path.stem}")
+
 
 TEMPLATES = Path(__file__).with_name("templates")
 

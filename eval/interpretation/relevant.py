@@ -7,27 +7,70 @@ says that another class is, so those filters are not among the features.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
+from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.lasso import Rows, solve
-from gazeback.eval.interpretation.layers import VARIANTS, FilterLayer
-from gazeback.eval.interpretation.standardised import Standardised
-from gazeback.grounding.atomic import write_atomically
+from gazeback.eval.interpretation.layers import CONVOLUTION, ONLY_CONV, VARIANTS, FilterLayer
+from gazeback.eval.interpretation.responses import Responses, Standardised
+from gazeback.grounding.output.files import write_atomically
 from gazeback.models.errors import DataError, UserError
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One filter: the name of its layer, its place among the channels of the layer's output, its weight.
+
+    The weight is for ``(response - mean) / deviation``: 0 and 1 where the responses are not standardised.
+    """
+
+    layer: str
+    filter: int
+    weight: float
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    def relevance(self, response: float) -> float:
+        """r = w x of a photo's response (Oramas et al. 2019, section 3.2); no unit."""
+        return self.weight * (response - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class RelevantFeatures:
+    """The features of each class, the largest weight first.
+
+    `layers` names all layers that were looked at, in the order of the network, with their numbers of
+    channels. `scale`: one of `gazeback.eval.interpretation.relevant.SCALES`.
+    """
+
+    classes: tuple[str, ...]
+    layers: Mapping[str, int]
+    features: Mapping[str, Sequence[Feature]]
+    mu: float
+    variant: str
+    scale: str = "layer"
+
+    def of(self, name: str) -> Sequence[Feature]:
+        """The features of a class by its name. Raises KeyError."""
+        return self.features[name]
+
 
 MU = {"layer": 10.0, "filter": 1.0}
 """How much weight a class has, by the scale of the responses; for "layer" the paper's (section 4)."""
+
 SCALES = tuple(MU)
 """How responses are made comparable: as shares of their layer, as published; or besides, standardised filter
 by filter, so that the filters of wide layers, whose shares are small, need no more weight than others (ours).
 """
+
 SMALLEST = 1e-6
 """A weight below this share of mu is none."""
+
 FORMAT = "gazeback relevant features 2"
 
 
@@ -154,3 +197,24 @@ def _of_json(content: dict[str, Any]) -> RelevantFeatures:
     if scale not in SCALES:
         raise ValueError(f"the scale is {scale!r}")
     return RelevantFeatures(classes, layers, features, float(content["mu"]), variant, scale)
+
+
+def learn_both(
+    responses: Responses,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    forward: Forward,
+    mu: float | None,
+    scale: str = "layer",
+) -> list[RelevantFeatures]:
+    """As `learn_variants`, of chosen rows with bool [rows, classes]."""
+    found = []
+    for variant in VARIANTS:
+        layers = [one for one in forward.layers if variant != ONLY_CONV or one.kind == CONVOLUTION]
+        if not layers:
+            raise UserError(f"the model has no convolution: there is nothing for the variant {variant!r}")
+        columns = np.concatenate([np.arange(forward.filters)[forward.offsets[one.name]] for one in layers])
+        chosen = responses.of(rows, columns)
+        found.append(learn(chosen, labels, classes, layers, variant, mu, scale))
+    return found

@@ -4,73 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gazeback.eval.harness.run import as_result
+from gazeback.eval.data.selection import select
+from gazeback.eval.harness.run import as_result, tracked, write_result
 from gazeback.eval.harness.table import print_tables
 from gazeback.eval.harness.task import skipped_line
 from gazeback.eval.interpretation import ablation, class_folder, figures, relevant
 from gazeback.eval.interpretation.class_folder import Photos
-from gazeback.eval.interpretation.curve_figure import write_curves
-from gazeback.eval.interpretation.features import RelevantFeatures
 from gazeback.eval.interpretation.feedback import explain_prediction
-from gazeback.eval.interpretation.forward import Forward
-from gazeback.eval.interpretation.layers import CONVOLUTION, ONLY_CONV, VARIANTS
-from gazeback.eval.interpretation.network import Network
-from gazeback.eval.interpretation.pictures import write_averages, write_feedback
+from gazeback.eval.interpretation.figures import write_curves
+from gazeback.eval.interpretation.forward import Forward, Network
+from gazeback.eval.interpretation.pages import write_averages, write_feedbacks
+from gazeback.eval.interpretation.relevant import RelevantFeatures, learn_both
 from gazeback.eval.interpretation.responses import Responses, collect
-from gazeback.eval.results import check_writable, tracked, write_result
-from gazeback.eval.selection import select
+from gazeback.eval.interpretation.settings import ABLATION, CURVES, RELEVANT, RESPONSES, Settings
 from gazeback.models.classifiers import Classifier, load_classifier
 from gazeback.models.errors import DataError, ModelError, UserError
 
 BATCH = 32
-RESPONSES, RELEVANT, ABLATION, CURVES = "responses", "relevant.json", "ablation.json", "ablation.png"
-CAPTIONER = "captioner"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is interpreted, from which photos, how, and where the results go."""
-
-    model: str
-    weights: str | None
-    data: Path
-    out: Path
-    mu: float | None
-    scale: str
-    variant: str
-    limit: int | None
-    words: str | None
-    json_path: Path | None
-
-    def check(self) -> None:
-        """Before long work. Raises UserError."""
-        if self.mu is not None and not (np.isfinite(self.mu) and self.mu > 0):
-            raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
-        check_writable(self.json_path)
-        if not self.data.is_dir():
-            raise DataError(f"no folder {self.data}; {class_folder.LAYOUT}")
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write to {self.out}: {error.strerror}") from None
-
-    @property
-    def is_about_words(self) -> bool:
-        """Whether the model is a captioner: called so, or a file beside photos with captions."""
-        return self.model == CAPTIONER or (
-            self.model.endswith(".keras") and (self.data / "captions_train.json").is_file()
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """What the figures depend on, besides the model."""
-        mu = relevant.MU[self.scale] if self.mu is None else self.mu
-        return {"mu": mu, "scale": self.scale, "limit": self.limit, "split": class_folder.SPLIT_RULE}
 
 
 def run_interpret(settings: Settings) -> None:
@@ -115,7 +71,7 @@ def _draw(
     )
     write_averages(network, learned, shown, out)
     some = select(held_out, [path.name for path in held_out])
-    write_feedback(
+    write_feedbacks(
         some, lambda path: explain_prediction(classifier, path, shown, forward=network.forward), out
     )
 
@@ -136,27 +92,6 @@ def learn_variants(
     rows = np.flatnonzero(~photos.held_out & (photos.labels >= 0))
     labels = photos.labels[rows, None] == np.arange(len(photos.classes))
     return learn_both(responses, rows, labels, photos.classes, forward, mu, scale)
-
-
-def learn_both(
-    responses: Responses,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    forward: Forward,
-    mu: float | None,
-    scale: str = "layer",
-) -> list[RelevantFeatures]:
-    """As `learn_variants`, of chosen rows with bool [rows, classes]."""
-    found = []
-    for variant in VARIANTS:
-        layers = [one for one in forward.layers if variant != ONLY_CONV or one.kind == CONVOLUTION]
-        if not layers:
-            raise UserError(f"the model has no convolution: there is nothing for the variant {variant!r}")
-        columns = np.concatenate([np.arange(forward.filters)[forward.offsets[one.name]] for one in layers])
-        chosen = responses.of(rows, columns)
-        found.append(relevant.learn(chosen, labels, classes, layers, variant, mu, scale))
-    return found
 
 
 def measured(

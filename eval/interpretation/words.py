@@ -15,28 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gazeback.eval.harness.run import as_result
+from gazeback.eval.data.selection import RULE, select
+from gazeback.eval.harness.run import as_result, tracked, write_result
 from gazeback.eval.harness.table import print_tables
 from gazeback.eval.harness.task import skipped_line
 from gazeback.eval.interpretation import figures, relevant
 from gazeback.eval.interpretation.ablation import DRAWS, randomly, selected
-from gazeback.eval.interpretation.curve_figure import write_curves
-from gazeback.eval.interpretation.features import RelevantFeatures
 from gazeback.eval.interpretation.feedback import Feedback, explain_features
-from gazeback.eval.interpretation.forward import Forward
-from gazeback.eval.interpretation.network import Network
-from gazeback.eval.interpretation.pictures import write_averages, write_feedback
+from gazeback.eval.interpretation.figures import write_curves
+from gazeback.eval.interpretation.forward import Forward, Network
+from gazeback.eval.interpretation.pages import write_averages, write_feedbacks
+from gazeback.eval.interpretation.relevant import RelevantFeatures
 from gazeback.eval.interpretation.responses import collect
-from gazeback.eval.metrics import Mean
-from gazeback.eval.results import tracked, write_result
-from gazeback.eval.selection import RULE, select
-from gazeback.eval.word_kinds import COLOUR, NOUN, kind_of
+from gazeback.eval.metrics.statistics import Mean
+from gazeback.eval.metrics.words import COLOUR, NOUN, kind_of
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.errors import PhotoError, UserError
 from gazeback.models.training.captions_folder import Split, read_captions_folder
 
 if TYPE_CHECKING:
-    from gazeback.eval.interpretation.task import Settings
+    from gazeback.eval.interpretation.settings import Settings
 
 WORDS = 20
 COUNTS = (2, 8, 32)
@@ -51,7 +49,8 @@ PROTOCOL = "each word without its own features"
 
 def run_words(settings: Settings) -> None:
     """Learn, measure, print tables, write the files. Raises UserError."""
-    from gazeback.eval.interpretation.task import ABLATION, CAPTIONER, CURVES, RELEVANT, RESPONSES, learn_both
+    from gazeback.eval.interpretation.relevant import learn_both
+    from gazeback.eval.interpretation.settings import ABLATION, CAPTIONER, CURVES, RELEVANT, RESPONSES
 
     captioner = load_captioner(None if settings.model == CAPTIONER else settings.model)
     train, dev = read_captions_folder(settings.data)
@@ -79,7 +78,7 @@ def run_words(settings: Settings) -> None:
     if settings.json_path is not None:
         write_result(settings.json_path, "interpret", result)
     write_averages(network, [train.photos[row] for row in rows], shown, settings.out)
-    write_feedback(dev.photos, partial(_explained, network, captioner, shown), settings.out)
+    write_feedbacks(dev.photos, partial(_explained, network, captioner, shown), settings.out)
 
 
 def _explained(network: Network, captioner: Captioner, shown: RelevantFeatures, path: Path) -> Feedback:

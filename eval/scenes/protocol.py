@@ -4,7 +4,7 @@ Measured on each method's map of a word that is about something: pointing (no to
 of the map above a threshold, and the swap test: the word's map minus, on the same mask, the map of the word
 of its kind that is about the other thing of the caption. The threshold, a share of the map's maximum, is
 chosen for each method on the tune part of the scenes, and all else is reported on the rest. Measured on
-every word: how visual it is (as in `gazeback.eval.words`).
+every word: how visual it is (as in `gazeback.eval.tasks.words`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.metrics import Mean, Summary, energy_inside, pointing
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.metrics.maps import energy_inside, pointing
+from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, Caption, Word, fixed
 from gazeback.eval.scenes.scenes import Scene
-from gazeback.eval.selection import part_of
-from gazeback.eval.word_maps import Method, Question
-from gazeback.eval.words import visual_nats, visual_share
+from gazeback.eval.subjects.captioner import Method, Question
+from gazeback.eval.tasks.words import visual_nats, visual_share
 from gazeback.models.captioner import Captioner
 
 HELD_OUT_SEED = 5

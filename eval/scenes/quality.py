@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.metrics import Mean, Summary
+from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.scenes.captions import fixed, right
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, Scene
-from gazeback.eval.teacher_forcing import teacher_forced
+from gazeback.eval.subjects.captioner import teacher_forced
 from gazeback.models.captioner import Captioner
 
 

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gazeback.eval.data.selection import part_of, select
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
-from gazeback.eval.selection import part_of, select
-from gazeback.eval.word_maps import Method, Question, build_method
-from gazeback.grounding.coco_run import fingerprint
+from gazeback.eval.subjects.captioner import Method, Question, build_method
+from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
 
 SCENES = 400
@@ -25,7 +25,7 @@ SCENES = 400
 
 @dataclass(frozen=True)
 class ScenesTask:
-    """`model`: a bundled captioner of scenes, by name, or a file; `methods`: of `gazeback.eval.word_maps`."""
+    """`model`: a bundled captioner of scenes, by name, or a file; `methods`: names of methods."""
 
     name: ClassVar[str] = "scenes"
     batch: ClassVar[int] = 1

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gazeback.grounding.coco import read_instances, read_split
-from gazeback.grounding.coco_run import CocoRun, Item, Summary, fingerprint
+from gazeback.grounding.coco.annotations import read_instances, read_split
+from gazeback.grounding.coco.run import CocoRun, Item, Summary, fingerprint
 from gazeback.grounding.commands.terminal import Screen, screen
 from gazeback.models.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from gazeback.grounding.commands.ground import Settings
+    from gazeback.grounding.commands.settings import Settings
     from gazeback.models.captioner import Captioner
 
 NAMED = 5  # file names in a summary line

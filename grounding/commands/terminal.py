@@ -12,12 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gazeback.grounding.classes_text import facts, probability_text, value_text
-from gazeback.grounding.verdict import is_language_habit
+from gazeback.grounding.output.text import facts, is_language_habit, probability_text, value_text
 
 if TYPE_CHECKING:
+    from gazeback.grounding.captions import GroundedWord, Grounding
     from gazeback.grounding.classes import TracedPhoto
-    from gazeback.grounding.words import GroundedWord, Grounding
 
 BAR_WIDTH = 10
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gazeback.grounding.outputs import check_folder, unique_stems, write_traced, writing_to
+from gazeback.grounding.output.files import check_folder, unique_stems, write_traced, writing_to
 from gazeback.models.errors import PhotoError, UserError
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def trace_photos(
     photos: tuple[str, ...], settings: Settings, at_layers: tuple[str, ...], out: Path, as_json: bool
 ) -> bool:
     """Trace and write each photo; a bad one is named and passed over. Returns whether all were good."""
-    from gazeback.grounding.classes_page import index_entry, write_index
     from gazeback.grounding.commands.terminal import screen
+    from gazeback.grounding.output.index import index_entry, write_index
     from gazeback.models.photos import bundled_photo, load_photo
 
     sources = photos or (str(bundled_photo()),)
@@ -143,8 +143,8 @@ def trace_photos(
 
 
 def _tell(traced: "TracedPhoto", paths: dict[str, Path], as_json: bool) -> None:
-    from gazeback.grounding.classes_results import traced_to_json
     from gazeback.grounding.commands.terminal import print_json, print_traced
+    from gazeback.grounding.output.results import traced_to_json
 
     if as_json:
         print_json(traced_to_json(traced))

@@ -76,9 +76,9 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
 
 
 # They stand on the tracer, which this package does not import: found by name, when they are called.
-DISCERNIBLE = "gazeback.eval.discernible"
+DISCERNIBLE = "gazeback.eval.train_discernible"
 SCENES = "gazeback.eval.scenes.train_scenes"
-FLOWERS = "gazeback.eval.interpretation.train_flowers"
+FLOWERS = "gazeback.eval.flowers.train"
 
 
 @train.command()

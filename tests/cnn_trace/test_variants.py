@@ -8,8 +8,8 @@ from twins import nets
 from twins.variants import DiscernibleTwin, TopTwin
 
 from gazeback.cnn_trace import TraceError, trace
-from gazeback.cnn_trace.evidence import union
-from gazeback.cnn_trace.top import TopContributors
+from gazeback.cnn_trace.methods.top import TopContributors
+from gazeback.cnn_trace.neurons import union
 
 pytestmark = pytest.mark.usefixtures("eager")
 NETWORKS = [

@@ -16,7 +16,7 @@ HEAVY = ("tensorflow", "keras", "numpy", "matplotlib", "scipy")
 def run(captioner, monkeypatch):
     """Runs `evaluate ARGUMENTS` with the tiny captioner; lets errors through: the real door makes them exit
     2."""
-    for module in ("tasks", "captioner_task"):
+    for module in ("speed.command", "subjects.captioner"):
         monkeypatch.setattr(f"gazeback.eval.{module}.load_captioner", lambda model: captioner)
 
     def run(*arguments):
@@ -86,8 +86,8 @@ def test_words(run, data_folder, tmp_path):
 
 
 def test_speed(run, data_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.speed.ground", lambda *arguments, **options: None)
-    monkeypatch.setattr("gazeback.eval.speed.word_evidence", lambda *arguments, **options: None)
+    monkeypatch.setattr("gazeback.eval.speed.captioner.ground", lambda *arguments, **options: None)
+    monkeypatch.setattr("gazeback.eval.speed.captioner.word_evidence", lambda *arguments, **options: None)
     for name in ("3_c.png", "4_missing.png"):
         shutil.copy(data_folder / "dev" / "1_a.png", data_folder / "dev" / name)
     path = tmp_path / "speed.json"

@@ -15,7 +15,7 @@ from gazeback.eval.harness.records import Records
 from gazeback.eval.harness.report import document, kept
 from gazeback.eval.harness.run import run_task, tables_of
 from gazeback.eval.harness.table import Table, as_csv, as_markdown
-from gazeback.eval.metrics import Summary
+from gazeback.eval.metrics.statistics import Summary
 from gazeback.models.errors import DataError, UserError
 
 

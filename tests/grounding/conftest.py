@@ -12,9 +12,9 @@ import pytest
 
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.grounding import methods
+from gazeback.grounding.captions import GroundedWord
 from gazeback.grounding.classes import Prediction, Target, TracedPhoto
 from gazeback.grounding.explanation import Explanation
-from gazeback.grounding.words import GroundedWord
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner
 from gazeback.models.classifiers import Classifier, Preprocessing

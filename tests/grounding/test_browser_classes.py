@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gazeback.grounding.classes_page import write_traced_page
+from gazeback.grounding.output.page import write_traced_page
 
 pytestmark = pytest.mark.browser
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gazeback.grounding.index import IndexEntry, index_html
-from gazeback.grounding.report import write_page
-from gazeback.grounding.results import grounding_to_json
+from gazeback.grounding.output.index import IndexEntry, index_html
+from gazeback.grounding.output.page import write_page
+from gazeback.grounding.output.results import grounding_to_json
 
 WORDS = ["a", "brown", "dog", "of", "zebus"]
 OUTLINES = {1: [[[5, 5], [70, 5], [70, 50]]]}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gazeback.grounding.photo_maps import on_photo, shows_whole_photo
+from gazeback.grounding.explanation import on_photo, shows_whole_photo
 from gazeback.models.classifiers import ModelInput, Preprocessing
 from gazeback.models.photos import Photo
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Shown
-from gazeback.eval.metrics import Mean
+from gazeback.eval.metrics.statistics import Mean
 from gazeback.models.errors import PhotoError
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gazeback.eval.interpretation.class_folder import Photos, read_photos
-from gazeback.eval.interpretation.network import Network
+from gazeback.eval.interpretation.forward import Network
 from gazeback.eval.interpretation.responses import Responses, collect
 from gazeback.models.classifiers import Classifier, Preprocessing
 

@@ -8,10 +8,10 @@ from twins.interpreted_nets import channels_first, nested, sharing
 from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.eval.interpretation import ablation
 from gazeback.eval.interpretation.ablation import Hits, Removal, class_accuracy, removals, summarise
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
 from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.layers import filter_layers
-from gazeback.eval.metrics import Summary
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
+from gazeback.eval.metrics.statistics import Summary
 
 
 def relevant_of(network) -> RelevantFeatures:

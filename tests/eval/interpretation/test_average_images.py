@@ -9,6 +9,7 @@ from keras import layers
 from PIL import Image
 
 from gazeback.cnn_trace import TraceError
+from gazeback.cnn_trace.receptive_field import receptive_field
 from gazeback.eval.interpretation import average_images
 from gazeback.eval.interpretation.average_images import AverageImage, Patch, as_seen, average_patches
 from gazeback.eval.interpretation.contact_sheet import (
@@ -16,8 +17,7 @@ from gazeback.eval.interpretation.contact_sheet import (
     raised,
     write_contact_sheets,
 )
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
-from gazeback.eval.interpretation.receptive_field import receptive_field
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.models.classifiers import Preprocessing
 from gazeback.models.errors import PhotoError, UserError
 from gazeback.models.photos import load_photo

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from gazeback.eval.interpretation import ablation, pictures
+from gazeback.eval.interpretation import ablation
+from gazeback.eval.interpretation import pages as pictures
 from gazeback.eval.interpretation.command import interpret
 from gazeback.eval.interpretation.relevant import load
 from gazeback.models.classifiers import Classifier, Preprocessing

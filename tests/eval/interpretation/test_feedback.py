@@ -11,7 +11,6 @@ from PIL import Image
 
 from gazeback.cnn_trace import trace
 from gazeback.cnn_trace.tracer import tracer_of
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
 from gazeback.eval.interpretation.feedback import (
     METHODS,
     Feedback,
@@ -25,6 +24,7 @@ from gazeback.eval.interpretation.filters import Filters
 from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.layers import filter_layers
 from gazeback.eval.interpretation.pages import draw_feedback, feedback_html, feedback_to_json
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.grounding.classes import Prediction
 from gazeback.grounding.explanation import Explanation
 from gazeback.models.classifiers import Preprocessing

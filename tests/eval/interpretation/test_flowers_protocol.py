@@ -9,10 +9,12 @@ from click.testing import CliRunner
 from twins import iou_curves
 
 from gazeback.eval.command import evaluate
-from gazeback.eval.interpretation import flower_maps, flowers_task
-from gazeback.eval.interpretation.flower_maps import build_maps, settings_of
-from gazeback.eval.interpretation.flower_network import build, classifier_of, load_network
-from gazeback.eval.interpretation.flower_protocol import (
+from gazeback.eval.flowers import maps as flower_maps
+from gazeback.eval.flowers import task as flowers_task
+from gazeback.eval.flowers.flowers import KINDS, flowers
+from gazeback.eval.flowers.maps import build_maps, settings_of
+from gazeback.eval.flowers.network import build, classifier_of, load_network
+from gazeback.eval.flowers.protocol import (
     PUBLISHED,
     THRESHOLDS,
     Measured,
@@ -23,8 +25,7 @@ from gazeback.eval.interpretation.flower_protocol import (
     measure,
     summarise,
 )
-from gazeback.eval.interpretation.flowers import KINDS, flowers
-from gazeback.eval.interpretation.flowers_task import FlowersTask
+from gazeback.eval.flowers.task import FlowersTask
 from gazeback.grounding.methods import is_traced
 from gazeback.models.errors import ModelError, UserError
 
@@ -202,7 +203,7 @@ def test_a_network_for_other_flowers_is_refused(network, monkeypatch):
 
 
 def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr("gazeback.eval.interpretation.flower_network._WEIGHTS", tmp_path)
+    monkeypatch.setattr("gazeback.eval.flowers.network._WEIGHTS", tmp_path)
     with pytest.raises(ModelError, match="train one with gazeback train flowers"):
         load_network("single-6c")
 

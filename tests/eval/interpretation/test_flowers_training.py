@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gazeback.eval.interpretation.flower_network import read_half
-from gazeback.eval.interpretation.flowers import class_names, flowers
-from gazeback.eval.interpretation.train_flowers import Settings, accuracy, train_flowers
+from gazeback.eval.flowers.flowers import class_names, flowers
+from gazeback.eval.flowers.network import read_half
+from gazeback.eval.flowers.train import Settings, accuracy, train_flowers
 from gazeback.models.classifiers import load_classifier
 from gazeback.models.errors import UserError
 from gazeback.models.training.command import train

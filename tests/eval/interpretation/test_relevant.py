@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from gazeback.eval.interpretation.class_folder import Photos, read_photos, with_frequent_classes
-from gazeback.eval.interpretation.features import Feature
-from gazeback.eval.interpretation.relevant import learn, load, save
-from gazeback.eval.interpretation.standardised import Standardised
+from gazeback.eval.interpretation.relevant import Feature, learn, load, save
+from gazeback.eval.interpretation.responses import Standardised
 from gazeback.eval.interpretation.task import learn_variants
 from gazeback.models.errors import DataError, UserError
 from gazeback.models.training.sketch_folder import split_of

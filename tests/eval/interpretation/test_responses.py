@@ -103,7 +103,7 @@ def test_a_run_that_is_killed_goes_on_and_loses_and_repeats_nothing(network, pho
         seen.append(path.name)
         return load_photo(path)
 
-    monkeypatch.setattr("gazeback.eval.interpretation.network.load_photo", counted)
+    monkeypatch.setattr("gazeback.eval.interpretation.forward.load_photo", counted)
     with pytest.raises(KeyboardInterrupt):
         collect(network, photos.paths, tmp_path / "killed")
     killed_after = len(photos) + 25

@@ -10,8 +10,8 @@ from PIL import Image
 
 from gazeback.eval.interpretation import words
 from gazeback.eval.interpretation.command import interpret
-from gazeback.eval.interpretation.features import Feature, RelevantFeatures
-from gazeback.eval.interpretation.network import Network
+from gazeback.eval.interpretation.forward import Network
+from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.eval.interpretation.words import Kept, Said, summarise
 from gazeback.models.errors import UserError
 from gazeback.models.training.captions_folder import read_captions_folder
@@ -37,7 +37,7 @@ def captions_folder(tmp_path):
 
 def test_the_figures_are_what_a_report_reads(captions_folder, captioner, tmp_path, monkeypatch):
     monkeypatch.setattr(words, "load_captioner", lambda _: captioner)
-    monkeypatch.setattr("gazeback.eval.interpretation.pictures.SHOWN", 1)
+    monkeypatch.setattr("gazeback.eval.interpretation.pages.SHOWN", 1)
     command = [
         "--model",
         "captioner",

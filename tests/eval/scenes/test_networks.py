@@ -10,7 +10,7 @@ from gazeback.eval.scenes import bundled, networks, quality, train_scenes
 from gazeback.eval.scenes.captions import VOCABULARY, Word, fixed, right
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, scene
-from gazeback.eval.words import visual_nats
+from gazeback.eval.tasks.words import visual_nats
 from gazeback.grounding import ground
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.errors import ModelError, UserError

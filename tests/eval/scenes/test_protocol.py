@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from gazeback.eval.data.selection import part_of
 from gazeback.eval.scenes import protocol
 from gazeback.eval.scenes.captions import VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import SIDE, scene
-from gazeback.eval.selection import part_of
-from gazeback.eval.word_maps import build_method
+from gazeback.eval.subjects.captioner import build_method
 
 METHODS = ("evidence", "grad-cam", "center")
 

@@ -14,8 +14,8 @@ from PIL import Image
 import gazeback.grounding
 import gazeback.models
 from gazeback.cnn_trace import Fixations
-from gazeback.grounding.command_line import gazeback as group
-from gazeback.grounding.words import GroundedWord
+from gazeback.grounding.captions import GroundedWord
+from gazeback.grounding.commands.main import gazeback as group
 from gazeback.models.photos import Photo
 
 KNOWN = {"a", "dog", "in", "the", "park"}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gazeback import cnn_trace
-from gazeback.grounding.commands.ground import METHODS
+from gazeback.grounding.commands.settings import METHODS
 from gazeback.models.errors import UserError
 
 

@@ -76,14 +76,13 @@ def test_pycocotools_loads_the_results(run, stage, coco) -> None:
 def test_outlines_reach_page_and_figure(run, stage, coco, monkeypatch) -> None:
     seen: dict[str, Any] = {}
     for kind in ("page", "figure"):
-        module = {"page": "report", "figure": "figure"}[kind]
 
         def write(grounding: Any, path: Path, outlines: Any = None, kind: str = kind) -> Path:
             seen[f"{path.stem}.{kind}"] = outlines
             path.write_text("written")
             return path
 
-        monkeypatch.setattr(f"gazeback.grounding.{module}.write_{kind}", write)
+        monkeypatch.setattr(f"gazeback.grounding.output.{kind}.write_{kind}", write)
     run(*OPTIONS, "--instances", "instances.json")
     triangle = {1: [[[2, 2], [9, 2], [9, 9]]]}
     assert seen["one.page"] == seen["one.figure"] == triangle

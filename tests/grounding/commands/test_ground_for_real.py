@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 def test_one_command_explains_the_bundled_photo_and_is_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gazeback.grounding.command_line", "ground", "--json"],
+        [sys.executable, "-m", "gazeback.grounding.commands.main", "ground", "--json"],
         capture_output=True, text=True, cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHONW"))},
     )  # fmt: skip

@@ -219,7 +219,7 @@ def test_the_bundled_classifier_of_sketches_explains_a_drawing(run, tmp_path) ->
 @pytest.mark.slow
 def test_one_command_explains_the_bundled_photo_and_is_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gazeback.grounding.command_line", "trace", "--json", "--top", "1"],
+        [sys.executable, "-m", "gazeback.grounding.commands.main", "trace", "--json", "--top", "1"],
         capture_output=True, text=True, cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHONW"))},
     )  # fmt: skip

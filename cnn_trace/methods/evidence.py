@@ -1,0 +1,144 @@
+"""From the head to the trunk: which neurons of the hand-off maps are walked down, and what they weigh.
+
+docs/method.md, steps 3 to 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.head import Decomposition
+from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
+from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.selection import CNNFixations
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace.neurons import Evidence
+    from gazeback.cnn_trace.rules.dense import DenseFan
+
+
+def hand_off(
+    head: Decomposition,
+    recording: Recording,
+    image: np.ndarray,
+    questions: int,
+    share: float,
+    reference: np.ndarray | None,
+) -> tuple[dict[Tensor, Evidence], dict[Tensor, np.ndarray]]:
+    """Reference, net per location, the strongest neurons (docs/method.md, steps 3 to 5).
+
+    Args:
+        head: of the questions of all images, one after another; ``image``: which image each is about.
+        recording: the hand-off maps' values.
+        questions: per image.
+        share, reference: as in `Options`.
+
+    Returns:
+        Evidence on each hand-off map, weights of a question 1 in all, and its net map ``[questions, h, w]``.
+    """
+    shares, nets = [], {}
+    for tensor, coefficients in head.maps.items():
+        values = channels_last(tensor, recording[tensor])
+        difference = values - _reference(reference, values.shape[1:])
+        positive, nets[tensor] = net_per_location(channels_last(tensor, coefficients) * difference[image])
+        shares.append(positive.reshape(len(positive), -1))
+    mass = np.concatenate(shares, axis=1)
+    ends = np.cumsum([share.shape[1] for share in shares])
+    chosen = [strongest(row, share) for row in mass]
+    owner = np.repeat(np.arange(len(mass)), [len(c) for c in chosen])
+    flat = np.concatenate(chosen)
+    weights = mass[owner, flat].astype(np.float64)
+    weights /= np.maximum(np.bincount(owner, weights, len(mass)), 1e-30)[owner]
+    handed = {}
+    for tensor, start, end in zip(head.maps, ends - [s.shape[1] for s in shares], ends, strict=True):
+        here = (flat >= start) & (flat < end)
+        place = np.unravel_index(flat[here] - start, shape_last(tensor, recording.shapes[tensor])[1:])
+        spread = np.zeros((int(here.sum()), questions))
+        spread[np.arange(len(spread)), owner[here] % questions] = weights[here]
+        coordinates = np.column_stack([image[owner[here]], *place])
+        handed[tensor] = Evidence.of(columns_as_stored(tensor, coordinates), spread)
+    return handed, nets
+
+
+def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    if reference is None:
+        return np.zeros(1, np.float32)
+    reference = np.asarray(reference, np.float32)
+    if reference.shape not in ((shape[-1],), shape):
+        raise TraceError(
+            f"the reference must have the shape [{shape[-1]}] or {list(shape)} of the hand-off map, "
+            f"got {list(reference.shape)}"
+        )
+    return reference
+
+
+def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of a location's relevance after its channels cancel (docs/method.md, step 4).
+
+    ``net[y, x] = max(0, sum_c R[y, x, c])``, shared among the positive channels in proportion.
+
+    Args:
+        relevance: R, ``[questions, height, width, channels]``.
+
+    Returns:
+        The shares, of the same shape, and the net map ``[questions, height, width]``.
+    """
+    net = np.maximum(relevance.sum(axis=-1), 0)
+    positive = np.maximum(relevance, 0)
+    total = positive.sum(axis=-1)
+    scale = np.divide(net, total, out=np.zeros_like(net), where=total > 0)
+    positive *= scale[..., None]
+    return positive, net
+
+
+def strongest(mass: np.ndarray, share: float) -> np.ndarray:
+    """The elements that carry the top ``share`` of the mass (step 5): flat indices, the smallest last."""
+    flat = mass.ravel()
+    total = float(flat.sum(dtype=np.float64))
+    if not total:
+        return np.zeros(0, np.int64)
+    floor = float(flat.max())
+    while True:
+        # Sorting a whole map costs more than the walk; a few of its neurons usually carry the share.
+        floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
+        candidates = np.flatnonzero(flat > floor)
+        values = flat[candidates]
+        if not floor or float(values.sum(dtype=np.float64)) >= share * total:
+            break
+    falling = np.sort(values)[::-1]
+    count = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share * total * (1 - 1e-9))) + 1
+    smallest = falling[min(count, len(falling)) - 1]
+    larger = candidates[values > smallest]
+    return np.concatenate([larger, candidates[values == smallest][: count - len(larger)]])
+
+
+@dataclass(frozen=True)
+class WeightedFixations(CNNFixations):
+    """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (docs/method.md).
+
+    A neuron hands its whole weight on; where it has several contributors, in proportion to what they
+    contribute.
+    """
+
+    once: bool = False
+
+    def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As for the published method, with shares that sum to 1 for each neuron."""
+        if fan.over_map and self.fc_to_spatial == "argmax":
+            neurons, inputs = fan.strongest()
+            return inputs, weights[neurons]
+        inputs = np.flatnonzero(fan.values)
+        spread = np.zeros((len(inputs), weights.shape[1]))
+        for part in fan.parts(len(inputs)):
+            shares = np.maximum(fan.products(part, inputs), 0)
+            total = shares.sum(axis=1, keepdims=True)
+            shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+            spread += shares.T @ weights[part]
+        kept = spread.any(axis=1)
+        return inputs[kept], spread[kept]

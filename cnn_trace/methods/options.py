@@ -1,0 +1,82 @@
+"""The methods by name, and their options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.methods.discernible import DiscernibleNeurons
+from gazeback.cnn_trace.methods.evidence import WeightedFixations
+from gazeback.cnn_trace.methods.top import TopContributors
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.targets import CONTRASTS
+
+# The selection of each method, and the options that it takes.
+SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
+    "evidence": (WeightedFixations, ("location", "fc_to_spatial")),
+    "fixations": (CNNFixations, ("location", "fc_to_spatial")),
+    "top": (TopContributors, ("top",)),
+    "discernible": (DiscernibleNeurons, ("top_k", "alphas")),
+}
+
+METHODS = tuple(SELECTIONS)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to trace. None stands for the method's default.
+
+    Attributes:
+        method: ``"evidence"`` (ours), ``"fixations"`` (*CNN Fixations*, IEEE TIP 2018), ``"top"`` (*How You
+            See Me*, 2018) or ``"discernible"`` (*Layer-wise selected discernible neurons*, 2020).
+        location: where in a window the walk goes on: ``"same"`` (its centre) or ``"argmax"``; "evidence" and
+            "fixations" only, by default "same".
+        fc_to_spatial: dense layers over a flattened map: ``"argmax"`` or ``"all"``; as ``location``.
+        share: evidence: the share of the net relevance whose neurons are walked down, in (0, 1].
+        reference: evidence: the average picture's map that relevance is counted against: None (zero), a
+            vector ``[channels]`` or a map ``[height, width, channels]``.
+        handoff: evidence: the layer at whose map the head ends; by default the last map.
+        contrast: evidence: None explains a class's logit; ``"mean"``, ``"likely"`` or ``"strongest"`` how far
+            it is above those of the other classes: all alike, by their probability, or the largest one.
+        top: top: how many contributors a dense neuron keeps.
+        top_k: discernible: how many candidates each neuron keeps.
+        alphas: discernible: the weights of the score, (succeeding, current, preceding).
+    """
+
+    method: str = "evidence"
+    location: Any = None
+    fc_to_spatial: Any = None
+    share: float = 0.6
+    reference: np.ndarray | None = None
+    handoff: str | None = None
+    contrast: str | None = None
+    top: int | None = None
+    top_k: int | None = None
+    alphas: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise TraceError(f"unknown method {self.method!r}; choose one of {', '.join(METHODS)}")
+        if not 0 < self.share <= 1:
+            raise TraceError(f"share must be above 0 and at most 1, got {self.share}")
+        if self.contrast not in (None, *CONTRASTS):
+            raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
+        if self.contrast and self.method != "evidence":
+            raise TraceError(f'contrast is an option of method "evidence", not of {self.method!r}')
+        _ = self.selection
+
+    @property
+    def selection(self) -> CNNFixations:
+        """The selection that the walk uses."""
+        kind, names = SELECTIONS[self.method]
+        given = {name: getattr(self, name) for names_ in SELECTIONS.values() for name in names_[1]}
+        given = {name: value for name, value in given.items() if value is not None}
+        foreign = [name for name in given if name not in names]
+        if foreign:
+            raise TraceError(
+                f"method {self.method!r} has no option {foreign[0]!r}; it takes {', '.join(names)}"
+            )
+        return kind(**given)

@@ -1,0 +1,65 @@
+"""rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+Walk = Callable[[Step, Evidence, CNNFixations], list[tuple[Tensor, Evidence]]]
+
+Adjoint = Callable[[Step, np.ndarray], tuple[list[tuple[Tensor, np.ndarray]], Any]]
+
+Reads = Callable[[Call, CNNFixations], Iterable[Tensor]]
+
+
+def nothing(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads no activation."""
+    return ()
+
+
+def inputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads the values of all inputs."""
+    return call.inputs
+
+
+def branches(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads the values of the inputs where there are several to choose from."""
+    return call.inputs if len(call.inputs) > 1 else ()
+
+
+def inputs_for_windows(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads its input only where the selection looks at the values inside a window."""
+    return call.inputs if selection.reads_windows else ()
+
+
+def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads what goes in and what comes out."""
+    return (*call.inputs, *call.outputs)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one kind of layer or operator is traced.
+
+    Attributes:
+        walk: ``walk(step, evidence, selection)`` -> ``[(input tensor, evidence on it), ...]``.
+        adjoint: ``adjoint(step, coefficients [questions, ...])`` -> ``([(input tensor, coefficients)],
+            bias)``, such that ``sum(coefficients * output) == sum(below * input) + bias`` for every question.
+        walk_reads, adjoint_reads: the tensors whose recorded values the two need.
+        feeding: of layers that weigh their inputs: ``feeding(step, evidence)``, the largest single product
+            that feeds each neuron, float32 ``[n]``.
+    """
+
+    walk: Walk | None = None
+    adjoint: Adjoint | None = None
+    walk_reads: Reads = inputs
+    adjoint_reads: Reads = inputs
+    feeding: Callable[[Step, Evidence], np.ndarray] | None = None

@@ -1,0 +1,1 @@
+"""Data folders: images with objects, phrases and captions, in several formats."""

@@ -1,0 +1,193 @@
+"""Images with objects: their categories, boxes and outlines, and the masks that these make.
+
+Boxes are `[x, y, w, h]`, and all places are in pixels of the image as it was annotated, which may be another
+size than the one it is stored in.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.metrics.maps import Box, boxes_mask
+from gazeback.models.errors import DataError
+from gazeback.models.photos import load_photo
+from gazeback.models.vocabulary import Vocabulary, tokenize
+
+Caption = tuple[str, ...]
+"""Tokenised as the captioner's own."""
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """A photo, its number in the file, and the captions that people gave it, at least one."""
+
+    id: Any
+    file_name: str
+    path: Path
+    captions: tuple[Caption, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Object:
+    """`outline`: polygons or run lengths as COCO has them; None where the box is all that is known.
+
+    A crowd is many objects that nobody told apart.
+    """
+
+    category: str
+    box: Box
+    outline: Any = None
+    crowd: bool = False
+
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """bool [height, width]: inside its outline, or its box."""
+        if self.outline is None:
+            return boxes_mask([self.box], height, width)
+        return outline_mask(self.outline, height, width)
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectImage:
+    """One image of a data folder.
+
+    name: unique in the folder. size: (height, width) as annotated; None where the mask's own counts. label:
+    what the whole image is said to show, a number in the folder's class names. mask_path: a picture of what
+    belongs to objects, of the one category `group`.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int] | None = None
+    objects: tuple[Object, ...] = ()
+    label: int | None = None
+    mask_path: Path | None = None
+    group: str = ""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(sorted({one.category for one in self.objects}))
+
+    @property
+    def annotated(self) -> tuple[int, int]:
+        """(height, width) in pixels; raises DataError where there is none."""
+        if self.size is None:
+            raise DataError(f"{self.name}: the size that its boxes refer to is not known")
+        return self.size
+
+    def of(self, category: str | None = None) -> list[Object]:
+        """The objects of a category, or all."""
+        return [one for one in self.objects if category is None or one.category == category]
+
+    def mask(self, category: str | None = None) -> np.ndarray:
+        """bool [height, width]: the union of the objects. Raises PhotoError or DataError."""
+        if self.mask_path is not None:
+            return picture_mask(self.mask_path)
+        mask = np.zeros(self.annotated, bool)
+        for one in self.of(category):
+            mask |= one.mask(*mask.shape)
+        return mask
+
+    def boxes(self, category: str | None = None) -> np.ndarray:
+        """float [n, 4]: those of single objects, no crowds."""
+        boxes = [one.box for one in self.of(category) if not one.crowd]
+        return np.array(boxes, float).reshape(-1, 4)
+
+
+def outline_mask(outline: Any, height: int, width: int) -> np.ndarray:
+    """A COCO segmentation, polygons or run lengths, as bool [height, width]."""
+    from pycocotools import mask
+
+    packed = outline
+    if isinstance(outline, list):
+        packed = mask.merge(mask.frPyObjects(outline, height, width))
+    elif isinstance(outline["counts"], list):
+        packed = mask.frPyObjects(outline, height, width)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
+        return mask.decode(packed).astype(bool)
+
+
+def is_outline(outline: Any, size: Sequence[int]) -> bool:
+    """Whether `outline_mask` can read it: polygons of three corners or more, or run lengths of that size."""
+    if isinstance(outline, dict):
+        counts = outline.get("counts")
+        if list(outline.get("size", ())) != list(size):
+            return False
+        return isinstance(counts, str | bytes) or (
+            isinstance(counts, list) and sum(counts) == size[0] * size[1]
+        )
+    if not isinstance(outline, list) or not outline:
+        return False
+    return all(_is_polygon(polygon) for polygon in outline)
+
+
+def _is_polygon(polygon: Any) -> bool:
+    return (
+        isinstance(polygon, list)
+        and len(polygon) >= 6
+        and len(polygon) % 2 == 0
+        and all(isinstance(value, int | float) and np.isfinite(value) for value in polygon)
+    )
+
+
+def picture_mask(path: Path) -> np.ndarray:
+    """A picture of a mask as bool [height, width]: what is brighter than half of its brightest pixel.
+
+    So 0 and 255, 0 and 1, and the soft edges of a JPEG are all read. Raises PhotoError.
+    """
+    bright = load_photo(path).pixels.max(axis=2)
+    return bright > bright.max() / 2
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase: its tokens `[first, last)` in the sentence, entity types, and boxes in photo pixels.
+
+    `outlined` answers, where there is something better than boxes, with the mask bool [size, size] on the
+    photo squeezed to that size.
+    """
+
+    text: str
+    first: int
+    last: int
+    types: tuple[str, ...]
+    boxes: tuple[Box, ...]
+    outlined: Callable[[int], np.ndarray] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    tokens: tuple[str, ...]
+    phrases: tuple[Phrase, ...]
+
+
+@dataclass(frozen=True)
+class PhraseImage:
+    file_name: str
+    path: Path
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A sentence as the captioner reads it: vocabulary ids, and for each id the token it belongs to."""
+
+    words: tuple[str, ...]
+    ids: tuple[int, ...]
+    token_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sentence: Sentence, vocabulary: Vocabulary) -> "Words":
+        """Punctuation vanishes and a token may become several words, so they are followed one by one."""
+        pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
+        words = [word for word, _ in pairs]
+        return cls(tuple(words), tuple(vocabulary.encode(words)), tuple(i for _, i in pairs))
+
+    def last_known(self, phrase: Phrase, unknown: int) -> int | None:
+        """Position of the phrase's last word that is in the vocabulary; None if it has none."""
+        inside = [p for p, token in enumerate(self.token_of) if phrase.first <= token < phrase.last]
+        return max((p for p in inside if self.ids[p] != unknown), default=None)

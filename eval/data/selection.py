@@ -1,0 +1,32 @@
+"""Which images are measured: an order and a split that depend on nothing but the file names."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+TUNE_SHARE = 0.3
+"""Share of the images on which settings may be chosen; reports come from the rest, or another split."""
+
+RULE = (
+    f"sha256 of the file name: bytes 0-7 order the images, byte 8 under {TUNE_SHARE} of 256 is the tune part"
+)
+
+Part = Literal["tune", "report", "all"]
+
+T = TypeVar("T")
+
+
+def _digest(file_name: str) -> bytes:
+    return hashlib.sha256(file_name.encode()).digest()
+
+
+def part_of(file_name: str) -> Literal["tune", "report"]:
+    """The part an image belongs to, for good: `tune` for about three images in ten, else `report`."""
+    return "tune" if _digest(file_name)[8] < TUNE_SHARE * 256 else "report"
+
+
+def select(items: Sequence[T], names: Sequence[str], part: Part = "all", limit: int | None = None) -> list[T]:
+    """The first `limit` items of a part, in the order of their names' hashes (any limit is a fair sample)."""
+    order = sorted(range(len(items)), key=lambda i: (_digest(names[i])[:8], names[i]))
+    chosen = [items[i] for i in order if part == "all" or part_of(names[i]) == part]
+    return chosen[:limit]

@@ -1,0 +1,1 @@
+"""The drawn flowers: a classification benchmark with exact masks."""

@@ -1,0 +1,164 @@
+"""The maps that methods make of flowers, each as published and with settings that may be chosen.
+
+What all of them may have chosen is a blur, without which fine lines are compared with a region, and a power,
+without which peaked maps are cut at even steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from gazeback.cnn_trace import Fixations, trace
+from gazeback.cnn_trace.fixations import DEFAULT_BLUR
+from gazeback.eval.baselines.backward import ask
+from gazeback.eval.baselines.enlarging import enlarged
+from gazeback.eval.baselines.query import Query
+from gazeback.eval.flowers.flowers import SEEDS, flowers
+from gazeback.grounding.methods import check_methods, is_traced, load_method
+from gazeback.models.classifiers import Classifier
+
+Setting = Mapping[str, Any]
+
+Maps = Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
+"""Takes pictures float32 [n, H, W, 3] and classes int32 [n]; for each setting maps float32 [n, H, W], nowhere
+negative."""
+
+RESAMPLED = {f"{name}-resampled": name for name in ("deconvnet", "guided-backprop")}
+"""The same with the stride resampling (section 3.3 of the paper)."""
+
+IMAGE, CENTRE, FILTER, EVIDENCE = "image", "center", "filter", "evidence"
+
+BLURS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06)
+"""Standard deviations of a Gaussian, as shares of the diagonal."""
+
+POWERS = (1.0, 0.5, 0.33, 0.2, 0.1)
+"""To which a map is raised: thresholds at even steps ask for flat maps."""
+
+SHARES, REFERENCES = (0.6, 0.9), ("zero", "mean")
+"""Of evidence: how much is walked down, and the map that relevance is counted against."""
+
+RADII = tuple(round(0.1 + 0.05 * step, 2) for step in range(9))
+
+AVERAGED = 48
+"""How many training pictures the mean map is of."""
+
+
+def settings_of(name: str) -> tuple[Setting, ...]:
+    """What may be chosen for a method; the first is as published."""
+    if name == IMAGE:
+        return ({},)
+    if name == CENTRE:
+        return tuple({"radius": radius} for radius in RADII)
+    shapes = [{"blur": blur, "power": power} for power, blur in product(POWERS, _blurs(name))]
+    if name == EVIDENCE:
+        asked = [{"share": share, "reference": which} for which, share in product(REFERENCES, SHARES)]
+        return tuple({**one, **shape} for one, shape in product(asked, shapes))
+    return tuple(shapes)
+
+
+def _blurs(name: str) -> list[float]:
+    """The published one first; points that are not blurred make no map."""
+    if is_traced(name):
+        return sorted(BLURS[1:], key=lambda blur: blur != DEFAULT_BLUR)
+    return list(BLURS)
+
+
+def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:
+    """The method of that name for a network that tells flowers of this kind.
+
+    Names: ``"image"``, the whole picture; ``"center"``, a disc in the middle; ``"filter"``, the enlarged
+    activations of the filter of the last map that contributes most to the class; those of ``RESAMPLED``; and
+    every method that gazeback knows. Raises UserError.
+    """
+    if name == IMAGE:
+        return lambda pixels, classes: [np.ones(pixels.shape[:3], np.float32)]
+    if name == CENTRE:
+        return lambda pixels, classes: [_discs(pixels.shape[:3], radius) for radius in RADII]
+    if name == FILTER:
+        return partial(_blurred_of, name, partial(strongest_filter, classifier))
+    if name in RESAMPLED:
+        resampled: Callable[..., np.ndarray] = load_method(RESAMPLED[name])
+        explain = partial(resampled, classifier.model, resample=True)
+        return partial(_blurred_of, name, explain)
+    check_methods([name])
+    if name == EVIDENCE:
+        return partial(_evidence, classifier, mean_map(classifier, kind))
+    if is_traced(name):
+        return partial(_traced, name, classifier)
+    return partial(_blurred_of, name, partial(load_method(name), classifier.model))
+
+
+def strongest_filter(classifier: Classifier, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The map of the filter that contributes most to each picture's class, float32 ``[n, H, W]``.
+
+    Its contribution: the sum over the last map of the activation times the logit's gradient.
+    """
+    query = Query.of(classifier.model, pixels, classes)
+    last = query.map_of(None)
+    answer = ask(query, [last])
+    best = (answer.values[0] * answer.gradients[0]).sum(axis=(1, 2)).argmax(axis=1)
+    maps = answer.values[0][np.arange(len(best)), :, :, best].astype(np.float32)
+    return enlarged(maps, *pixels.shape[1:3])
+
+
+def mean_map(classifier: Classifier, kind: str) -> np.ndarray:
+    """The mean last map over the first training pictures, float32 ``[h, w, channels]``."""
+    drawn = flowers(kind, SEEDS["train"], range(AVERAGED))
+    query = Query.of(classifier.model, np.stack([each.image for each in drawn]).astype(np.float32))
+    mean: np.ndarray = ask(query, [query.map_of(None)]).values[0].mean(axis=0, dtype=np.float32)
+    return mean
+
+
+def _discs(shape: Sequence[int], radius: float) -> np.ndarray:
+    n, height, width = shape
+    y, x = np.ogrid[:height, :width]
+    away = np.hypot((y + 0.5) / height - 0.5, (x + 0.5) / width - 0.5)
+    return np.repeat((away <= radius).astype(np.float32)[None], n, axis=0)
+
+
+def _blurred_of(
+    name: str, explain: Callable[..., np.ndarray], pixels: np.ndarray, classes: np.ndarray
+) -> list[np.ndarray]:
+    maps = np.maximum(explain(pixels, classes), 0)
+    blurred = {blur: _blurred(maps, blur) for blur in BLURS}
+    return [_raised(blurred[setting["blur"]], setting["power"]) for setting in settings_of(name)]
+
+
+def _blurred(maps: np.ndarray, blur: float) -> np.ndarray:
+    sigma = blur * float(np.hypot(*maps.shape[1:]))
+    return gaussian_filter(maps, (0, sigma, sigma), mode="constant") if sigma else maps
+
+
+def _raised(maps: np.ndarray, power: float) -> np.ndarray:
+    """As shares of each map's maximum, raised to a power: tiny values stay apart."""
+    peaks = maps.max(axis=(1, 2), keepdims=True)
+    shares = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
+    return (shares**power).astype(np.float32)
+
+
+def _evidence(
+    classifier: Classifier, mean: np.ndarray, pixels: np.ndarray, classes: np.ndarray
+) -> list[np.ndarray]:
+    references = {"zero": None, "mean": mean}
+    found = []
+    for which, share in product(REFERENCES, SHARES):
+        found += _traced(EVIDENCE, classifier, pixels, classes, share=share, reference=references[which])
+    return found
+
+
+def _traced(
+    name: str, classifier: Classifier, pixels: np.ndarray, classes: np.ndarray, **options: Any
+) -> list[np.ndarray]:
+    fixations = trace(classifier.model, pixels, classes, method=name, **options)
+    blurred = {blur: _heat(fixations, blur) for blur in _blurs(name)}
+    return [_raised(blurred[blur], power) for power, blur in product(POWERS, _blurs(name))]
+
+
+def _heat(fixations: Sequence[Fixations], blur: float) -> np.ndarray:
+    return np.stack([one.heatmap(blur * float(np.hypot(*one.shape))) for one in fixations])

@@ -1,0 +1,78 @@
+"""Boxes from maps and points, and how well a box fits the true ones.
+
+Boxes are `[x, y, w, h]` in pixels, maps float [height, width].
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, label
+
+from gazeback.cnn_trace.fixations import Fixations, resized
+from gazeback.eval.metrics.maps import Box
+
+NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
+
+EVIDENCE_BLUR = 0.065
+"""Blur of `evidence_heat`, as a share of the diagonal."""
+
+
+def best_iou(box: Box, true_boxes: np.ndarray) -> float:
+    """Intersection over union with the true box, of float [n, 4], that fits best; 0 for an empty box."""
+    found = np.asarray(box, float)
+    start = np.maximum(found[:2], true_boxes[:, :2])
+    end = np.minimum(found[:2] + found[2:], true_boxes[:, :2] + true_boxes[:, 2:])
+    shared = np.maximum(end - start, 0).prod(axis=1)
+    union = found[2:].prod() + true_boxes[:, 2:].prod(axis=1) - shared
+    return float(np.max(shared / union))
+
+
+def tight_box(fixations: Fixations) -> Box:
+    """The box around the points that are no outliers (*CNN Fixations*, IEEE TIP 2018, section IV-A)."""
+    return fixations.without_outliers().box() or NO_BOX
+
+
+def region_box(heat: np.ndarray, threshold: float) -> Box:
+    """The box of the connected region with the most heat, of what reaches a share of the maximum."""
+    if not heat.max() > 0:
+        return NO_BOX
+    regions, count = label(heat >= threshold * heat.max())
+    mass = np.bincount(regions.ravel(), heat.ravel(), count + 1)
+    inside = regions == 1 + int(np.argmax(mass[1:]))
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    return (left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
+
+
+def blurred(heat: np.ndarray, blur: float) -> np.ndarray:
+    """A map blurred by a Gaussian; `blur` is a share of the diagonal."""
+    return gaussian_filter(heat, blur * float(np.hypot(*heat.shape)), mode="constant") if blur else heat
+
+
+def evidence_heat(fixations: Fixations) -> np.ndarray:
+    """Where the evidence lies, as even as a box needs it: float [height, width].
+
+    A box has to reach to the object's ends, and the weights of the evidence are peaked: most lies on the few
+    details that speak for the class. So every point counts once, the blur is wider than that of the heat map,
+    and the net map is flattened by a square root.
+    """
+    counts = np.zeros(fixations.shape)
+    counts[tuple(fixations.points.T)] = 1
+    heat = blurred(counts, EVIDENCE_BLUR)
+    return heat if fixations.net is None else heat * np.sqrt(resized(fixations.net, fixations.shape))
+
+
+def evidence_boxes(fixations: Fixations, thresholds: Sequence[float]) -> list[Box]:
+    """The boxes of evidence: the heaviest region of its `evidence_heat`, for each threshold.
+
+    Chosen on a tune part for evidence that was handed off with a share of 0.9, among weights, their square
+    roots and none; the net map, its square root and none; and six blurs (docs/measurements.md).
+    """
+    heat = evidence_heat(fixations)
+    return [region_box(heat, threshold) for threshold in thresholds]
+
+
+def centre_box(shape: Sequence[int], share: float) -> Box:
+    """A box in the middle of (height, width), whose sides are a share of the image's."""
+    height, width = shape
+    return (width * (1 - share) / 2, height * (1 - share) / 2, width * share, height * share)

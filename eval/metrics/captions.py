@@ -1,0 +1,141 @@
+"""Scores of captions against people's, photo by photo and for a corpus, with standard errors.
+
+BLEU (Papineni et al. 2002), ROUGE-L (Lin 2004) and CIDEr-D (Vedantam et al. 2015) are those of the COCO
+evaluation code (`pycocoevalcap`), on captions tokenised as the captioner's own; the published tool chain
+differs in the tokeniser alone (it uses a Java program). METEOR is nltk's, with the weights of Banerjee and
+Lavie (2005), not those of the Java program; it needs WordNet, which is never downloaded.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.eval.data.image import Caption
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.models.training.scores import check_scorers
+
+ORDERS = 4
+
+BLEU = tuple(f"bleu_{n}" for n in range(1, ORDERS + 1))
+
+ROUGE, CIDER, METEOR = "rouge_l", "cider", "meteor"
+
+TINY, SMALL = 1e-15, 1e-9  # as in the COCO code, so that nothing is divided by 0
+
+
+@dataclass(frozen=True, eq=False)
+class BleuCounts:
+    """What BLEU is made of, a row for each photo: matching and all n-grams of the caption [photos, 4], the
+    lengths of the caption and of the reference that is closest in length [photos]."""
+
+    matches: np.ndarray
+    total: np.ndarray
+    length: np.ndarray
+    reference_length: np.ndarray
+
+    @classmethod
+    def of(cls, captions: Sequence[Caption], references: Sequence[Sequence[Caption]]) -> "BleuCounts":
+        from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+        scorer = BleuScorer(n=ORDERS)
+        for caption, said in zip(captions, references, strict=True):
+            scorer += (" ".join(caption), [" ".join(words) for words in said])
+        counts = scorer.ctest
+        closest = [min((abs(n - c["testlen"]), n) for n in c["reflen"])[1] for c in counts]
+        matches, total, length = (
+            np.array([c[key] for c in counts], float) for key in ("correct", "guess", "testlen")
+        )
+        return cls(matches, total, length, np.array(closest, float))
+
+    def scores(self) -> np.ndarray:
+        """BLEU-1 to BLEU-4 of the corpus, float [4]."""
+        return _bleu(*(array.sum(axis=0) for array in self._arrays()))
+
+    def without_each(self) -> np.ndarray:
+        """The same of the corpus without one photo, float [photos, 4]."""
+        return _bleu(*(array.sum(axis=0) - array for array in self._arrays()))
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.matches, self.total, self.length, self.reference_length
+
+
+def _bleu(matches: np.ndarray, total: np.ndarray, length: Any, reference_length: Any) -> np.ndarray:
+    precision = np.cumprod((matches + TINY) / (total + SMALL), axis=-1) ** (1 / np.arange(1, ORDERS + 1))
+    ratio = (np.asarray(length) + TINY) / (np.asarray(reference_length) + SMALL)
+    penalty = np.where(ratio < 1, np.exp(1 - 1 / np.minimum(ratio, 1)), 1)
+    return np.asarray(precision * penalty[..., None])
+
+
+def jackknife(everything: float, without_each: np.ndarray) -> Summary:
+    """A figure of a whole corpus with its standard error, from the figures without each photo [photos]:
+    `sqrt((n - 1) / n * sum((value - mean) ** 2))` (Efron and Tibshirani 1993, section 11.1)."""
+    n = len(without_each)
+    if n < 2:
+        return Summary(n, n, everything, None)
+    return Summary(n, n, everything, float(np.sqrt((n - 1) * np.var(without_each))))
+
+
+def corpus_scores(
+    captions: Sequence[Caption], references: Sequence[Sequence[Caption]]
+) -> dict[str, Summary | None]:
+    """`bleu_1` to `bleu_4`, `rouge_l`, `cider` (1.0 is what COCO tables print as 100), and `meteor`, None
+    where WordNet is not installed.
+
+    One caption for each photo, and that photo's references. The errors: of BLEU, by leaving out one photo at
+    a time; of the others, which are means over photos, as of any mean; the rarity of n-grams, which CIDEr-D
+    weighs by, is that of these references. Raises UserError if the scorers are not installed.
+    """
+    check_scorers()
+    if len(captions) != len(references) or not captions:
+        raise ValueError(f"expected captions with references; got {len(captions)} and {len(references)}")
+    counts = BleuCounts.of(captions, references)
+    bleu = zip(BLEU, counts.scores().tolist(), counts.without_each().T, strict=True)
+    scores: dict[str, Summary | None] = {name: jackknife(score, without) for name, score, without in bleu}
+    scores |= {name: _mean(values) for name, values in _by_photo(captions, references).items()}
+    wordnet = installed_wordnet()
+    scores[METEOR] = None if wordnet is None else _mean(meteors(captions, references, wordnet))
+    return scores
+
+
+def _by_photo(captions: Sequence[Caption], references: Sequence[Sequence[Caption]]) -> dict[str, np.ndarray]:
+    """ROUGE-L and CIDEr-D, float [photos]."""
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    said = {i: [" ".join(caption)] for i, caption in enumerate(captions)}
+    truth = {i: [" ".join(words) for words in of_photo] for i, of_photo in enumerate(references)}
+    with contextlib.redirect_stdout(io.StringIO()):  # the scorers print
+        rouge = Rouge().compute_score(truth, said)[1]
+        cider = Cider().compute_score(truth, said)[1]
+    return {ROUGE: np.asarray(rouge, float), CIDER: np.asarray(cider, float)}
+
+
+def installed_wordnet() -> Any:
+    """nltk's WordNet, or None where its data is not on this machine."""
+    import nltk
+    from nltk.corpus import wordnet
+
+    for name in ("corpora/wordnet", "corpora/wordnet.zip"):
+        with contextlib.suppress(LookupError):
+            nltk.data.find(name)
+            return wordnet
+    return None
+
+
+def meteors(captions: Sequence[Caption], references: Sequence[Sequence[Caption]], wordnet: Any) -> np.ndarray:
+    """METEOR of each photo's caption with the reference that fits best, float [photos]."""
+    from nltk.translate.meteor_score import meteor_score
+
+    pairs = zip(captions, references, strict=True)
+    return np.array([meteor_score(list(map(list, r)), list(c), wordnet=wordnet) for c, r in pairs], float)
+
+
+def _mean(values: np.ndarray) -> Summary:
+    mean = Mean()
+    for photo, value in enumerate(values.tolist()):
+        mean.update(value, group=photo)
+    return mean.summary()

@@ -1,0 +1,83 @@
+"""statistics."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+    """Pearson's, under its name; nothing where a map is even (or empty) and it is not defined."""
+    if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
+        return {}
+    return {"correlation": float(np.corrcoef(first.ravel(), second.ravel())[0, 1])}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of `n` values, with its standard error over `groups` independent groups; None where undefined."""
+
+    n: int
+    groups: int
+    mean: float | None
+    standard_error: float | None
+
+    def as_json(self) -> dict[str, float | int | None]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{_short(self.mean)} ± {_short(self.standard_error)}" if self.n else "-"
+
+
+def _short(value: float | None) -> str:
+    """Three decimals without a leading zero, as papers print shares."""
+    if value is None:
+        return "-"
+    text = f"{round(value, 3) + 0.0:.3f}"  # + 0.0: what rounds to zero has no sign
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+class Mean:
+    """Running mean of values that come in groups (the phrases of one photo), which alone are independent.
+
+    The standard error is the cluster-robust one (Liang and Zeger 1986, for a mean): with S_g the sum of the
+    deviations from the mean in group g of G, `sqrt(G / (G - 1) * sum(S_g ** 2)) / n`. With one value in each
+    group it is the familiar `standard deviation / sqrt(n)`. Memory grows with the groups, not with the
+    values.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._sums: dict[object, tuple[float, int]] = {}
+
+    def update(self, values: float | Iterable[float], group: object) -> None:
+        """Add one value or several of one group; a group may come again."""
+        values = np.atleast_1d(np.asarray(values, np.float64))
+        total, n = self._sums.get(group, (0.0, 0))
+        if values.size:
+            self._sums[group] = (total + float(values.sum()), n + values.size)
+
+    def summary(self) -> Summary:
+        groups = len(self._sums)
+        if groups == 0:
+            return Summary(0, 0, None, None)
+        sums, sizes = np.array(list(self._sums.values())).T
+        n = int(sizes.sum())
+        mean = sums.sum() / n
+        if groups == 1:
+            return Summary(n, 1, float(mean), None)
+        spread = np.square(sums - sizes * mean).sum()
+        return Summary(n, groups, float(mean), float(np.sqrt(groups / (groups - 1) * spread) / n))
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation, ties at their mean rank; 0 where one side ranks nothing.
+
+    x, y: float [n].
+    """
+    ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (x, y)]
+    norm = np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
+    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else 0.0

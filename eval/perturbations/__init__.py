@@ -1,0 +1,1 @@
+"""Changes to photos and networks whose effect on maps is measured."""

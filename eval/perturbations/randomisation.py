@@ -1,0 +1,73 @@
+"""Sanity checks of maps: a network that has learnt nothing, and another class.
+
+Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, section 3: the weights are randomised layer
+by layer from the output down, and a map that explains the network must lose its likeness to the trained
+network's. Departure: a layer's weights are not drawn again but shuffled, so that they keep their distribution
+and the signal neither dies nor explodes on its way through the random layers.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.eval.metrics.statistics import correlation, spearman
+from gazeback.models.errors import UserError
+
+STAGES = {"last layer": 0.0, "1/4": 0.25, "1/2": 0.5, "3/4": 0.75, "all": 1.0}
+"""The share of the layers with weights that is shuffled, from the output down; at least the last one."""
+
+
+def weighted_layers(model: keras.Model) -> list[keras.Layer]:
+    """The layers that have weights, each once, from the output down."""
+    layers = {
+        id(call.operation): call.operation
+        for call in reversed(tracer_of(model).graph.calls)
+        if isinstance(call.operation, keras.Layer) and call.operation.weights
+    }
+    return list(layers.values())
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """The same model with weights of its own. Raises UserError for a model that cannot be copied."""
+    try:
+        copy = keras.models.clone_model(model)
+    except (TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"{model.name}: only a functional or sequential model can be randomised ({reason})"
+        ) from None
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def randomise(copy: keras.Model, trained: keras.Model, share: float) -> None:
+    """Give a copy the trained model's weights, and shuffle a share of the layers, from the output down.
+
+    The same layers are shuffled in the same way whenever it is asked.
+    """
+    copy.set_weights(trained.get_weights())
+    layers = weighted_layers(copy)
+    for place, layer in enumerate(layers[: max(1, round(share * len(layers)))]):
+        layer.set_weights(shuffled(layer.get_weights(), np.random.default_rng(place)))
+
+
+def shuffled(arrays: Sequence[np.ndarray], random: np.random.Generator) -> list[np.ndarray]:
+    """The arrays of a layer, each in another order.
+
+    Where all have one value for each channel (batch normalisation), channels change places as a whole: a
+    channel's mean divided by another one's deviation would explode.
+    """
+    if len({array.shape for array in arrays}) == 1 and arrays[0].ndim == 1:
+        places = random.permutation(len(arrays[0]))
+        return [array[places] for array in arrays]
+    return [random.permutation(array.ravel()).reshape(array.shape) for array in arrays]
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Rank (Spearman's) and plain (Pearson's) correlation of two maps; 0 where one is even."""
+    return {
+        "rank": spearman(one.ravel(), other.ravel()),
+        "plain": correlation(one, other).get("correlation", 0.0),
+    }

@@ -1,0 +1,140 @@
+"""`gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gazeback.eval.data.phrases import PhraseData
+from gazeback.eval.data.selection import RULE, Part
+from gazeback.eval.harness.run import as_result, check_writable, tracked, write_result
+from gazeback.eval.harness.table import Table, print_tables
+from gazeback.eval.speed import captioner as speed
+from gazeback.eval.speed import networks as speed_networks
+from gazeback.eval.speed.peers import PEERS
+from gazeback.eval.subjects.captioner import check_traced
+from gazeback.grounding import methods as explanations
+from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.errors import UserError
+from gazeback.models.photos import load_photo
+
+
+def speed_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """Ratios, then the times that they come from."""
+    quartiles = ("median", "quartile_1", "quartile_3")
+    return [
+        Table(
+            name.capitalize(),
+            ["median", "quartile 1", "quartile 3", "n"],
+            [
+                (label, [*(f"{row[key]:.2f}" for key in quartiles), row["n"]])
+                for label, row in summary[name].items()
+            ],
+        )
+        for name in ("ratios", "milliseconds")
+    ]
+
+
+def network_table(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], memory: bool) -> Table:
+    """One row for each network and batch size; each method's ratio and, for times, its quartiles."""
+    if memory:
+        title, base = "Peak memory / forward pass with all activations kept", "activations, MiB"
+    else:
+        title, base = "Time / compiled forward pass", "forward, ms"
+    lines = [
+        (
+            row["network"],
+            [row["batch"], _base(row, memory), *(_ratio(row["ratios"].get(method)) for method in methods)],
+        )
+        for row in rows
+    ]
+    notes = [] if memory else ["median (quartiles) of the rounds' paired ratios; random weights"]
+    return Table(title, ["batch", base, *methods], lines, notes, "network")
+
+
+def _base(row: Mapping[str, Any], memory: bool) -> str:
+    if memory:
+        return f"{row['mebibytes']['activations']:.0f}"
+    return f"{row['milliseconds']['forward']['median']:.1f}"
+
+
+def _ratio(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value['median']:.2f} ({value['quartile_1']:.2f}-{value['quartile_3']:.2f})"
+
+
+SPEED_PHOTOS = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every task is told: the data and which of it, the captioner, and where the figures go."""
+
+    data: Path
+    split: str
+    part: Part
+    limit: int | None
+    model: str | None
+    json_path: Path | None
+
+    def read(self) -> tuple[PhraseData, Captioner]:
+        """The images and the captioner, after a look at whether the result can be written. Raises
+        UserError."""
+        check_writable(self.json_path)
+        return PhraseData(self.data, self.split, self.part, self.limit), load_captioner(self.model)
+
+    def write(self, task: str, captioner: Captioner, result: Mapping[str, Any]) -> None:
+        """The JSON file, if one was asked for, with what was measured on what."""
+        if self.json_path is not None:
+            chosen = {"split": self.split, "part": self.part, "limit": self.limit, "selection": RULE}
+            write_result(self.json_path, task, {"model": captioner.name, **chosen, **result})
+
+
+def run_speed(settings: Settings, method: str, rounds: int) -> None:
+    check_traced(method)
+    settings = replace(settings, limit=settings.limit or SPEED_PHOTOS)
+    data, captioner = settings.read()
+    photos = [load_photo(image.path) for image in data]
+    measured = list(tracked(speed.evaluate(captioner, photos, rounds, method), len(photos), "speed"))
+    summary = speed.summarise(measured)
+    found = speed_tables(summary)
+    print_tables(found)
+    about = {"method": method, "rounds": rounds, **as_result(found)}
+    settings.write("speed", captioner, {**about, **summary, "images": measured})
+
+
+def run_networks(
+    names: str | None, batches: str, methods: str, memory: bool, rounds: int, json_path: Path | None
+) -> None:
+    """Time or memory of methods on networks of `keras.applications`, each a row of the table and the JSON."""
+    check_writable(json_path)
+    chosen = listed(names) if names is not None else list(speed_networks.NETWORKS)
+    speed_networks.check_networks(chosen)
+    sizes = [_size(size) for size in listed(batches)]
+    asked = listed(methods)
+    explanations.check_methods([name for name in asked if name not in PEERS] or asked)
+    if memory:
+        asked = [name for name in asked if explanations.is_traced(name)]
+        rows = [row for size in sizes for row in speed_networks.memory(chosen, size, asked)]
+    else:
+        total = len(chosen) * len(sizes)
+        rows = list(tracked(speed_networks.evaluate(chosen, sizes, asked, rounds), total, "speed"))
+    table = network_table(rows, asked, memory)
+    print_tables([table])
+    if json_path is not None:
+        about = {"methods": asked, "rounds": rounds, "weights": "random", **as_result([table])}
+        write_result(json_path, "memory" if memory else "speed", {**about, "networks": rows})
+
+
+def listed(names: str) -> list[str]:
+    """What stands between commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _size(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--batch: expected whole numbers above 0 between commas, got {text!r}")
+    return int(text)

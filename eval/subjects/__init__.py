@@ -1,0 +1,1 @@
+"""What a task asks: a loaded model and the maps of every method for it."""

@@ -1,0 +1,320 @@
+"""Images with objects, and a classifier that is asked about them: what several tasks share."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.recording import Recording, check_inputs
+from gazeback.cnn_trace.tracer import Options, tracer_of
+from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.formats import LabelledImage, LocalizationData
+from gazeback.eval.data.selection import Part
+from gazeback.eval.harness.task import Records, Shown
+from gazeback.grounding.explanation import on_photo
+from gazeback.grounding.methods import check_methods, explained, is_traced
+from gazeback.models.classifiers import Classifier, ModelInput, load_classifier
+from gazeback.models.classifiers import class_names as class_names_of
+from gazeback.models.errors import DataError, ModelError
+from gazeback.models.photos import Photo, load_photo
+
+CENTRE, ACTIVATION = "center", "activation"
+
+BASELINES = (CENTRE, ACTIVATION)
+"""What is measured always: a point in the middle, and the channel sum of the last map, which no class
+changes."""
+
+AT_ONCE = {"top": 1, "discernible": 4}
+"""How many images these methods trace at once: they keep many neurons."""
+
+ClassMaps = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Takes images float32 [n, H, W, C] as the model reads them and classes int [n]; answers float32 [n, H, W],
+nowhere negative."""
+
+
+def chosen_methods(names: str) -> list[str]:
+    """The names between commas, each once, and the baselines behind them. Raises UserError."""
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    others = [name for name in chosen if name not in BASELINES]
+    if others or not chosen:
+        check_methods(others)
+    return list(dict.fromkeys([*chosen, *BASELINES]))
+
+
+def build_class_maps(name: str, classifier: Classifier) -> ClassMaps:
+    """The method of that name, ready for questions to this classifier. Raises UserError."""
+    if name == CENTRE:
+        return centre_maps
+    if name == ACTIVATION:
+        return lambda pixels, classes: _one_by_one(name, classifier, pixels, classes)
+    check_methods([name])
+    if is_traced(name):
+        return _Traced(name, classifier)
+    return lambda pixels, classes: _one_by_one(name, classifier, pixels, classes)
+
+
+def centre_maps(pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Points at the middle and knows nothing more: the map is even, so its energy is the share of area."""
+    n, height, width = pixels.shape[:3]
+    even = np.ones((n, height, width), np.float32)
+    even[:, height // 2, width // 2] += 1e-3  # the maximum, and too little to matter for the energy
+    return even
+
+
+def traced_points(
+    name: str, classifier: Classifier, pixels: np.ndarray, classes: np.ndarray
+) -> list[Fixations]:
+    """The points of a method of the core for classes int [n] of images [n, H, W, C]."""
+    tracer, found = tracer_of(classifier.model), []
+    size = AT_ONCE.get(name, len(classes))
+    for start in range(0, len(classes), max(size, 1)):
+        part = slice(start, start + size)
+        arrays = check_inputs(tracer.graph, pixels[part])
+        start_at = _constant(classes[part, None, None])
+        explained_part = tracer.explain(arrays, tracer.target(), start_at, Options(method=name))
+        found += [of_image[0] for of_image in explained_part.fixations]
+    return found
+
+
+def _constant(neurons: np.ndarray) -> Callable[[Recording], np.ndarray]:
+    """The same neurons, whatever the model answers."""
+    return lambda _: neurons
+
+
+@dataclass(frozen=True, eq=False)
+class _Traced:
+    """A method of the core: points, and their heat map."""
+
+    name: str
+    classifier: Classifier
+
+    def __call__(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        points = traced_points(self.name, self.classifier, pixels, np.asarray(classes))
+        return np.stack([fixations.heatmap() for fixations in points]).astype(np.float32)
+
+
+def _one_by_one(name: str, classifier: Classifier, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """A registered method: one class of one image at a time."""
+    maps = [
+        explained(name, classifier.model, image, [int(target)])[0]
+        for image, target in zip(pixels, classes, strict=True)
+    ]
+    return np.stack(maps)
+
+
+@dataclass(frozen=True)
+class ClassifierTask:
+    """The data and which of it, the classifier, and the methods between commas."""
+
+    data: Path
+    model: str
+    weights: str | None
+    part: Part
+    limit: int | None
+    chosen: str
+
+    @cached_property
+    def methods(self) -> Sequence[str]:
+        return chosen_methods(self.chosen)
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        return {"model": self.model, "part": self.part, "limit": self.limit}
+
+
+@dataclass(frozen=True)
+class ClassTask(ClassifierTask):
+    """Of photos with a class and boxes."""
+
+    batch: ClassVar[int] = 4
+
+    @cached_property
+    def read(self) -> LocalizationData:
+        return LocalizationData(self.data, self.part, self.limit)
+
+    @cached_property
+    def images(self) -> Mapping[str, LabelledImage]:
+        return {image.file_name: image for image in self.read.images}
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What else the records depend on. JSON."""
+        return {}
+
+    def names(self) -> Sequence[str]:
+        return list(self.images)
+
+    def about(self) -> Mapping[str, Any]:
+        return {"data": self.read.digest, "model": self.model, "weights": self.weights, **self.settings}
+
+    def load(self) -> Classifier:
+        """The classifier. Raises UserError if it has other classes than the data."""
+        classifier = load_named(self.model, self.weights)
+        self.read.check_fits(classifier)
+        return classifier
+
+
+class ClassMeasurer:
+    """A classifier and the maps of its methods, each method built when it is first asked for."""
+
+    def __init__(self, task: ClassTask, classifier: Classifier) -> None:
+        self.task, self.classifier = task, classifier
+        self._built: dict[str, ClassMaps] = {}
+
+    def maps(self, method: str, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Maps float32 [n, H, W] of classes int [n] on images [n, H, W, C]."""
+        if method not in self._built:
+            self._built[method] = build_class_maps(method, self.classifier)
+        return self._built[method](pixels, classes)
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the maps of its predicted class, and its boxes."""
+        image = self.task.images[name]
+        photo = load_photo(image.path)
+        pixels = self.classifier.preprocess(photo).pixels[None]
+        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        maps = {method: self.maps(method, pixels, predicted)[0] for method in methods}
+        boxes = image.boxes_on(photo.height, photo.width).tolist()
+        return Shown(photo.pixels, maps, self.classifier.class_names[int(predicted[0])], boxes=boxes)
+
+
+def load_named(model: str, weights: str | None) -> Classifier:
+    """A classifier as the command line names it. Raises UserError."""
+    return load_classifier(model) if weights is None else load_classifier(model, weights=weights)
+
+
+OTHER_MEANING = {"kite": 1000}
+"""Categories that a classifier of so many classes has under the same name, meaning another thing: ImageNet's
+kite is a bird."""
+
+
+@dataclass(frozen=True)
+class ObjectTask(ClassifierTask):
+    """Of images with objects, in any of the formats that `ObjectData` reads."""
+
+    split: str | None = None
+
+    batch: ClassVar[int] = 8
+    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled")
+    """The formats that the task can read."""
+    tunes: ClassVar[bool] = False
+    """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
+
+    @cached_property
+    def read(self) -> ObjectData:
+        part: Part = "all" if self.tunes and self.part != "tune" else self.part
+        return ObjectData(self.data, self.split, part, self.limit, self.kinds)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What else the records depend on. JSON."""
+        return {}
+
+    def names(self) -> Sequence[str]:
+        return self.read.names
+
+    def about(self) -> Mapping[str, Any]:
+        return {"data": self.read.digest, "model": self.model, "weights": self.weights, **self.settings}
+
+    def ask(self) -> "AskedClassifier":
+        """The classifier. Raises ModelError."""
+        return AskedClassifier(load_named(self.model, self.weights))
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        return {**super().details(records), "format": self.read.kind, "split": self.read.split}
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo, and what the classifier reads of it."""
+
+    photo: Photo
+    prepared: ModelInput
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return self.prepared.pixels
+
+    def on_photo(self, heat: np.ndarray) -> np.ndarray:
+        """A map over the input as a map over the photo, float32 [height, width]; beyond the input 0."""
+        return np.maximum(on_photo(heat, self.prepared, max(self.photo.height, self.photo.width)), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class AskedClassifier:
+    """A loaded classifier and the maps that methods make for it."""
+
+    classifier: Classifier
+    _built: dict[str, ClassMaps] = field(default_factory=dict)
+
+    def see(self, path: Path) -> Seen:
+        """Raises PhotoError."""
+        photo = load_photo(path)
+        return Seen(photo, self.classifier.preprocess(photo))
+
+    def maps(
+        self, method: str, pixels: Sequence[np.ndarray], classes: Sequence[int] | np.ndarray
+    ) -> np.ndarray:
+        """float32 [n, height, width] over the inputs, for one class of each. Raises UserError."""
+        if method not in self._built:
+            self._built[method] = build_class_maps(method, self.classifier)
+        return self._built[method](np.stack(pixels), np.asarray(classes))
+
+    def probabilities(self, seen: Sequence[Seen]) -> np.ndarray:
+        """float32 [n, classes]."""
+        return self.classifier.probabilities(np.stack([one.pixels for one in seen]))
+
+
+def label_classes(data: ObjectData, classifier: Classifier) -> list[int]:
+    """For each label of the data the number of its class. Raises DataError where the classes are others.
+
+    Labels of an annotation file count the classifier's classes in order; folders go by their names.
+    """
+    known = classifier.class_names
+    if data.kind == "labelled":
+        if len(data.class_names) != len(known):
+            raise DataError(
+                f"class_names.json names {len(data.class_names)} classes, {classifier.name} has {len(known)}"
+                ": name a classifier of the same classes"
+            )
+        return list(range(len(known)))
+    try:
+        return [class_names_of.find(name, known) for name in data.class_names]
+    except ModelError as error:
+        raise DataError(
+            f"{data.folder}: its folders are not the classes of {classifier.name}: {error}"
+        ) from None
+
+
+def category_classes(categories: Sequence[str], classifier: Classifier) -> Mapping[str, int]:
+    """The categories that are a class of the classifier, by its name or one of its synonyms. Raises DataError
+    where none is."""
+    names = classifier.class_names
+    spoken: dict[str, int] = {}
+    for number, name in enumerate(names):
+        for synonym in name.split(","):
+            spoken.setdefault(_plain(synonym), number)
+    found: dict[str, Any] = {
+        category: spoken[_plain(category)]
+        for category in categories
+        if _plain(category) in spoken and OTHER_MEANING.get(category) != len(names)
+    }
+    if not found:
+        raise DataError(f"none of the {len(categories)} categories is a class of {classifier.name}")
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("_", " ")

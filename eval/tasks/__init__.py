@@ -1,0 +1,1 @@
+"""Evaluation tasks, one question per module."""

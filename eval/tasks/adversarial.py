@@ -1,0 +1,114 @@
+"""`gazeback evaluate adversarial`: does the evidence move when a changed photo fools the classifier?
+
+*CNN Fixations*, IEEE TIP 2018, section IV-F, with DeepFool. Photos whose class is predicted right: the maps
+of the right class on the photo, of the new class on the changed photo, and of the right class on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.formats import read
+from gazeback.eval.harness.means import mean_cell, means_table
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records
+from gazeback.eval.metrics.maps import energy_inside
+from gazeback.eval.metrics.statistics import spearman
+from gazeback.eval.perturbations import deepfool
+from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+
+COLUMNS = {
+    "energy": "energy, class",
+    "energy changed": "class, changed photo",
+    "energy new": "new class, changed photo",
+    "correlation changed": "correlation, class",
+    "correlation new": "correlation, new class",
+}
+
+
+class AdversarialTask(ClassTask):
+    """Maps before and after DeepFool."""
+
+    name: ClassVar[str] = "adversarial"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "classes": deepfool.CLASSES,
+            "overshoot": deepfool.OVERSHOOT,
+            "iterations": deepfool.ITERATIONS,
+        }
+
+    def open(self) -> "AdversarialMeasurer":
+        return AdversarialMeasurer(self, self.load())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        first = next(iter(records.values()))
+        notes = [
+            f"{len(first)} images whose class is predicted right; ± standard error. Energy: the share of a "
+            "map inside the object's boxes. Correlation: Spearman's, with the class's map on the photo."
+        ]
+        return [means_table("Maps of fooled classifiers", records, COLUMNS, notes), _changes(first)]
+
+    def worth(self, record: Record) -> float | None:
+        """How alike the class's maps are on both photos."""
+        value = record.get("correlation changed")
+        return None if value is None else float(value)
+
+
+class AdversarialMeasurer(ClassMeasurer):
+    """A classifier, and DeepFool on it."""
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        batch = read([self.task.images[name] for name in names], self.classifier)
+        predicted = self.classifier.probabilities(batch.pixels).argmax(axis=1)
+        masks = batch.masks()
+        found: dict[str, dict[str, Record]] = {}
+        for place in np.flatnonzero(predicted == batch.labels):
+            name, photo, mask = names[int(place)], batch.pixels[place], masks[place]
+            fooled = deepfool.deepfool(self.classifier, photo)
+            of_photo = {**fooled.size(photo), "steps": fooled.iterations}
+            of_photo["fooled"] = float(fooled.after != fooled.before)
+            found[name] = {
+                method: {**of_photo, **self._of(method, photo, fooled, mask)} for method in methods
+            }
+        return found
+
+    def _of(
+        self, method: str, photo: np.ndarray, fooled: deepfool.Fooled, mask: np.ndarray
+    ) -> dict[str, float]:
+        if fooled.after == fooled.before:
+            return {}
+        photos = np.stack([photo, fooled.pixels, fooled.pixels])
+        return compared(
+            self.maps(method, photos, np.array([fooled.before, fooled.before, fooled.after])), mask
+        )
+
+
+def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """Maps [3, H, W] (class; class on the changed photo; new class there) on the object's mask [H, W]."""
+    energies = energy_inside(maps, mask[None])[:, 0]
+    return {
+        "energy": float(energies[0]),
+        "energy changed": float(energies[1]),
+        "energy new": float(energies[2]),
+        "correlation changed": spearman(maps[0].ravel(), maps[1].ravel()),
+        "correlation new": spearman(maps[0].ravel(), maps[2].ravel()),
+    }
+
+
+def _changes(records: Mapping[str, Record]) -> Table:
+    columns = {
+        "fooled": "fooled",
+        "steps": "steps",
+        "relative": "length, in thousandths of the photo's",
+        "rms": "root mean square per value",
+    }
+    scale = {"relative": 1000.0}
+    cells = [
+        mean_cell({name: scale.get(key, 1.0) * record[key] for name, record in records.items()})
+        for key in columns
+    ]
+    notes = ["DeepFool, L2, on values as the model reads them."]
+    return Table("Changes", list(columns.values()), [("DeepFool", cells)], notes)

@@ -1,0 +1,326 @@
+"""How good are the captions? `evaluate captions`: against people's, and beside captions that know no photo.
+
+Compared with the captioner: what it says of the mean picture, of every photo; one caption of a person for
+every photo, the most typical one of the tune part (`typical_caption`); what a person says of another photo;
+and what a person says of this one, the first caption measured by the others.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from gazeback.eval.data.captions import CaptionData
+from gazeback.eval.data.image import Caption
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores, jackknife
+from gazeback.eval.metrics.statistics import Summary
+from gazeback.eval.subjects.captioner import CaptionerTask, model_input, teacher_forced
+from gazeback.models.captioner import Captioner
+from gazeback.models.photos import load_photo
+from gazeback.models.training.scores import check_scorers
+
+ORDERS = 4
+
+
+def typical_caption(photos: Sequence[Sequence[Caption]]) -> Caption:
+    """Of all captions the one with the highest mean CIDEr (Vedantam et al. 2015, equations 1 to 3) as the
+    caption of every other photo; of several, the first.
+
+    CIDEr without the changes of CIDEr-D is a mean of cosines, so one product of matrices finds it.
+    """
+    captions = [caption for of_photo in photos for caption in of_photo]
+    owner = np.repeat(np.arange(len(photos)), [len(of_photo) for of_photo in photos])
+    # a photo's score is the mean over its captions
+    weights = 1 / np.bincount(owner, minlength=len(photos))[owner]
+    total = np.zeros(len(captions))
+    for n in range(1, ORDERS + 1):
+        vectors = _vectors([_ngrams(caption, n) for caption in captions], owner, len(photos))
+        if vectors.shape[1] == 0:
+            continue
+        everywhere = np.asarray(vectors.T @ weights)
+        of_owner = (
+            csr_array((weights, (owner, np.arange(len(captions)))), (len(photos), len(captions))) @ vectors
+        )
+        itself = np.asarray(of_owner[owner].multiply(vectors).sum(axis=1)).ravel()
+        total += vectors @ everywhere - itself
+    return captions[int(np.argmax(total))]
+
+
+def _ngrams(caption: Caption, n: int) -> Counter[Caption]:
+    return Counter(tuple(caption[i : i + n]) for i in range(len(caption) - n + 1))
+
+
+def _vectors(counts: Sequence[Counter[Caption]], owner: np.ndarray, photos: int) -> csr_array:
+    """Unit vectors [captions, n-grams] of term frequency times inverse document frequency; a document is a
+    photo."""
+    number = {ngram: i for i, ngram in enumerate(dict.fromkeys(ngram for count in counts for ngram in count))}
+    rows = np.repeat(np.arange(len(counts)), [len(count) for count in counts])
+    columns = np.array([number[ngram] for count in counts for ngram in count], int)
+    values = np.array([k for count in counts for k in count.values()], float)
+    there = np.unique(np.stack([owner[rows], columns]), axis=1)[1]
+    rarity = np.log(photos / np.maximum(np.bincount(there, minlength=len(number)), 1))
+    found = csr_array((values * rarity[columns], (rows, columns)), (len(counts), len(number)))
+    length = np.sqrt(np.asarray(found.multiply(found).sum(axis=1)).ravel())
+    inverse = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
+    return csr_array(found.multiply(inverse[:, None]))
+
+
+CAPTIONER, MEAN, TYPICAL, ANOTHER, PERSON = (
+    "captioner", "mean picture", "one caption for all", "of another photo", "a person",
+)  # fmt: skip
+
+ROWS = (CAPTIONER, MEAN, TYPICAL, ANOTHER, PERSON)
+
+NAMES = {
+    **{name: f"BLEU-{n}" for n, name in enumerate(BLEU, 1)},
+    METEOR: "METEOR",
+    ROUGE: "ROUGE-L",
+    CIDER: "CIDEr-D",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A caption for a photo, the references it is measured by, and, where a captioner was asked, the log
+    probability of all references.
+
+    `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`; a
+    word that is not in the vocabulary counts as the unknown word, of which there are `unknown`.
+    """
+
+    caption: Caption
+    references: tuple[Caption, ...]
+    nats: float | None = None
+    tokens: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True)
+class CaptionsTask(CaptionerTask):
+    """Every way to come by a caption is a "method"."""
+
+    name: ClassVar[str] = "captions"
+    batch: ClassVar[int] = 16
+    methods: ClassVar[tuple[str, ...]] = ROWS
+
+    @cached_property
+    def read(self) -> CaptionData:
+        check_scorers()
+        return CaptionData(self.data, self.split, self.part, self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    @cached_property
+    def references(self) -> dict[str, tuple[Caption, ...]]:
+        """People's captions by file name."""
+        return {image.file_name: image.captions for image in self.read.images}
+
+    def names(self) -> Sequence[str]:
+        return list(self.references)
+
+    def open(self) -> "CaptionsMeasurer":
+        return CaptionsMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The log probability of a word of the references, in nats."""
+        return record["nats"] / record["tokens"] if record["nats"] is not None else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Scores of every way to caption, then how varied its captions are."""
+        said = self._said(records)
+        scores: dict[str, dict[str, Cell]] = {
+            row: summarise(list(photos.values())) for row, photos in said.items()
+        }
+        photos = len(said[CAPTIONER])
+        if all(score[METEOR] is None for score in scores.values()):
+            scores = {row: {**score, METEOR: "not installed"} for row, score in scores.items()}
+        notes = [
+            f"{photos} photos; ± standard error over photos; the typical caption is chosen on the tune part",
+            f"{PERSON}: the first caption against the photo's others, so against fewer references",
+        ]
+        if scores[CAPTIONER][METEOR] == "not installed":
+            notes.append("METEOR needs nltk's wordnet corpus, which is not on this machine")
+        return [
+            Table(f"Captions of {photos} photos", list(NAMES.values()), _rows(scores, NAMES), notes),
+            Table("Perplexity and variety", list(VARIETY.values()), _rows(scores, VARIETY), VARIETY_NOTES),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        said = self._said(records)
+        rows = {row: _json(summarise(list(photos.values()))) for row, photos in said.items()}
+        images = [
+            {
+                "file_name": name,
+                "part": part_of(name),
+                "captions": {row: " ".join(of[name].caption) for row, of in said.items() if name in of},
+                "nats": said[CAPTIONER][name].nats,
+                "tokens": said[CAPTIONER][name].tokens,
+            }
+            for name in said[CAPTIONER]
+        ]  # fmt: skip
+        return {"scores": rows, "images": images}
+
+    def _said(self, records: Records) -> dict[str, dict[str, Said]]:
+        """By row and file name; of a person only where there is another to measure by."""
+        return {
+            row: {
+                name: Said(
+                    tuple(record["caption"].split()),
+                    self.references[name][1:] if row == PERSON else self.references[name],
+                    record["nats"], record["tokens"], record["unknown"],
+                )
+                for name, record in photos.items()
+                if row != PERSON or len(self.references[name]) > 1
+            }
+            for row, photos in records.items()
+        }  # fmt: skip
+
+
+class CaptionsMeasurer:
+    """The captioner, and what does not depend on the photo."""
+
+    def __init__(self, captioner: Captioner, data: CaptionData) -> None:
+        self.captioner = captioner
+        self._data = data
+        self._images = {image.file_name: image for image in data.images}
+
+    @cached_property
+    def _typical(self) -> Caption:
+        tuned = [image for image in self._data.everything if part_of(image.file_name) == "tune"]
+        return typical_caption([image.captions for image in tuned or self._data.everything])
+
+    @cached_property
+    def _of_mean(self) -> Caption:
+        return self.captioner.search(self.captioner.mean_features[None])[0][0].words
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        size = self.captioner.image_size
+        pixels = np.stack([model_input(self._images[name].path, size)[0] for name in names])
+        features = np.asarray(self.captioner.features(pixels))
+        found = self.captioner.search(features) if CAPTIONER in methods else []
+        answer: dict[str, dict[str, Record]] = {name: {} for name in names}
+        for i, name in enumerate(names):
+            for method in methods:
+                asked = {CAPTIONER: features[i], MEAN: self.captioner.mean_features}.get(method)
+                caption = found[i][0].words if method == CAPTIONER else self._caption(name, method)
+                answer[name][method] = {"caption": " ".join(caption), **self._scored(name, asked)}
+        return answer
+
+    def _caption(self, name: str, method: str) -> Caption:
+        if method == MEAN:
+            return self._of_mean
+        if method == TYPICAL:
+            return self._typical
+        return self._images[name].captions[0] if method == PERSON else another(self._data, name)
+
+    def _scored(self, name: str, picture: np.ndarray | None) -> dict[str, Any]:
+        if picture is None:
+            return {"nats": None, "tokens": 0, "unknown": 0}
+        nats, tokens, unknown = log_probability(self.captioner, picture, self._images[name].captions)
+        return {"nats": nats, "tokens": tokens, "unknown": unknown}
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the captions."""
+        captions = self.measure([name], methods)[name]
+        image = self._images[name]
+        people = " / ".join(" ".join(caption) for caption in image.captions)
+        values = {method: record["caption"] for method, record in captions.items()}
+        return Shown(load_photo(image.path).pixels, {}, title=f"people: {people}", values=values)
+
+
+def another(data: CaptionData, name: str) -> Caption:
+    """The first caption of another photo of the split, the same one whenever it is asked."""
+    images = data.everything
+    here = next(i for i, image in enumerate(images) if image.file_name == name)
+    step = int.from_bytes(hashlib.sha256(name.encode()).digest()[9:13], "big") % max(len(images) - 1, 1)
+    return images[(here + 1 + step) % len(images)].captions[0]
+
+
+def log_probability(
+    captioner: Captioner, picture: np.ndarray, references: Sequence[Sequence[str]]
+) -> tuple[float, int, int]:
+    """Sum of the log probabilities (nats) of captions with their end tokens, the number of these tokens, and
+    how many of them are the unknown word.
+
+    `picture` float32 [h, w, C] is the photo's last map, or [C] the pooled one.
+    """
+    vocabulary = captioner.vocabulary
+    targets = [[*vocabulary.encode(words), vocabulary.end] for words in references]
+    inputs = teacher_forced(vocabulary, targets)
+    pictures = np.repeat(picture[None], len(targets), axis=0)
+    logs = np.asarray(captioner.log_probabilities(pictures, inputs))
+    nats = sum(float(logs[i, np.arange(len(ids)), ids].sum()) for i, ids in enumerate(targets))
+    unknown = sum(ids.count(vocabulary.unknown) for ids in targets)
+    return nats, sum(map(len, targets)), unknown
+
+
+VARIETY = {
+    "perplexity": "perplexity",
+    "words_per_caption": "words per caption",
+    "distinct_captions": "distinct captions",
+    "distinct_words": "distinct words",
+    "coverage": "coverage, words",
+    "token_coverage": "coverage, tokens",
+    "known": "known",
+}
+
+VARIETY_NOTES = (
+    "coverage: the share of the different words of the references, and of all their tokens, that occur in "
+    "any of the captions; known: the share of the references' tokens that is in the captioner's vocabulary",
+)
+
+
+def summarise(photos: Sequence[Said]) -> dict[str, Cell]:
+    """Corpus scores as `corpus_scores` names them, perplexity per token, and how varied the captions are."""
+    if not photos:
+        return dict.fromkeys((*NAMES, *VARIETY))
+    words = {word for photo in photos for word in photo.caption}
+    tokens = Counter(word for photo in photos for said in photo.references for word in said)
+    lengths = np.array([len(photo.caption) for photo in photos], float)
+    return {
+        **corpus_scores([photo.caption for photo in photos], [photo.references for photo in photos]),
+        "perplexity": perplexity(photos),
+        "words_per_caption": float(lengths.mean()),
+        "distinct_captions": len({photo.caption for photo in photos}),
+        "distinct_words": len(words),
+        "coverage": len(words & set(tokens)) / len(tokens),
+        "token_coverage": sum(tokens[word] for word in words) / tokens.total(),
+        "known": _known(photos),
+    }
+
+
+def perplexity(photos: Sequence[Said]) -> Summary | None:
+    """Of a word of the references, their ends with them; None where no captioner was asked."""
+    asked = [(photo.nats, photo.tokens) for photo in photos if photo.nats is not None]
+    if not asked:
+        return None
+    nats, tokens = np.array(asked, float).T
+    whole = float(np.exp(-nats.sum() / tokens.sum()))
+    if len(asked) == 1:
+        return Summary(1, 1, whole, None)
+    return jackknife(whole, np.exp(-(nats.sum() - nats) / (tokens.sum() - tokens)))
+
+
+def _known(photos: Sequence[Said]) -> float | None:
+    """The share of the references' tokens, without their ends, that the vocabulary has."""
+    asked = [photo for photo in photos if photo.nats is not None]
+    tokens = sum(photo.tokens - len(photo.references) for photo in asked)
+    return 1 - sum(photo.unknown for photo in asked) / tokens if tokens else None
+
+
+def _rows(scores: Mapping[str, Mapping[str, Cell]], names: Mapping[str, str]) -> list[tuple[str, list[Cell]]]:
+    return [(row, [of_row[name] for name in names]) for row, of_row in scores.items()]
+
+
+def _json(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.as_json() if isinstance(value, Summary) else value for name, value in scores.items()}

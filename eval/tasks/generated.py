@@ -1,0 +1,347 @@
+"""Are the words that a captioner says itself where it points? F1 as in ActivityNet-Entities.
+
+Zhou et al., *Grounded Video Description*, CVPR 2019, section 5 and appendix A.3, as their script for
+Flickr30k Entities computes it. A photo's generated caption is compared with each of people's sentences. An
+object word of it (`gazeback.eval.metrics.words`) is right if the sentence has one of its class, and localized
+if the box of its map overlaps a box of that one, the first of its class in the sentence, by an IoU above 0.5.
+Words that the sentence says without a box are no mistake.
+
+- `all`: precision over all object words of the caption, recall over all objects of the sentences; a word that
+  is wrong and an object that is not said count as not localized.
+- `loc`: both over words that are right alone.
+
+Precision and recall are means over classes, a class that is never said counting 0; F1 is of these means. The
+classes are those of boxed phrases that are common in the split (at least `COMMON`).
+
+A map's box is that of its heaviest region above a share of the maximum; of evidence, whose heat map is
+peaked, above that share of its `evidence_heat`, as for classifiers. The centre's box is in the middle, with
+sides of that share of the photo's. The share is chosen for each method on the tune part, by F1 (all), among
+`THRESHOLDS` and `SIDES`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.image import PhraseImage, Sentence
+from gazeback.eval.data.phrases import PhraseData
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.metrics.boxes import best_iou, centre_box, evidence_boxes, region_box
+from gazeback.eval.metrics.captions import jackknife
+from gazeback.eval.metrics.maps import Box
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.words import object_words
+from gazeback.eval.subjects.captioner import (
+    Method,
+    PhraseDataTask,
+    Question,
+    Scale,
+    build_method,
+    chosen_methods,
+    first_of,
+    left_out,
+    model_input,
+)
+from gazeback.eval.tasks.box_rules import EVIDENCE_BOX_SHARE
+from gazeback.grounding.captions import word_evidence
+from gazeback.models.captioner import Captioner
+from gazeback.models.photos import load_photo
+from gazeback.models.vocabulary import tokenize
+
+THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+SIDES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+
+DEFAULT = 5
+
+COMMON = 10
+
+IOU = 0.5
+
+EVIDENCE, CENTRE = "evidence", "center"
+
+SETTINGS = {
+    "thresholds": list(THRESHOLDS),
+    "sides": list(SIDES),
+    "iou": IOU,
+    "common": COMMON,
+    "evidence": EVIDENCE_BOX_SHARE,
+}
+
+Hits = list[int]
+"""Whether a word is localized, 0 or 1, for each of `THRESHOLDS` or, for the centre, `SIDES`."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a sentence says: class and boxes of the objects that have boxes, in order, and the other
+    classes."""
+
+    objects: tuple[tuple[str, tuple[Box, ...]], ...]
+    unboxed: frozenset[str]
+
+    @classmethod
+    def of(cls, sentence: Sentence) -> "Said":
+        pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
+        named = [(pairs[place][1], kind) for place, kind in object_words([word for word, _ in pairs])]
+        heads: dict[int, tuple[Box, ...]] = {}
+        for phrase in sentence.phrases:
+            inside = [token for token, _ in named if phrase.first <= token < phrase.last]
+            if phrase.boxes and inside:
+                heads[inside[-1]] = phrase.boxes
+        objects = tuple((kind, heads[token]) for token, kind in named if token in heads)
+        return cls(objects, frozenset(kind for token, kind in named if token not in heads))
+
+
+def common_classes(images: Sequence[PhraseImage]) -> frozenset[str]:
+    """The classes of the objects with boxes that are named at least `COMMON` times."""
+    counts = Counter(
+        kind for image in images for sentence in image.sentences for kind, _ in Said.of(sentence).objects
+    )
+    return frozenset(kind for kind, count in counts.items() if count >= COMMON)
+
+
+@dataclass(frozen=True)
+class GeneratedTask(PhraseDataTask):
+    """`chosen`: names of `gazeback.eval.subjects.captioner` between commas; the baselines come along."""
+
+    name: ClassVar[str] = "generated"
+    tunes: ClassVar[bool] = True
+    chosen: str = "evidence"
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        return chosen_methods(self.chosen)
+
+    def about(self) -> dict[str, Any]:
+        return {**super().about(), **SETTINGS}
+
+    def open(self) -> "GeneratedMeasurer":
+        return GeneratedMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The share of the words that are right which are localized too, at the middle setting."""
+        hits = [entry[1][DEFAULT] for entry in record["recall"] if entry[1] is not None]
+        return float(np.mean(hits)) if hits else None
+
+    def tables(self, records: Records) -> list[Table]:
+        part = "tune" if self.part == "tune" else "report"
+        columns = ("share", "F1 all", "F1 loc", "precision all", "recall all", "right words localized")
+        rows: list[tuple[str, list[Cell]]] = []
+        for method, photos in records.items():
+            tuned = {name: record for name, record in photos.items() if part_of(name) == "tune"}
+            setting = best_setting(tuned)
+            reported = {name: record for name, record in photos.items() if part_of(name) == part}
+            rows.append((method, [_settings(method)[setting], *figures(reported, setting)]))
+        shown = {name: record for name, record in first_of(records).items() if part_of(name) == part}
+        n, classes = len(shown), len({entry[0] for of in shown.values() for entry in of["recall"]})
+        notes = [
+            f"{n} photos of the {part} part, {classes} classes; the share is chosen on the tune part; "
+            "± standard error over photos",
+            *skipped_line(left_out(first_of(records).values())),
+        ]
+        return [Table("Object words of generated captions", columns, rows, notes)]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        return {"settings": SETTINGS}
+
+
+def _settings(method: str) -> Sequence[float]:
+    return SIDES if method == CENTRE else THRESHOLDS
+
+
+def figures(photos: Mapping[str, Record], setting: int) -> list[Cell]:
+    """F1 of all words, of those that are right, precision and recall of all, and the share of the right words
+    that are localized."""
+    if not photos:
+        return [None] * 5
+    everything, right = (Tally.of(photos, setting, wrong_too) for wrong_too in (True, False))
+    whole, parts = everything.scores(), everything.without_each()
+    all_three = [jackknife(float(whole[i]), parts[:, i]) for i in range(3)]
+    f1_loc = jackknife(float(right.scores()[2]), right.without_each()[:, 2])
+    return [all_three[2], f1_loc, all_three[0], all_three[1], _localized(photos, setting)]
+
+
+def _localized(photos: Mapping[str, Record], setting: int) -> Summary:
+    mean = Mean()
+    for name, record in photos.items():
+        hits = [entry[1][setting] for entry in record["recall"] if entry[1] is not None]
+        mean.update(hits, group=name)
+    return mean.summary()
+
+
+def best_setting(photos: Mapping[str, Record]) -> int:
+    """The place of the setting with the best F1 (all); `DEFAULT` without photos."""
+    if not photos:
+        return DEFAULT
+    scores = [Tally.of(photos, setting, True).scores()[2] for setting in range(len(THRESHOLDS))]
+    return int(np.argmax(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """For precision and recall, how many words of each class were localized, and how many there were:
+    float [2, photos, classes] each."""
+
+    hits: np.ndarray
+    counts: np.ndarray
+    there: np.ndarray
+    """How often each class is named with a box, float [photos, classes]."""
+
+    @classmethod
+    def of(cls, photos: Mapping[str, Record], setting: int, wrong_too: bool) -> "Tally":
+        """`wrong_too`: words that are wrong and objects that are not said count as not localized."""
+        entries = [(record["precision"], record["recall"]) for record in photos.values()]
+        names = {entry[0] for both in entries for side in both for entry in side}
+        number = {name: i for i, name in enumerate(sorted(names))}
+        hits, counts = np.zeros((2, 2, len(entries), len(number)))
+        there = np.zeros((len(entries), len(number)))
+        for photo, both in enumerate(entries):
+            for side, of_side in enumerate(both):
+                for kind, found in of_side:
+                    there[photo, number[kind]] += side
+                    if found is not None or wrong_too:
+                        counts[side, photo, number[kind]] += 1
+                        hits[side, photo, number[kind]] += 0 if found is None else found[setting]
+        return cls(hits, counts, there)
+
+    def scores(self) -> np.ndarray:
+        """Precision, recall, F1: float [3]."""
+        return _scores(self.hits.sum(axis=1), self.counts.sum(axis=1), self.there.sum(axis=0))
+
+    def without_each(self) -> np.ndarray:
+        """The same without one photo, float [photos, 3]."""
+        hits, counts = (array.sum(axis=1, keepdims=True) - array for array in (self.hits, self.counts))
+        return _scores(hits, counts, self.there.sum(axis=0) - self.there)
+
+
+def _scores(hits: np.ndarray, counts: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """From float [2, ..., classes] and [..., classes] to [..., 3]."""
+    classes = np.maximum((there > 0).sum(axis=-1), 1)
+    precision, recall = (hits / np.maximum(counts, 1)).sum(axis=-1) / classes
+    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    return np.stack([precision, recall, f1], axis=-1)
+
+
+class GeneratedMeasurer:
+    """The captioner, and the methods that were asked so far."""
+
+    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data}
+        self._classes = common_classes(data.everything)
+        self._built: dict[str, Method] = {}
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: self._records(self._images[name], methods) for name in names}
+
+    def _records(self, image: PhraseImage, methods: Sequence[str]) -> dict[str, Record]:
+        skipped: Counter[str] = Counter()
+        pixels, scale = model_input(image.path, self.captioner.image_size)
+        sentences = [self._on_input(Said.of(sentence), scale, skipped) for sentence in image.sentences]
+        caption, words, question = self._asked(pixels)
+        return {
+            method: {
+                "caption": caption,
+                **matched(words, self._boxes(method, question), sentences),
+                "left out": dict(skipped),
+            }
+            for method in methods
+        }
+
+    def _asked(self, pixels: np.ndarray) -> tuple[str, list[str], Question]:
+        """The caption, the classes of its object words, and the question about them."""
+        features = np.asarray(self.captioner.features(pixels[None]))
+        caption = self.captioner.search(features)[0][0]
+        said = [(place, kind) for place, kind in object_words(caption.words) if kind in self._classes]
+        places = [place for place, _ in said]
+        question = Question(pixels, features[0], list(caption.ids), places)
+        return str(caption), [kind for _, kind in said], question
+
+    def _on_input(self, said: Said, scale: Scale, skipped: Counter[str]) -> Said:
+        """With boxes in input pixels, without those that are empty, and with common classes alone."""
+        objects = []
+        for kind, boxes in said.objects:
+            if kind not in self._classes:
+                continue
+            scaled = tuple(tuple(np.array(box) * (*scale, *scale)) for box in boxes if min(box[2:]) > 0)
+            skipped["empty box"] += len(boxes) - len(scaled)
+            if scaled:
+                objects.append((kind, scaled))
+        return Said(tuple(objects), said.unboxed)
+
+    def _boxes(self, method: str, question: Question) -> list[list[Box]]:
+        """The box of each word for each of the method's settings."""
+        settings = _settings(method)
+        if method == CENTRE:
+            shape = question.image.shape[:2]
+            return [[centre_box(shape, share) for share in settings] for _ in question.positions]
+        if method == EVIDENCE:
+            asked = (question.image, question.word_ids, question.positions)
+            found = word_evidence(self.captioner, *asked, share=EVIDENCE_BOX_SHARE) if asked[2] else []
+            return [evidence_boxes(fixations, settings) for fixations in found]
+        return [[region_box(heat, share) for share in settings] for heat in self._maps(method, question)]
+
+    def _maps(self, method: str, question: Question) -> np.ndarray | list[np.ndarray]:
+        if not question.positions:
+            return []
+        if method not in self._built:
+            self._built[method] = build_method(method, self.captioner)
+        return self._built[method](question)
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The first object word of the caption, with the boxes of its class."""
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        caption, words, question = self._asked(pixels)
+        if not words:
+            return None
+        boxes = [
+            box
+            for sentence in image.sentences
+            for kind, of_object in Said.of(sentence).objects
+            if kind == words[0]
+            for box in of_object
+        ]
+        maps = {method: self._maps(method, question)[0] for method in methods}
+        return Shown(
+            load_photo(image.path).pixels,
+            maps,
+            title=f"{words[0]} in: {caption}",
+            boxes=list(dict.fromkeys(boxes)),
+        )
+
+
+def matched(
+    words: Sequence[str], boxes: Sequence[Sequence[Box]], sentences: Sequence[Said]
+) -> dict[str, list[tuple[str, Hits | None]]]:
+    """What precision and recall are of: the class, and whether it is localized, None where the word is wrong
+    or the object is not said.
+
+    words: the classes of the caption's object words; boxes: for each of them, one for each setting.
+    """
+    precision: list[tuple[str, Hits | None]] = []
+    recall: list[tuple[str, Hits | None]] = []
+    for sentence in sentences:
+        first: dict[str, Sequence[Box]] = {}
+        for kind, of_object in sentence.objects:
+            first.setdefault(kind, of_object)
+        for kind, found in zip(words, boxes, strict=True):
+            if kind in first:
+                precision.append((kind, _hits(found, first[kind])))
+            elif kind not in sentence.unboxed:
+                precision.append((kind, None))
+        for kind, of_object in sentence.objects:
+            said = kind in words
+            recall.append((kind, _hits(boxes[words.index(kind)], of_object) if said else None))
+    return {"precision": precision, "recall": recall}
+
+
+def _hits(found: Sequence[Box], true_boxes: Sequence[Box]) -> Hits:
+    return [int(best_iou(box, np.array(true_boxes, float)) > IOU) for box in found]

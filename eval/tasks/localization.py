@@ -1,0 +1,349 @@
+"""`gazeback evaluate localization`: boxes and maps of a classifier, from a data folder to the tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.formats import (
+    WRONG_CLASS_RULE,
+    Batch,
+    LabelledImage,
+    LocalizationData,
+    Published,
+    read,
+)
+from gazeback.eval.data.selection import Part, part_of
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.boxes import best_iou
+from gazeback.eval.metrics.maps import energy_inside, pointing
+from gazeback.eval.metrics.statistics import Mean, Summary, correlation
+from gazeback.eval.subjects.classifier import ClassTask
+from gazeback.eval.tasks.box_rules import SETTINGS, Answer, Method, build_method
+from gazeback.models.classifiers import Classifier
+from gazeback.models.errors import DataError
+from gazeback.models.photos import load_photo
+
+IOUS = (0.3, 0.5, 0.7)
+
+MAP_METRICS = (
+    "hit",
+    "energy",
+    "wrong hit",
+    "wrong energy",
+    "hit difference",
+    "energy difference",
+    "correlation",
+)
+
+PUBLISHED = "published boxes"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one image: the best IoU of each setting's box by rule, and its maps' figures."""
+
+    ious: Mapping[str, Sequence[float]]
+    maps: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One image: whether its class was predicted right, and every method's score."""
+
+    image: LabelledImage
+    predicted: int
+    scores: Mapping[str, Score]
+
+    @property
+    def right(self) -> bool:
+        return self.predicted == self.image.label
+
+    @property
+    def part(self) -> str:
+        return part_of(self.image.file_name)
+
+
+def measure(classifier: Classifier, methods: Mapping[str, Method], batch: Batch) -> Iterator[Measured]:
+    """The images of a batch, one after another. Raises UserError where a method cannot be used."""
+    predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
+    wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
+    answers = {name: method(batch, wrong) for name, method in methods.items()}
+    masks = batch.masks()
+    for i, image in enumerate(batch.images):
+        scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
+        yield Measured(image, int(predicted[i]), scores)
+
+
+def score(answer: Answer, batch: Batch, index: int, mask: np.ndarray) -> Score:
+    """How an answer fits one image of the batch, whose boxes cover `mask`, bool [height, width]."""
+    true = batch.images[index].boxes_on(*mask.shape)
+    ious = {rule: [best_iou(box, true) for box in boxes] for rule, boxes in answer.boxes.items()}
+    both = np.stack([answer.heat, answer.wrong_heat])
+    hits, energies = pointing(both, mask[None])[:, 0], energy_inside(both, mask[None])[:, 0]
+    maps = {
+        "hit": float(hits[0]),
+        "energy": float(energies[0]),
+        "wrong hit": float(hits[1]),
+        "wrong energy": float(energies[1]),
+        "hit difference": float(hits[0] - hits[1]),
+        "energy difference": float(energies[0] - energies[1]),
+    }
+    return Score(ious, maps | correlation(*both))
+
+
+def choose(measured: Sequence[Measured], name: str, rule: str) -> int:
+    """The setting with which most images are localised; of equals the one with the largest mean IoU."""
+    ious = np.array([image.scores[name].ious[rule] for image in measured])
+    best: tuple[float, float, int] = max(
+        (float((column >= 0.5).mean()), float(column.mean()), -place) for place, column in enumerate(ious.T)
+    )
+    return -best[2]
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    """A method's boxes by one rule with the setting that was chosen: an IoU for each reported image."""
+
+    method: str
+    rule: str
+    setting: Mapping[str, float]
+    ious: Mapping[str, float]
+    right: Mapping[str, bool]
+
+    def errors(self) -> dict[str, float]:
+        """1 for each image that is predicted wrong or not localised, else 0."""
+        return {name: float(not self.right[name] or iou < 0.5) for name, iou in self.ious.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """GT-known localisation at three IoUs, and the top-1 localisation error."""
+        curves = {
+            f"iou {level}": _mean({name: float(iou >= level) for name, iou in self.ious.items()})
+            for level in IOUS
+        }
+        return {"setting": dict(self.setting), **curves, "localization error": _mean(self.errors())}
+
+
+def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
+    """Every method's rules: chosen on the tune part, reported on the rest (or on it, if `part` is "tune").
+
+    Raises DataError if one of the two parts is missing.
+    """
+    tune = [image for image in measured if image.part == "tune"]
+    reported = tune if part == "tune" else [image for image in measured if image.part == "report"]
+    if not tune or not reported:
+        raise DataError(
+            f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen on one "
+            "part and reported on the other; raise the limit"
+        )
+    right = {image.image.file_name: image.right for image in reported}
+    rows = []
+    for name, first in tune[0].scores.items():
+        for rule in first.ious:
+            place = choose(tune, name, rule)
+            ious = {image.image.file_name: image.scores[name].ious[rule][place] for image in reported}
+            rows.append(BoxRow(name, rule, SETTINGS[rule][place], ious, right))
+    return rows
+
+
+def published_row(
+    measured: Sequence[Measured], part: Part, published: Mapping[str, Published]
+) -> BoxRow | None:
+    """Boxes that somebody published for the same network, on the images that `box_rows` reports."""
+    shown = [
+        image
+        for image in measured
+        if image.part == ("tune" if part == "tune" else "report") and image.image.file_name in published
+    ]
+    if not shown:
+        return None
+    of = {image.image.file_name: published[image.image.file_name] for image in shown}
+    # The IoU is the same in shares of the photo's sides as in pixels.
+    ious = {i.image.file_name: best_iou(of[i.image.file_name].box.tolist(), i.image.boxes) for i in shown}
+    right = {i.image.file_name: of[i.image.file_name].predicted == i.image.label for i in shown}
+    return BoxRow(PUBLISHED, "-", {}, ious, right)
+
+
+def published_for(name: str, data: LocalizationData) -> Mapping[str, Published]:
+    """What was published for a network of that name, capitals and dashes aside."""
+    plain = {network.lower().replace("-", "").replace("_", ""): network for network in data.published}
+    return data.published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
+
+
+def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Any]]:
+    """Mean and standard error of every method's map figures over the images of the part."""
+    shown = [image for image in measured if part in ("all", image.part)]
+    names = shown[0].scores if shown else {}
+    return {
+        name: {
+            metric: _mean(
+                {
+                    image.image.file_name: image.scores[name].maps[metric]
+                    for image in shown
+                    if metric in image.scores[name].maps
+                }
+            )
+            for metric in MAP_METRICS
+        }
+        for name in names
+    }
+
+
+def differences(rows: Sequence[BoxRow]) -> dict[str, Any]:
+    """The first row's localisation error minus each other row's, image by image."""
+    first = rows[0].errors()
+    found = {}
+    for row in rows[1:]:
+        errors = row.errors()
+        found[f"{row.method}, {row.rule}"] = _mean(
+            {name: first[name] - error for name, error in errors.items()}
+        )
+    return found
+
+
+def summary_of(content: Mapping[str, Any]) -> Summary:
+    """A mean as a table's cell."""
+    return Summary(**content)
+
+
+def _mean(values: Mapping[str, float]) -> dict[str, Any]:
+    mean = Mean()
+    for name, value in values.items():
+        mean.update(value, name)
+    return mean.summary().as_json()
+
+
+class LocalizationTask(ClassTask):
+    """Boxes by every rule of every method, and its maps."""
+
+    name: ClassVar[str] = "localization"
+    batch: ClassVar[int] = 16
+
+    @cached_property
+    def read(self) -> LocalizationData:
+        # The tune part is measured even if only the other one is reported: settings are chosen on it.
+        return LocalizationData(self.data, "tune" if self.part == "tune" else "all", self.limit)
+
+    def open(self) -> "LocalizationMeasurer":
+        return LocalizationMeasurer(self, self.load())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        measured = self._measured(records)
+        rows = self._rows(measured, _network(records))
+        maps = map_summaries(measured, self.part)
+        return [_boxes(rows), _differences(rows), _maps(maps)]
+
+    def worth(self, record: Record) -> float | None:
+        """The energy of the true class's map inside the boxes."""
+        return float(record["maps"]["energy"])
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        measured = self._measured(records)
+        rows = self._rows(measured, _network(records))
+        return {
+            "model": _network(records),
+            "part": self.part,
+            "limit": self.limit,
+            "wrong class": WRONG_CLASS_RULE,
+            "boxes": [{"method": row.method, "rule": row.rule, **row.summary()} for row in rows],
+            f"{rows[0].method}, {rows[0].rule} minus": differences(rows),
+            "maps": map_summaries(measured, self.part),
+            "images": [_image(image, rows) for image in measured],
+        }
+
+    def _measured(self, records: Records) -> list[Measured]:
+        first = next(iter(records.values()))
+        return [
+            Measured(
+                self.images[name],
+                first[name]["predicted"],
+                {method: Score(of[name]["ious"], of[name]["maps"]) for method, of in records.items()},
+            )
+            for name in first
+        ]
+
+    def _rows(self, measured: Sequence[Measured], network: str) -> list[BoxRow]:
+        rows = box_rows(measured, self.part)
+        published = published_for(network, self.read)
+        authors = published_row(measured, self.part, published)
+        return rows + ([authors] if authors is not None else [])
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizationMeasurer:
+    """The classifier and its methods."""
+
+    task: LocalizationTask
+    classifier: Classifier
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        batch = read([self.task.images[name] for name in names], self.classifier)
+        built = {method: build_method(method, self.classifier) for method in methods}
+        return {
+            image.image.file_name: {
+                method: {
+                    "network": self.classifier.name,
+                    "predicted": image.predicted,
+                    "ious": dict(score.ious),
+                    "maps": dict(score.maps),
+                }
+                for method, score in image.scores.items()
+            }
+            for image in measure(self.classifier, built, batch)
+        }
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        image = self.task.images[name]
+        batch = read([image], self.classifier)
+        wrong = np.array([image.wrong_class(len(self.classifier.class_names))])
+        photo = load_photo(image.path)
+        maps = {method: build_method(method, self.classifier)(batch, wrong)[0].heat for method in methods}
+        boxes = image.boxes_on(photo.height, photo.width).tolist()
+        return Shown(photo.pixels, maps, self.classifier.class_names[image.label], boxes=boxes)
+
+
+def _network(records: Records) -> str:
+    """The classifier's name, which every record has."""
+    return str(next(iter(next(iter(records.values())).values()))["network"])
+
+
+def _boxes(rows: Sequence[BoxRow]) -> Table:
+    metrics = [*(f"iou {level}" for level in IOUS), "localization error"]
+    lines: list[tuple[str, list[Cell]]] = []
+    for row in rows:
+        summary = row.summary()
+        setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
+        figures = [summary_of(summary[metric]) for metric in metrics]
+        lines.append((row.method, [row.rule, setting, *figures]))
+    notes = [f"{len(rows[0].ious)} images; settings chosen on the tune part; ± standard error"]
+    return Table("Boxes", ["rule", "setting", *metrics], lines, notes, "method")
+
+
+def _differences(rows: Sequence[BoxRow]) -> Table:
+    lines = [(f"- {other}", [summary_of(difference)]) for other, difference in differences(rows).items()]
+    return Table(f"Image by image: {rows[0].method}, {rows[0].rule}", ["localization error"], lines)
+
+
+def _maps(maps: Mapping[str, Mapping[str, Any]]) -> Table:
+    metrics = MAP_METRICS
+    lines = [(name, [summary_of(row[metric]) for metric in metrics]) for name, row in maps.items()]
+    first = next(iter(maps.values()))
+    notes = [f"{first['hit']['n']} images; ± standard error; an even map has no correlation"]
+    return Table("Maps", list(metrics), lines, notes, "method")
+
+
+def _image(image: Measured, rows: Sequence[BoxRow]) -> dict[str, Any]:
+    """What was found on an image; an IoU only where it is reported."""
+    name = image.image.file_name
+    ious = {f"{row.method}, {row.rule}": row.ious[name] for row in rows if name in row.ious}
+    return {
+        "file_name": name,
+        "part": image.part,
+        "label": image.image.label,
+        "predicted": image.predicted,
+        "ious": ious,
+        "maps": {method: dict(score.maps) for method, score in image.scores.items()},
+    }

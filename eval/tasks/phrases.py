@@ -1,0 +1,360 @@
+"""`gazeback evaluate phrases`: the scores of `gazeback.eval.tasks.phrases` as a task."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.files import is_coco
+from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, Words
+from gazeback.eval.data.phrases import PhraseData, phrase_mask
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.metrics.maps import energy_inside, pointing
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.subjects.captioner import (
+    Method,
+    PhraseDataTask,
+    Question,
+    Scale,
+    build_method,
+    chosen_methods,
+    first_of,
+    left_out,
+    model_input,
+)
+from gazeback.models.captioner import Captioner
+from gazeback.models.photos import load_photo
+
+METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
+
+SIZES = ((0.02, "under 2 %"), (0.1, "2 to 10 %"), (0.3, "10 to 30 %"))
+
+LARGEST = "30 % and more"
+
+
+@dataclass(frozen=True)
+class PhraseScore:
+    """One phrase's scores: `scores[method][metric]`; no swap where the sentence has no other phrase."""
+
+    sentence: int
+    phrase: str
+    word: str
+    types: tuple[str, ...]
+    area: float
+    scores: dict[str, dict[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "types": list(self.types)}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    phrase: Phrase
+    position: int
+    mask: np.ndarray
+
+
+def measured(
+    captioner: Captioner, methods: Mapping[str, Method], image: PhraseImage, pixels: np.ndarray, scale: Scale,
+    skipped: Counter[str],
+) -> list[PhraseScore]:  # fmt: skip
+    """The scores of an image's phrases; `skipped` counts what cannot be used.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    features = np.asarray(captioner.features(pixels[None]))[0]
+    scores: list[PhraseScore] = []
+    for index, sentence in enumerate(image.sentences):
+        words = Words.of(sentence, captioner.vocabulary)
+        asked = _questions(sentence, words, captioner, scale, skipped)
+        if asked:
+            question = Question(pixels, features, list(words.ids), [a.position for a in asked])
+            maps = {name: method(question) for name, method in methods.items()}
+            scores += _scored(index, words, asked, maps)
+    return scores
+
+
+def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
+    """Per method, each metric over all phrases, by type and by size; photos are the groups of the errors.
+
+    A phrase of two types counts in both. Its size is the share of the photo that its boxes cover.
+    """
+    means: dict[tuple[str, str, str, str], Mean] = {}
+    for image, scores in scores_of_images.items():
+        for score in scores:
+            kinds = [
+                ("all", ""),
+                ("by_size", size_of(score.area)),
+                *(("by_type", kind) for kind in score.types),
+            ]
+            for method, values in score.scores.items():
+                for (metric, value), (group, kind) in product(values.items(), kinds):
+                    means.setdefault((method, group, kind, metric), Mean()).update(value, group=image)
+    table: dict[str, Any] = {}
+    for (method, group, kind, metric), mean in means.items():
+        row = table.setdefault(method, {"all": {}, "by_type": {}, "by_size": {}})
+        cell = row["all"] if group == "all" else row[group].setdefault(kind, {})
+        cell[metric] = mean.summary().as_json()
+    return table
+
+
+def size_of(area: float) -> str:
+    """The name of the size class of boxes that cover this share of the photo."""
+    return next((name for limit, name in SIZES if area < limit), LARGEST)
+
+
+def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: str) -> dict[str, Any]:
+    """One method minus each of the others, phrase by phrase: the error is that of the difference."""
+    means: dict[str, dict[str, Mean]] = {}
+    for image, scores in scores_of_images.items():
+        for score in scores:
+            for other, values in score.scores.items():
+                for metric in values if other != method else ():
+                    mean = means.setdefault(other, {}).setdefault(metric, Mean())
+                    mean.update(score.scores[method][metric] - values[metric], group=image)
+    return {
+        other: {metric: mean.summary().as_json() for metric, mean in row.items()}
+        for other, row in means.items()
+    }
+
+
+def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
+    """From scores [n, n], map i on the boxes of phrase j: own map minus mean of the others', float [n]."""
+    n = len(own_and_others)
+    own = np.diagonal(own_and_others)
+    return own - (own_and_others.sum(axis=0) - own) / (n - 1)
+
+
+def _questions(
+    sentence: Sentence, words: Words, captioner: Captioner, scale: Scale, skipped: Counter[str]
+) -> list[_Asked]:
+    asked: list[_Asked] = []
+    for phrase in sentence.phrases:
+        mask = phrase_mask(phrase, scale, captioner.image_size, skipped)
+        if mask is None:
+            continue
+        position = words.last_known(phrase, captioner.vocabulary.unknown)
+        if position is None:
+            skipped["phrase without a known word"] += 1
+        else:
+            asked.append(_Asked(phrase, position, mask))
+    return asked
+
+
+def _scored(
+    sentence: int, words: Words, asked: Sequence[_Asked], maps: Mapping[str, np.ndarray]
+) -> list[PhraseScore]:
+    masks = np.stack([a.mask for a in asked])
+    scores: list[dict[str, dict[str, float]]] = [{} for _ in asked]
+    for method, answer in maps.items():
+        values = _metrics(answer, masks)
+        for i, of_phrase in enumerate(scores):
+            of_phrase[method] = {metric: float(column[i]) for metric, column in values.items()}
+    return [
+        PhraseScore(sentence, a.phrase.text, words.words[a.position], a.phrase.types, float(a.mask.mean()), s)
+        for a, s in zip(asked, scores, strict=True)
+    ]
+
+
+def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+    """Every metric as float [n], from maps and masks [n, H, W] in the same order."""
+    points, energies = pointing(maps, masks), energy_inside(maps, masks)
+    values = {"pointing": np.diagonal(points), "energy": np.diagonal(energies)}
+    if len(maps) > 1:
+        values |= {"swap_pointing": swap_scores(points), "swap_energy": swap_scores(energies)}
+    return values
+
+
+@dataclass(frozen=True)
+class PhrasesTask(PhraseDataTask):
+    """`chosen`: names of `gazeback.eval.subjects.captioner` between commas; the baselines come along."""
+
+    name: ClassVar[str] = "phrases"
+    chosen: str = "evidence"
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        return chosen_methods(self.chosen)
+
+    def open(self) -> "PhrasesMeasurer":
+        return PhrasesMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean energy of an image's phrases."""
+        energies = [phrase["scores"]["energy"] for phrase in record["phrases"]]
+        return float(np.mean(energies)) if energies else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """All phrases, the first method against the others, pointing and energy by entity type and size."""
+        scores, first = joined(records), self.methods[0]
+        summary, paired = summarise(scores), differences(scores, first)
+        notes = [*self._notes(summary, records), *skipped_line(left_out(first_of(records).values()))]
+        if not summary:
+            return [Table("Phrases", (), [], ("none could be measured", *notes))]
+        tables = [Table("Phrases", _names(METRICS), _rows(summary, METRICS), notes)]
+        if paired:
+            rows = [(f"- {other}", _cells(row, METRICS)) for other, row in paired.items()]
+            tables.append(Table(f"Phrase by phrase: {first}", _names(METRICS), rows))
+        return tables + [
+            _by(summary, metric, group, kinds)
+            for metric, (group, kinds) in product(METRICS[:2], _groups(summary).items())
+        ]
+
+    def _notes(self, summary: Any, records: Records) -> Iterator[str]:
+        if summary:
+            everything = summary[self.methods[0]]["all"]
+            n, photos = everything["pointing"]["n"], everything["pointing"]["groups"]
+            swapped = everything.get("swap_pointing", {"n": 0})["n"]
+            yield f"{n} phrases of {photos} photos, {swapped} of them swapped; ± standard error over photos"
+            where = "the masks of its category's instances" if self._coco else "its boxes"
+            yield f"a phrase is on {where}; energy inside is also known as attention correctness"
+
+    @property
+    def _coco(self) -> bool:
+        return is_coco(self.data, self.split)
+
+    def details(self, records: Records) -> dict[str, Any]:
+        scores = joined(records)
+        images = [
+            {"file_name": name, "part": part_of(name), "phrases": [score.as_json() for score in of_image]}
+            for name, of_image in scores.items()
+        ]
+        return {
+            "methods": summarise(scores),
+            f"{self.methods[0]} minus": differences(scores, self.methods[0]),
+            "left out": dict(left_out(first_of(records).values())),
+            "images": images,
+        }
+
+
+class PhrasesMeasurer:
+    """The captioner, and the methods that were asked so far."""
+
+    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data}
+        self._built: dict[str, Method] = {}
+
+    def methods(self, names: Sequence[str]) -> dict[str, Method]:
+        for name in names:
+            if name not in self._built:
+                self._built[name] = build_method(name, self.captioner)
+        return {name: self._built[name] for name in names}
+
+    def _load(self, name: str) -> tuple[PhraseImage, np.ndarray, Scale]:
+        image = self._images[name]
+        return image, *model_input(image.path, self.captioner.image_size)
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        return {name: self._records(name, methods) for name in names}
+
+    def _records(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
+        skipped: Counter[str] = Counter()
+        image, pixels, scale = self._load(name)
+        scores = measured(self.captioner, self.methods(methods), image, pixels, scale, skipped)
+        missing = {reason: count for reason, count in skipped.items() if count}
+        return {
+            method: {
+                "phrases": [{**score.as_json(), "scores": score.scores[method]} for score in scores],
+                "left out": missing,
+            }
+            for method in methods
+        }
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The phrase that the first method answers as well as it answers the image's phrases on average."""
+        image, pixels, scale = self._load(name)
+        scores = measured(self.captioner, self.methods(methods), image, pixels, scale, Counter())
+        if not scores:
+            return None
+        energies = np.array([score.scores[methods[0]]["energy"] for score in scores])
+        shown = scores[int(np.argmin(np.abs(energies - energies.mean())))]
+        sentence = image.sentences[shown.sentence]
+        words = Words.of(sentence, self.captioner.vocabulary)
+        phrase, position = self._asked(sentence, words, shown)
+        features = np.asarray(self.captioner.features(pixels[None]))[0]
+        question = Question(pixels, features, list(words.ids), [position])
+        photo = load_photo(image.path)
+        mask = phrase_mask(phrase, scale, self.captioner.image_size, Counter())
+        return Shown(
+            photo.pixels,
+            {method: answer(question)[0] for method, answer in self.methods(methods).items()},
+            title=f"{shown.phrase} ({shown.word}) in: {' '.join(sentence.tokens)}",
+            values={method: _values(score) for method, score in shown.scores.items()},
+            boxes=() if phrase.outlined else phrase.boxes,
+            mask=None if phrase.outlined is None or mask is None else _on_photo(mask, photo.pixels),
+        )
+
+    def _asked(self, sentence: Sentence, words: Words, score: PhraseScore) -> tuple[Phrase, int]:
+        """The phrase that a score is about, and the place of the word that was asked."""
+        unknown = self.captioner.vocabulary.unknown
+        places = ((phrase, words.last_known(phrase, unknown)) for phrase in sentence.phrases)
+        return next((p, place) for p, place in places if p.text == score.phrase and place is not None)
+
+
+def _values(scores: Mapping[str, float]) -> str:
+    return f"pointing {scores['pointing']:.0f}, energy {scores['energy']:.2f}"
+
+
+def _on_photo(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """A mask [size, size] as bool [H, W] of the photo, nearest neighbour."""
+    rows, columns = (np.arange(n) * side // n for n, side in zip(photo.shape, mask.shape, strict=False))
+    return mask[np.ix_(rows, columns)]
+
+
+def joined(records: Records) -> dict[str, list[PhraseScore]]:
+    """The phrases of each image, with the scores of all methods."""
+    of_images: dict[str, list[PhraseScore]] = {}
+    for name, record in first_of(records).items():
+        of_images[name] = [
+            PhraseScore(
+                **{
+                    **phrase,
+                    "types": tuple(phrase["types"]),
+                    "scores": {
+                        method: dict(images[name]["phrases"][i]["scores"])
+                        for method, images in records.items()
+                    },
+                }
+            )
+            for i, phrase in enumerate(record["phrases"])
+        ]
+    return of_images
+
+
+def _names(metrics: Sequence[str]) -> list[str]:
+    return [metric.replace("_", " ") for metric in metrics]
+
+
+def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[Summary | None]:
+    return [Summary(**row[metric]) if metric in row else None for metric in metrics]
+
+
+def _rows(summary: Any, metrics: Sequence[str]) -> list[tuple[str, list[Summary | None]]]:
+    return [(method, _cells(row["all"], metrics)) for method, row in summary.items()]
+
+
+def _groups(summary: Any) -> dict[str, list[str]]:
+    """The kinds of phrases by which scores are told apart, in the order in which they are shown."""
+    first = next(iter(summary.values()))
+    sizes = [name for _, name in SIZES] + [LARGEST]
+    return {
+        "by_type": sorted(first["by_type"]),
+        "by_size": [size for size in sizes if size in first["by_size"]],
+    }
+
+
+def _by(summary: Any, metric: str, group: str, kinds: Sequence[str]) -> Table:
+    first = next(iter(summary.values()))[group]
+    rows = [
+        (kind, [first[kind][metric]["n"], *(Summary(**row[group][kind][metric]) for row in summary.values())])
+        for kind in kinds
+    ]
+    title = f"{metric.capitalize()} {group.replace('_', ' ')}"
+    return Table(title, ("n", *summary), rows, head=group.replace("by_", ""))

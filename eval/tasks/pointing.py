@@ -1,0 +1,232 @@
+"""`gazeback evaluate pointing`: is the maximum of a class's map on an object of that class?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from gazeback.eval.data.folder import WRONG_CLASS_RULE, ObjectData, wrong_class
+from gazeback.eval.data.image import ObjectImage
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.subjects.classifier import (
+    AskedClassifier,
+    ObjectTask,
+    Seen,
+    category_classes,
+    label_classes,
+)
+
+TOLERANCE = 15.0
+"""Pixels."""
+
+SMALL = 0.25
+"""Objects that cover less of an image are difficult."""
+
+
+def maxima(heat: np.ndarray) -> np.ndarray:
+    """Where a map float [h, w], nowhere negative, is largest: int [n, 2]; none for a map of zeros."""
+    return np.argwhere((heat == heat.max()) & (heat > 0))
+
+
+def distances(mask: np.ndarray) -> np.ndarray:
+    """How far each pixel's centre is from that of the nearest pixel of an object, bool [height, width], which
+    has one at least."""
+    return distance_transform_edt(~mask)
+
+
+def hit(points: np.ndarray, far: np.ndarray, tolerance: float = TOLERANCE) -> float:
+    """The share of the points, float [n, 2], that lie within the tolerance; 0 if there are none.
+
+    `far`: the `distances` of the annotated image. A point counts for the pixel that it lies in.
+    """
+    if not len(points):
+        return 0.0
+    rows, columns = np.clip(np.rint(points).astype(int), 0, np.subtract(far.shape, 1)).T
+    return float((far[rows, columns] <= tolerance).mean())
+
+
+def is_difficult(image: ObjectImage, category: str, mask: np.ndarray, single: bool) -> bool:
+    """Whether the category's objects, whose union is `mask`, cover less than a quarter of the image, and it
+    shows another category too.
+
+    `single`: the data knows one category for each image, so that only the first condition can be asked.
+    """
+    small = bool(mask.mean() < SMALL)
+    return small and (single or any(other != category for other in image.categories))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of one question to one method: how far the map of the category hits, and that of a class
+    which is not in the image."""
+
+    category: str
+    hit: float
+    wrong_hit: float
+    difficult: bool
+
+
+def accuracies(asked: Mapping[str, Sequence[Asked]]) -> dict[str, float]:
+    """The share of hits of each category; `asked`: questions by image."""
+    by_category: dict[str, list[float]] = {}
+    for questions in asked.values():
+        for one in questions:
+            by_category.setdefault(one.category, []).append(one.hit)
+    return {category: float(np.mean(hits)) for category, hits in sorted(by_category.items())}
+
+
+COLUMNS = (
+    "all: over categories",
+    "all: over questions",
+    "difficult: over categories",
+    "difficult: over questions",
+    "wrong class",
+    "difference",
+)
+
+
+class PointingTask(ObjectTask):
+    """The pointing game; questions are the class of a labelled image, or the categories in a COCO image that
+    are classes of the classifier."""
+
+    name: ClassVar[str] = "pointing"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"tolerance in pixels of the annotated image": TOLERANCE, "wrong class": WRONG_CLASS_RULE}
+
+    def open(self) -> "PointingMeasurer":
+        return PointingMeasurer(self.read, self.ask())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        asked = {method: _asked(of_method) for method, of_method in records.items()}
+        first = next(iter(asked.values()))
+        n = sum(map(len, first.values()))
+        difficult = sum(one.difficult for questions in first.values() for one in questions)
+        notes = [
+            f"{n} questions to {len(first)} images, {difficult} of them difficult: the objects cover less "
+            f"than a quarter of the image{'' if self._single else ', which shows another category too'}",
+            f"a hit is within {TOLERANCE:g} pixels of the object, in the image as annotated (its original "
+            "size, where that is told); wrong class: how often the map of a class that is not "
+            "in the image hits; difference: the hits minus these",
+            "± standard error over images, or over categories",
+        ]
+        rows = [(method, _cells(of_method)) for method, of_method in asked.items()]
+        return [Table("Pointing game", COLUMNS, rows, notes, "method")]
+
+    def worth(self, record: Record) -> float | None:
+        return float(np.mean([question["hit"] for question in record["questions"]]))
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        found = {method: accuracies(_asked(of)) for method, of in records.items()}
+        return {**super().details(records), **self.settings, "accuracy by category": found}
+
+    @property
+    def _single(self) -> bool:
+        return self.read.kind == "labelled"
+
+
+def _asked(records: Mapping[str, Record]) -> dict[str, list[Asked]]:
+    return {name: [Asked(**question) for question in record["questions"]] for name, record in records.items()}
+
+
+def _cells(asked: Mapping[str, Sequence[Asked]]) -> list[Summary]:
+    difficult = {name: [one for one in of_image if one.difficult] for name, of_image in asked.items()}
+    return [
+        *(
+            cell
+            for chosen in (asked, difficult)
+            for cell in (
+                _summary({category: [value] for category, value in accuracies(chosen).items()}),
+                _summary({name: [one.hit for one in of_image] for name, of_image in chosen.items()}),
+            )
+        ),
+        _summary({name: [one.wrong_hit for one in of_image] for name, of_image in asked.items()}),
+        _summary({name: [one.hit - one.wrong_hit for one in of_image] for name, of_image in asked.items()}),
+    ]
+
+
+def _summary(values: Mapping[str, Sequence[float]]) -> Summary:
+    mean = Mean()
+    for group, of_group in values.items():
+        mean.update(of_group, group)
+    return mean.summary()
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A class, a wrong one, and how far the pixels of the annotated image are from the class's objects."""
+
+    image: ObjectImage
+    seen: Seen
+    category: str
+    target: int
+    wrong: int
+    far: np.ndarray
+    difficult: bool
+
+    def hit(self, heat: np.ndarray) -> float:
+        """How far the maximum of a map over the classifier's input hits."""
+        photo = (self.seen.photo.height, self.seen.photo.width)
+        places = self.seen.prepared.to_photo(maxima(heat))
+        return hit((places + 0.5) * np.divide(self.far.shape, photo) - 0.5, self.far)
+
+
+class PointingMeasurer:
+    """The task with its classifier."""
+
+    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
+        """Raises DataError: the classifier has none of the classes."""
+        self._data, self._asked, self._single = data, asked, data.kind == "labelled"
+        self._labels = label_classes(data, asked.classifier) if self._single else []
+        self._classes = {} if self._single else category_classes(data.class_names, asked.classifier)
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        questions = [question for name in names for question in self._questions(self._data[name])]
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for method in methods if questions else ():
+            pixels = [question.seen.pixels for question in questions]
+            right = self._asked.maps(method, pixels, [question.target for question in questions])
+            wrong = self._asked.maps(method, pixels, [question.wrong for question in questions])
+            for question, heat, other in zip(questions, right, wrong, strict=True):
+                of_image = found.setdefault(question.image.name, {}).setdefault(method, {"questions": []})
+                asked = Asked(question.category, question.hit(heat), question.hit(other), question.difficult)
+                of_image["questions"].append(asdict(asked))
+        return found
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        image = self._data[name]
+        questions = self._questions(image)
+        if not questions:
+            return None
+        first = questions[0]
+        heats = {m: self._asked.maps(m, [first.seen.pixels], [first.target])[0] for m in methods}
+        values = {method: "hit" if first.hit(heat) == 1 else "miss" for method, heat in heats.items()}
+        maps = {method: first.seen.on_photo(heat) for method, heat in heats.items()}
+        scale = np.divide([first.seen.photo.width, first.seen.photo.height] * 2, first.far.shape[::-1] * 2)
+        boxes = [list(np.multiply(one.box, scale)) for one in image.of(first.category)]
+        return Shown(first.seen.photo.pixels, maps, f"where is the {first.category}?", values, boxes)
+
+    def _questions(self, image: ObjectImage) -> list[_Question]:
+        """What can be asked about an image; objects too thin to cover a pixel's centre are not."""
+        targets = self._targets(image)
+        if not targets:
+            return []
+        seen, questions = self._asked.see(image.path), []
+        wrong = wrong_class(image.name, targets.values(), len(self._asked.classifier.class_names))
+        for category, target in targets.items():
+            mask = image.mask(category)
+            if mask.any():
+                difficult = is_difficult(image, category, mask, self._single)
+                questions.append(_Question(image, seen, category, target, wrong, distances(mask), difficult))
+        return questions
+
+    def _targets(self, image: ObjectImage) -> dict[str, int]:
+        """The classes to ask for, by category. A label says more than its name: two classes may share one."""
+        if image.label is not None:
+            return dict.fromkeys(image.categories, self._labels[image.label])
+        return {name: self._classes[name] for name in image.categories if name in self._classes}

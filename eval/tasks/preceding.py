@@ -1,0 +1,281 @@
+"""Which measure says best what a word owes to the words before it? `evaluate preceding`.
+
+The yardstick is `removal`: by how many nats a word's log probability drops when an earlier word is left out
+of the caption (`gazeback.grounding.preceding`). Compared with it, by rank correlation:
+
+- contribution: the earlier word's exact signed contribution to the word's logit, the gates frozen;
+- gradient: the gradient of the word's logit with respect to the earlier word's embedding, dotted with it;
+- distance: nearer words matter more, whatever they are;
+- constant: all words matter alike, which ranks nothing.
+
+Ground-truth sentences, teacher-forced. Words that the captioner does not know, and words with fewer than
+three words before them, are left out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.eval.baselines.backward import ask
+from gazeback.eval.baselines.query import Query
+from gazeback.eval.data.image import PhraseImage, Words
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.metrics.statistics import Mean, Summary, spearman
+from gazeback.eval.subjects.captioner import (
+    OneAnswerMeasurer,
+    PhraseDataTask,
+    first_of,
+    left_out,
+    model_input,
+    teacher_forced,
+)
+from gazeback.grounding.captions import preceding_contributions
+from gazeback.grounding.preceding import removal
+from gazeback.models.captioner import Captioner
+from gazeback.models.errors import UserError
+
+MEASURES = ("contribution", "gradient", "distance", "constant")
+
+REMOVAL = "removal"
+
+LEAST = 3  # words before a word, from which their ranks say something
+
+
+def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
+    """Gradient times embedding: what each word's logit owes to the words before it, to first order.
+
+    As in Denil, Demiraj, de Freitas, *Extraction of Salient Sentences from Labelled Documents*, arXiv
+    1412.6815.
+
+    Args:
+        captioner: the caption generator; its words go through an `Embedding` layer.
+        image: the photo, float32 [size, size, 3], RGB, 0 to 255.
+        word_ids: the caption without start and end.
+
+    Returns:
+        float64 [n, n]: row j, column k < j is the gradient of word j's logit with respect to the embedding of
+        word k, dotted with that embedding; 0 elsewhere.
+
+    Raises:
+        UserError: the captioner embeds its words in another way.
+    """
+    n = len(word_ids)
+    words = teacher_forced(captioner.vocabulary, [word_ids])
+    inputs = [np.repeat(array, n, axis=0) for array in (image[None], words)]
+    # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
+    query = Query.of(captioner.model, inputs, np.column_stack([np.arange(n) + 1, word_ids]))
+    embedded = _embeddings(query)
+    answer = ask(query, embedded)
+    products = zip(answer.values, answer.gradients, strict=True)
+    total = sum((value.astype(np.float64) * gradient).sum(axis=-1) for value, gradient in products)
+    # input step 0 is the start token, step k + 1 is word k
+    return np.tril(np.roll(total, -1, axis=1), -1)
+
+
+def _embeddings(query: Query) -> list[Tensor]:
+    found = [
+        call.outputs[0] for call in query.graph.calls if isinstance(call.operation, keras.layers.Embedding)
+    ]
+    if not found:
+        raise UserError(
+            f"gradient times embedding needs words that go through an Embedding layer; {query.graph.name!r} "
+            "has none"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a word owes to the words before it: float [words before], by each of `MEASURES` and by removal."""
+
+    sentence: int
+    position: int
+    word: str
+    removal: np.ndarray
+    measures: dict[str, np.ndarray]
+
+    @cached_property
+    def correlations(self) -> dict[str, float]:
+        return {name: spearman(values, self.removal) for name, values in self.measures.items()}
+
+    @classmethod
+    def of(cls, record: Record) -> "Before":
+        """Back from `record`."""
+        drops = np.array(record["removal"])
+        found = [np.array(record[name]) for name in MEASURES[:2]]
+        measures = _by_measure(*found)
+        return cls(record["sentence"], record["position"], record["word"], drops, measures)
+
+    def record(self) -> Record:
+        """What cannot be told from the places of the words."""
+        values = {name: self.measures[name].tolist() for name in MEASURES[:2]}
+        place = {"sentence": self.sentence, "position": self.position, "word": self.word}
+        return {**place, "removal": self.removal.tolist(), **values}
+
+    def as_json(self) -> dict[str, Any]:
+        rounded = {name: round(value, 4) for name, value in self.correlations.items()}
+        return {"sentence": self.sentence, "position": self.position, "word": self.word, **rounded}
+
+
+@dataclass(frozen=True)
+class PrecedingTask(PhraseDataTask):
+    """All measures are taken of every pair of words, and compared with each other: one "method"."""
+
+    name: ClassVar[str] = "preceding"
+    methods: ClassVar[tuple[str, ...]] = (REMOVAL,)
+
+    def open(self) -> "PrecedingMeasurer":
+        return PrecedingMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean correlation of the exact contributions."""
+        values = [Before.of(word).correlations[MEASURES[0]] for word in record["words"]]
+        return float(np.mean(values)) if values else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Rank correlations with removal by measure, and the measures against each other."""
+        found = _found(records)
+        summary = summarise(found)
+        per_word, pooled = summary[MEASURES[0]]["per_word"], summary[MEASURES[0]]["pooled"]
+        n, pairs, photos = per_word["n"], pooled["n"], per_word["groups"]
+        notes = [f"{n} words, {pairs} pairs of words, {photos} photos; ± standard error over photos"]
+        notes += skipped_line(left_out(first_of(records).values()))
+        rows = [
+            (name, [Summary(**row["per_word"]), Summary(**row["pooled"])]) for name, row in summary.items()
+        ]
+        compared = [(name, [Summary(**row)]) for name, row in differences(found).items()]
+        title = "Leaving out a word before: rank correlations"
+        return [
+            Table(title, ("word by word", "all pairs"), rows, notes),
+            Table("Word by word", ("difference",), compared),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        found = _found(records)
+        return {
+            "measures": summarise(found),
+            "differences": differences(found),
+            "left out": dict(left_out(first_of(records).values())),
+            "images": [
+                {"file_name": name, "words": [word.as_json() for word in words]}
+                for name, words in found.items()
+            ],
+        }
+
+
+class PrecedingMeasurer(OneAnswerMeasurer):
+    """The words of a photo's sentences."""
+
+    def _record(self, name: str) -> Record:
+        skipped: Counter[str] = Counter()
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        found = measured_words(self.captioner, image, pixels, skipped)
+        return {"words": [word.record() for word in found], "left out": dict(skipped)}
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        return None
+
+
+def _found(records: Records) -> dict[str, list[Before]]:
+    return {name: [Before.of(word) for word in of["words"]] for name, of in first_of(records).items()}
+
+
+def measured_words(
+    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+) -> list[Before]:
+    """The words of an image's sentences, and what they owe to the words before them; `skipped` counts the
+    words that the captioner does not know.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    sentences = [Words.of(sentence, captioner.vocabulary) for sentence in image.sentences]
+    chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
+    features = captioner.features(pixels[None])
+    exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])
+    found: list[Before] = []
+    for (index, words), contribution in zip(chosen, exact, strict=True):
+        drops = removal(captioner, features, words.ids)
+        slope = gradient_embedding(captioner, pixels, words.ids)
+        unknown = captioner.vocabulary.unknown
+        found += _words(index, words, unknown, drops, contribution, slope, skipped)
+    return found
+
+
+def _words(
+    sentence: int, words: Words, unknown: int, drops: np.ndarray, contribution: np.ndarray,
+    gradient: np.ndarray, skipped: Counter[str],
+) -> Iterator[Before]:  # fmt: skip
+    for j in range(LEAST, len(words.ids)):
+        if words.ids[j] == unknown:
+            skipped["unknown word"] += 1
+            continue
+        measures = _by_measure(contribution[j, :j], gradient[j, :j])
+        yield Before(sentence, j, words.words[j], drops[j, :j], measures)
+
+
+def _by_measure(contribution: np.ndarray, gradient: np.ndarray) -> dict[str, np.ndarray]:
+    """With the two that any word would have: float [words before] each."""
+    n = len(contribution)
+    values = (contribution, gradient, np.arange(n) - float(n), np.zeros(n))
+    return dict(zip(MEASURES, values, strict=True))
+
+
+def summarise(words_of_images: Mapping[str, Sequence[Before]]) -> dict[str, Any]:
+    """Per measure its rank correlation with removal: the mean over words, and over all pairs of words.
+
+    The photos are the groups of the standard errors; of the pooled correlation, by leaving out one photo at a
+    time (jackknife). Where no word could be measured, n is 0.
+    """
+    per_word = {name: Mean() for name in MEASURES}
+    for image, words in words_of_images.items():
+        for name, mean in per_word.items():
+            mean.update([word.correlations[name] for word in words], group=image)
+    return {
+        name: {
+            "per_word": per_word[name].summary().as_json(),
+            "pooled": _pooled(name, words_of_images.values()).as_json(),
+        }
+        for name in MEASURES
+    }
+
+
+def differences(words_of_images: Mapping[str, Iterable[Before]]) -> dict[str, Any]:
+    """Word by word, how much better one of the measures correlates than another; keys "one - other"."""
+    means = {f"{one} - {other}": Mean() for one, other in combinations(MEASURES[:3], 2)}
+    for image, words in words_of_images.items():
+        for word in words:
+            found = word.correlations
+            for one, other in combinations(MEASURES[:3], 2):
+                means[f"{one} - {other}"].update(found[one] - found[other], group=image)
+    return {name: mean.summary().as_json() for name, mean in means.items()}
+
+
+def _pooled(measure: str, words_of_images: Iterable[Sequence[Before]]) -> Summary:
+    """The correlation over all pairs; `n` counts pairs."""
+    pairs = [
+        np.concatenate([np.stack([word.measures[measure], word.removal]) for word in words], axis=1)
+        for words in words_of_images
+        if words
+    ]
+    if not pairs:
+        return Summary(0, 0, None, None)
+    together = np.concatenate(pairs, axis=1)
+    everything, groups = spearman(*together), len(pairs)
+    if groups == 1:
+        return Summary(together.shape[1], 1, everything, None)
+    ends = np.cumsum([pair.shape[1] for pair in pairs])
+    without = [
+        spearman(*np.delete(together, np.s_[end - pair.shape[1] : end], axis=1))
+        for pair, end in zip(pairs, ends, strict=True)
+    ]
+    error = np.sqrt((groups - 1) * np.var(without))
+    return Summary(together.shape[1], groups, everything, float(error))

@@ -1,0 +1,244 @@
+"""`gazeback evaluate proposals`: does the one box of the predicted class hold an object, whatever it is?"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.formats import Batch, LabelledImage
+from gazeback.eval.data.image import ObjectImage
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.boxes import best_iou
+from gazeback.eval.metrics.maps import Box
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen
+from gazeback.eval.tasks.box_rules import SETTINGS, Answer, Method, build_method
+from gazeback.models.classifiers import ModelInput
+from gazeback.models.errors import DataError
+
+IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Found:
+    """One method's boxes by one rule on one image, a box for each setting.
+
+    categories: of the image's objects, in order. hits: for each setting, which of them its box finds. best:
+    for each setting, the intersection over union with the object that its box fits best.
+    """
+
+    categories: Sequence[str]
+    hits: Sequence[Sequence[int]]
+    best: Sequence[float]
+
+
+def found(boxes: Sequence[Box], objects: np.ndarray, categories: Sequence[str]) -> Found:
+    """What each box finds of the objects' boxes, float [n, 4]."""
+    ious = np.array([[best_iou(box, one[None]) for one in objects] for box in boxes])
+    hits = [np.flatnonzero(of_box >= IOU).tolist() for of_box in ious]
+    return Found(list(categories), hits, ious.max(axis=1).tolist())
+
+
+def on_annotated(box: Box, prepared: ModelInput, size: tuple[int, int]) -> Box:
+    """A box on the classifier's input as a box on the annotated image of (height, width), cut off at its
+    edges."""
+    x, y, w, h = box
+    # edges, where to_photo counts the centres of pixels
+    corners = prepared.to_photo(np.array([[y, x], [y + h, x + w]]) - 0.5) + 0.5
+    (top, left), (bottom, right) = corners * np.divide(size, prepared.photo_shape)
+    return (float(left), float(top), float(right - left), float(bottom - top))
+
+
+def choose(images: Sequence[Found]) -> int:
+    """The setting whose boxes find an object in most images; of equals the one that fits best."""
+    best = np.array([image.best for image in images])
+    return max(range(best.shape[1]), key=lambda i: ((best[:, i] >= IOU).mean(), best[:, i].mean(), -i))
+
+
+def recalls(images: Sequence[Found], setting: int) -> dict[str, float]:
+    """For each category the share of its objects that the box of their image finds."""
+    objects: dict[str, list[bool]] = {}
+    for image in images:
+        for place, category in enumerate(image.categories):
+            objects.setdefault(category, []).append(place in image.hits[setting])
+    return {category: float(np.mean(of)) for category, of in sorted(objects.items())}
+
+
+def precisions(images: Sequence[Found], setting: int) -> dict[str, float]:
+    """For each category the share of the images with it whose box finds one of its objects."""
+    right: dict[str, list[bool]] = {}
+    for image in images:
+        hit = {image.categories[place] for place in image.hits[setting]}
+        for category in set(image.categories):
+            right.setdefault(category, []).append(category in hit)
+    return {category: float(np.mean(of)) for category, of in sorted(right.items())}
+
+
+@dataclass(frozen=True)
+class ProposalRow:
+    """A method's boxes by one rule with the setting that was chosen, on the images that are reported."""
+
+    method: str
+    rule: str
+    place: int
+    images: Mapping[str, Found]
+
+    @property
+    def setting(self) -> Mapping[str, float]:
+        return SETTINGS[self.rule][self.place]
+
+    def recalls(self) -> dict[str, float]:
+        return recalls(list(self.images.values()), self.place)
+
+    def precisions(self) -> dict[str, float]:
+        return precisions(list(self.images.values()), self.place)
+
+    def hits(self) -> dict[str, float]:
+        """1 for each image in which the box finds any object, else 0."""
+        return {name: float(bool(image.hits[self.place])) for name, image in self.images.items()}
+
+
+def proposal_rows(records: Mapping[str, Mapping[str, Mapping[str, Any]]], part: str) -> list[ProposalRow]:
+    """Every method's rules: settings chosen on the tune part, reported on the rest (or on it, if `part` is
+    "tune"). Raises DataError if one of the two parts is missing."""
+    made = []
+    for method, of_method in records.items():
+        for rule in next(iter(of_method.values()))["rules"]:
+            images = {
+                name: Found(record["categories"], **record["rules"][rule])
+                for name, record in of_method.items()
+            }
+            tune = {name: image for name, image in images.items() if part_of(name) == "tune"}
+            rest = {name: image for name, image in images.items() if name not in tune}
+            reported = tune if part == "tune" else rest
+            if not tune or not reported:
+                raise DataError(
+                    f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen "
+                    "on one part and reported on the other; raise the limit"
+                )
+            made.append(ProposalRow(method, rule, choose(list(tune.values())), reported))
+    return made
+
+
+COLUMNS = ("rule", "setting", "images with a hit", "mean recall", "mean precision")
+
+
+class ProposalsTask(ObjectTask):
+    """A box for each image, by every rule of a method, against the boxes of all its objects but crowds."""
+
+    name: ClassVar[str] = "proposals"
+    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled")
+    tunes: ClassVar[bool] = True
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        rules = {rule: list(of_rule) for rule, of_rule in SETTINGS.items()}
+        return {"question": "the predicted class", "iou": IOU, "rules": rules}
+
+    def open(self) -> "ProposalsMeasurer":
+        return ProposalsMeasurer(self.read, self.ask())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        rows = proposal_rows(records, self.part)
+        categories = rows[0].recalls()
+        objects = sum(len(image.categories) for image in rows[0].images.values())
+        notes = [
+            f"{objects} objects of {len(categories)} categories in {len(rows[0].images)} images of the "
+            f"{'tune' if self.part == 'tune' else 'report'} part; an object is found by a box with an "
+            f"intersection over union of {IOU} or more; settings chosen on the tune part",
+            "recall: share of a category's objects that are found; precision: share of the images with the "
+            "category in which one of its objects is found; a box hardly ever finds more than one object",
+            "± standard error over images, or over categories",
+        ]
+        return [
+            Table("One box an image", COLUMNS, [(row.method, _cells(row)) for row in rows], notes, "method")
+        ]
+
+    def worth(self, record: Record) -> float | None:
+        """The best fit of the first rule's boxes, whatever their setting."""
+        return float(max(next(iter(record["rules"].values()))["best"]))
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        found = [
+            {
+                "method": row.method,
+                "rule": row.rule,
+                "setting": dict(row.setting),
+                "recall": row.recalls(),
+                "precision": row.precisions(),
+            }
+            for row in proposal_rows(records, self.part)
+        ]
+        return {**super().details(records), "by category": found}
+
+
+def _cells(row: ProposalRow) -> list[Any]:
+    setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
+    return [row.rule, setting, mean_cell(row.hits()), mean_cell(row.recalls()), mean_cell(row.precisions())]
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalsMeasurer:
+    """The task with its classifier."""
+
+    data: ObjectData
+    asked: AskedClassifier
+    _built: dict[str, Method] = field(default_factory=dict)
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.data[name] for name in names if len(self.data[name].boxes())]
+        if not images:
+            return {}
+        seen = [self.asked.see(image.path) for image in images]
+        predicted = self.asked.probabilities(seen).argmax(axis=1)
+        records: dict[str, dict[str, Record]] = {image.name: {} for image in images}
+        for method in methods:
+            answers = self._answers(method, images, seen, predicted)
+            for image, one, target, answer in zip(images, seen, predicted, answers, strict=True):
+                records[image.name][method] = _record(image, one, int(target), answer)
+        return records
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        image = self.data[name]
+        seen = self.asked.see(image.path)
+        predicted = self.asked.probabilities([seen]).argmax(axis=1)
+        answers = {method: self._answers(method, [image], [seen], predicted)[0] for method in methods}
+        maps = {method: seen.on_photo(answer.heat) for method, answer in answers.items()}
+        record = {m: _record(image, seen, int(predicted[0]), answer) for m, answer in answers.items()}
+        values = {
+            m: ", ".join(f"{rule} {max(of['best']):.2f}" for rule, of in record[m]["rules"].items())
+            for m in answers
+        }
+        photo = (seen.photo.height, seen.photo.width)
+        boxes = image.boxes() * np.tile(np.divide(photo, image.annotated)[::-1], 2)
+        asked = self.asked.classifier.class_names[int(predicted[0])]
+        return Shown(seen.photo.pixels, maps, f"predicted: {asked}; best fits", values, boxes.tolist())
+
+    def _answers(
+        self, method: str, images: Sequence[ObjectImage], seen: Sequence[Seen], predicted: np.ndarray
+    ) -> list[Answer]:
+        """Boxes and maps of the predicted classes, on the inputs."""
+        if method not in self._built:
+            self._built[method] = build_method(method, self.asked.classifier)
+        nothing = np.zeros((0, 4))
+        labelled = [
+            LabelledImage(image.name, image.path, int(target), nothing)
+            for image, target in zip(images, predicted, strict=True)
+        ]
+        batch = Batch(labelled, np.stack([one.pixels for one in seen]))
+        return self._built[method](batch, np.asarray(predicted))
+
+
+def _record(image: ObjectImage, seen: Seen, predicted: int, answer: Answer) -> Record:
+    single = [one for one in image.objects if not one.crowd]
+    categories, objects = [one.category for one in single], image.boxes()
+    rules = {}
+    for rule, boxes in answer.boxes.items():
+        moved = [on_annotated(box, seen.prepared, image.annotated) for box in boxes]
+        of_rule = found(moved, objects, categories)
+        rules[rule] = {"hits": of_rule.hits, "best": of_rule.best}
+    return {"predicted": predicted, "categories": categories, "rules": rules}

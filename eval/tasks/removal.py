@@ -1,0 +1,315 @@
+"""Does the caption need what we point at? `evaluate removal`: words and pixels of generated captions.
+
+The captioner captions a photo. For each of its content words (of equal stems the first) a method's
+strongest 10 and 20 % of the pixels are removed (`gazeback.eval.perturbations.removal`), and the
+photo is captioned again, by the same search. Measured: whether the word, by its stem, is gone; which share of
+the caption's other content words is gone, which tells a map of this word from a map of everything; and by how
+much the word's log probability falls, the words before it fixed. As much is removed at random (smooth blobs),
+in the middle (a disc), and where the plain activation map points: these know no word.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.captions import CaptionData
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.words import CONTENT, kind_of, stem
+from gazeback.eval.perturbations.removal import (
+    BLOB,
+    BLUR,
+    NEAR,
+    blurred,
+    disc,
+    random_blobs,
+    removed,
+    strongest,
+)
+from gazeback.eval.subjects.captioner import (
+    CaptionerTask,
+    Method,
+    Question,
+    build_method,
+    check_methods,
+    model_input,
+    teacher_forced,
+)
+from gazeback.models.captioner import Caption, Captioner
+from gazeback.models.photos import load_photo
+
+SHARES = (0.1, 0.2)
+
+DRAWS = 3
+
+RANDOM, CENTRE, ACTIVATION = "random", "center", "activation"
+
+BASELINES = (RANDOM, CENTRE, ACTIVATION)
+"""These know no word: one map, or for random several draws, stands for all words of a caption."""
+
+AT_ONCE = 32
+"""Photos that the encoder is given at once."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A content word of a generated caption: its place from 0, text and kind."""
+
+    position: int
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class RemovalTask(CaptionerTask):
+    """`chosen`: names of methods between commas; random, center and activation come along."""
+
+    name: ClassVar[str] = "removal"
+    batch: ClassVar[int] = 1
+    chosen: str = "evidence"
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        names = [name.strip() for name in self.chosen.split(",") if name.strip() != RANDOM]
+        return tuple(dict.fromkeys([*check_methods(",".join(names)), *BASELINES]))
+
+    @cached_property
+    def read(self) -> CaptionData:
+        return CaptionData(self.data, self.split, self.part, self.limit)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    def names(self) -> Sequence[str]:
+        return self.read.names()
+
+    def about(self) -> dict[str, Any]:
+        settings = {"shares": list(SHARES), "draws": DRAWS, "blur": BLUR, "near": NEAR, "blob": BLOB}
+        return {**super().about(), **settings}
+
+    def open(self) -> "RemovalMeasurer":
+        return RemovalMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """By how many nats the photo's words fall, on average, with the smaller share removed."""
+        return float(np.mean([word["fall"][0] for word in record["words"]])) if record["words"] else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Every share, the first method against the others, and the first share by kind of word."""
+        first = self.methods[0]
+        photos = len(records[first])
+        words = sum(len(record["words"]) for record in records[first].values())
+        notes = [
+            f"{words} words of {photos} generated captions; ± standard error over photos",
+            f"others gone: share of the caption's other content words; {RANDOM}: mean of {DRAWS} draws",
+        ]
+        return [
+            *(self._share(records, i, notes) for i in range(len(SHARES))),
+            Table(
+                f"Word by word: {first}",
+                [
+                    f"{name} {share:.0%}"
+                    for share in SHARES
+                    for name in ("gone", "gone - others gone", "fall")
+                ],
+                [(f"- {other}", _differences(records, first, other)) for other in self.methods[1:]],
+            ),
+            *(self._kinds(records, i) for i in range(len(SHARES))),
+        ]
+
+    def _share(self, records: Records, i: int, notes: Sequence[str]) -> Table:
+        columns = ("word gone", "others gone", "difference", "caption changed", "fall, nats")
+        figures = ("gone", "others", "difference", "changed", "fall")
+        rows = [(method, [mean_of(of, name, i) for name in figures]) for method, of in records.items()]
+        return Table(f"{SHARES[i]:.0%} of the pixels removed", columns, rows, notes)
+
+    def _kinds(self, records: Records, i: int) -> Table:
+        rows: list[tuple[str, list[Cell]]] = []
+        for kind in CONTENT:
+            cells = [mean_of(photos, "gone", i, kind) for photos in records.values()]
+            rows.append((kind, [cells[0].n, *cells]))
+        return Table(f"Word gone, {SHARES[i]:.0%} removed, by kind", ("n", *records), rows, head="words")
+
+    def details(self, records: Records) -> dict[str, Any]:
+        return {"shares": list(SHARES), "draws": DRAWS}
+
+
+def mean_of(photos: Mapping[str, Record], what: str, share: int, kind: str | None = None) -> Summary:
+    """A figure over all words; photos are the groups of its error."""
+    mean = Mean()
+    for name, record in photos.items():
+        mean.update([value for _, value in _values(record, what, share, kind)], group=name)
+    return mean.summary()
+
+
+def _values(record: Record, what: str, share: int, kind: str | None = None) -> Iterator[tuple[int, float]]:
+    """Place of the word and the figure, of the words that have it: a caption may have no other content
+    word."""
+    for word in record["words"]:
+        if kind is None or word["kind"] == kind:
+            value = _value(word, what, share)
+            if value is not None:
+                yield word["position"], value
+
+
+def _value(word: Mapping[str, Any], what: str, share: int) -> float | None:
+    if what != "difference":
+        found = word[what][share]
+        return None if found is None else float(found)
+    if word["others"][share] is None:
+        return None
+    return float(word["gone"][share] - word["others"][share])
+
+
+def _differences(records: Records, first: str, other: str) -> list[Summary]:
+    """One method minus another, word by word."""
+    cells = []
+    for share in range(len(SHARES)):
+        for what in ("gone", "difference", "fall"):
+            mean = Mean()
+            for name, record in records[first].items():
+                others = dict(_values(records[other][name], what, share))
+                values = dict(_values(record, what, share)).items()
+                mean.update([value - others[place] for place, value in values], group=name)
+            cells.append(mean.summary())
+    return cells
+
+
+class RemovalMeasurer:
+    """The captioner, and the methods that were asked so far."""
+
+    def __init__(self, captioner: Captioner, data: CaptionData) -> None:
+        self.captioner = captioner
+        self._images = {image.file_name: image for image in data.images}
+        self._built: dict[str, Method] = {}
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
+        found = {name: self._records(name, methods) for name in names}
+        return {name: records for name, records in found.items() if records}
+
+    def _records(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
+        """Nothing where the caption has no content word."""
+        pixels, _ = model_input(self._images[name].path, self.captioner.image_size)
+        features = np.asarray(self.captioner.features(pixels[None]))[0]
+        caption = self.captioner.search(features[None])[0][0]
+        words = content_words(caption.words)
+        if not words:
+            return {}
+        maps = {method: self._maps(method, name, pixels, features, caption, words) for method in methods}
+        outcomes = self._outcomes(pixels, caption, words, maps)
+        return {
+            method: {
+                "caption": str(caption),
+                "words": list(_summed(words, caption.words, outcomes[method], method in BASELINES)),
+            }
+            for method in methods
+        }
+
+    def _maps(
+        self, method: str, name: str, pixels: np.ndarray, features: np.ndarray, caption: Caption,
+        words: Sequence[Word],
+    ) -> list[np.ndarray]:  # fmt: skip
+        """float [H, W]: one map for each word; of a method that knows no word, the maps that stand for
+        all."""
+        shape = pixels.shape[:2]
+        if method == RANDOM:
+            return [random_blobs(shape, name, draw) for draw in range(DRAWS)]
+        if method == CENTRE:
+            return [disc(shape)]
+        positions = [word.position for word in words]
+        if method == ACTIVATION:
+            positions = positions[:1]
+        if method not in self._built:
+            self._built[method] = build_method(method, self.captioner)
+        return list(self._built[method](Question(pixels, features, list(caption.ids), positions)))
+
+    def _outcomes(
+        self, pixels: np.ndarray, caption: Caption, words: Sequence[Word],
+        maps: Mapping[str, Sequence[np.ndarray]],
+    ) -> dict[str, list[list["Outcome"]]]:  # fmt: skip
+        """What removing each share of each map does, `[method][map][share]`: all photos in one search."""
+        masks = [strongest(heat, share) for of_one in maps.values() for heat in of_one for share in SHARES]
+        stand_in = blurred(pixels)
+        features = [
+            np.asarray(self.captioner.features(removed(pixels, stand_in, np.stack(masks[i : i + AT_ONCE]))))
+            for i in range(0, len(masks), AT_ONCE)
+        ]
+        found = iter(self._captioned(np.concatenate(features), caption))
+        return {method: [[next(found) for _ in SHARES] for _ in of_one] for method, of_one in maps.items()}
+
+    def _captioned(self, features: np.ndarray, caption: Caption) -> list["Outcome"]:
+        again = self.captioner.search(features)
+        inputs = teacher_forced(self.captioner.vocabulary, [caption.ids])
+        logs = self.captioner.log_probabilities(features, np.repeat(inputs, len(features), axis=0))
+        asked = logs[:, np.arange(len(caption.ids)), list(caption.ids)]
+        falls = np.array(caption.logprobs[:-1]) - asked
+        return [Outcome(best[0].words, fall) for best, fall in zip(again, falls, strict=True)]
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The word that the first method's pixels matter most for, and what is said without them."""
+        records = self._records(name, methods)
+        if not records:
+            return None
+        of_first = records[methods[0]]["words"]
+        number = max(range(len(of_first)), key=lambda i: of_first[i]["fall"][0])
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        features = np.asarray(self.captioner.features(pixels[None]))[0]
+        caption = self.captioner.search(features[None])[0][0]
+        words = content_words(caption.words)
+        maps = {m: self._maps(m, name, pixels, features, caption, words) for m in methods}
+        return Shown(
+            load_photo(image.path).pixels,
+            {method: of_one[0 if method in BASELINES else number] for method, of_one in maps.items()},
+            title=f"{words[number].text} in: {caption}",
+            values={
+                method: f"{SHARES[0]:.0%}: {of['words'][number]['again']}" for method, of in records.items()
+            },
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The caption of a photo from which something was removed, and by how many nats each word of the old one
+    became less probable, float [words]."""
+
+    caption: tuple[str, ...]
+    falls: np.ndarray
+
+
+def content_words(caption: Sequence[str]) -> list[Word]:
+    """The words of which a picture can show what they mean; of equal stems the first."""
+    found: dict[str, Word] = {}
+    for position, text in enumerate(caption):
+        if kind_of(text) in CONTENT:
+            found.setdefault(stem(text), Word(position, text, kind_of(text)))
+    return list(found.values())
+
+
+def _summed(
+    words: Sequence[Word], caption: Sequence[str], outcomes: Sequence[Sequence[Outcome]], free: bool
+) -> Iterator[dict[str, Any]]:
+    """The record of each word of a caption; where the maps know no word (`free`), the mean over all of
+    them."""
+    stems = [stem(word.text) for word in words]
+    for i, word in enumerate(words):
+        of_word = outcomes if free else [outcomes[i]]
+        left = [[set(map(stem, outcome.caption)) for outcome in of_map] for of_map in of_word]
+        gone = np.array([[[s not in there for s in stems] for there in of_map] for of_map in left], float)
+        others = np.delete(gone, i, axis=2)
+        changed = [[outcome.caption != tuple(caption) for outcome in of_map] for of_map in of_word]
+        falls = [[outcome.falls[word.position] for outcome in of_map] for of_map in of_word]
+        yield {
+            **vars(word),
+            "gone": gone[:, :, i].mean(axis=0).tolist(),
+            "others": others.mean(axis=(0, 2)).tolist() if others.size else [None] * len(SHARES),
+            "changed": np.mean(changed, axis=0).tolist(),
+            "fall": np.mean(falls, axis=0).tolist(),
+            "again": " ".join(of_word[0][0].caption),
+        }

@@ -1,0 +1,109 @@
+"""`gazeback evaluate robustness`: does a map stay where it is when the photo gets worse?
+
+The maps are of the class that is predicted for the clean photo. Photos are squeezed to the model's input
+before they are made worse, so that a level means the same for every size of photo.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records
+from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
+from gazeback.eval.metrics.statistics import spearman
+from gazeback.eval.perturbations.corruptions import CORRUPTIONS
+from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.models.photos import Photo, load_photo
+
+METRICS = {
+    "correlation": ("Correlation with the clean photo's map", "Spearman's"),
+    "energy": ("Change of the energy inside the boxes", "worse photo minus clean photo"),
+    "hit": ("Change of the pointing game", "worse photo minus clean photo"),
+}
+
+
+class RobustnessTask(ClassTask):
+    """Maps of clean and of worse photos."""
+
+    name: ClassVar[str] = "robustness"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"corruptions": list(CORRUPTIONS)}
+
+    def open(self) -> "RobustnessMeasurer":
+        return RobustnessMeasurer(self, self.load())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        return [_table(metric, records) for metric in METRICS] + [_stays(next(iter(records.values())))]
+
+    def worth(self, record: Record) -> float | None:
+        """The mean correlation over all ways of making the photo worse."""
+        return float(np.mean(list(record["correlation"].values())))
+
+
+class RobustnessMeasurer(ClassMeasurer):
+    """A classifier on clean and worse photos."""
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        return {name: self._measure_one(name, methods) for name in names}
+
+    def _measure_one(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
+        image, size = self.task.images[name], self.classifier.input_size
+        clean = squeezed(load_photo(image.path), size)
+        photos = [clean, *(corrupted(clean) for corrupted in CORRUPTIONS.values())]
+        pixels = np.stack([self.classifier.preprocess(photo).pixels for photo in photos])
+        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        classes = np.full(len(photos), predicted[0])
+        stays = _by_corruption((predicted[1:] == predicted[0]).astype(float))
+        mask = boxes_mask(image.boxes_on(*size).tolist(), *size)
+        return {
+            method: {"stays": stays, **compared(self.maps(method, pixels, classes), mask)}
+            for method in methods
+        }
+
+
+def squeezed(photo: Photo, size: tuple[int, int]) -> Photo:
+    """The whole photo at (height, width)."""
+    small = Image.fromarray(photo.pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+    return Photo(np.asarray(small), photo.name)
+
+
+def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, dict[str, float]]:
+    """Maps [1 + corruptions, H, W], the clean photo's first, on the object's mask [H, W]: by metric and
+    corruption."""
+    energy, hit = energy_inside(maps, mask[None])[:, 0], pointing(maps, mask[None])[:, 0]
+    correlation = [spearman(maps[0].ravel(), other.ravel()) for other in maps[1:]]
+    return {
+        "correlation": _by_corruption(np.array(correlation)),
+        "energy": _by_corruption(energy[1:] - energy[0]),
+        "hit": _by_corruption(hit[1:] - hit[0]),
+    }
+
+
+def _by_corruption(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(CORRUPTIONS, values.tolist(), strict=True))
+
+
+def _table(metric: str, records: Records) -> Table:
+    title, note = METRICS[metric]
+    rows = [
+        (method, [mean_cell({n: r[metric][level] for n, r in of.items()}) for level in CORRUPTIONS])
+        for method, of in records.items()
+    ]
+    count = len(next(iter(records.values())))
+    notes = [f"{count} images; ± standard error; {note}; the class that is predicted for the clean photo"]
+    return Table(title, list(CORRUPTIONS), rows, notes, "method")
+
+
+def _stays(records: Mapping[str, Record]) -> Table:
+    cells = [mean_cell({n: r["stays"][level] for n, r in records.items()}) for level in CORRUPTIONS]
+    notes = [
+        "blur: sigma in pixels of a photo of 224 x 224; noise: standard deviation of 255; jpeg: quality. "
+        "The photo is squeezed to the model's input first."
+    ]
+    return Table("The predicted class stays", list(CORRUPTIONS), [("share of images", cells)], notes)

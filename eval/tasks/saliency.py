@@ -1,0 +1,278 @@
+"""`gazeback evaluate saliency`: do a classifier's maps cover the object?
+
+The question is the class that the classifier predicts, as in *CNN Fixations* and *How You See Me*: the object
+need not be one that it knows.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.image import ObjectImage
+from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.pixels import LEVELS, PixelCounts, Scores, absolute_error, threshold
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, chosen_methods
+from gazeback.models.errors import DataError
+
+MANY_CATEGORIES = 8
+"""More get no columns of their own."""
+
+TITLES = ("accuracy", "precision", "recall", "F", "IoU", "mean absolute error")
+
+SCORES = tuple(field.name for field in fields(Scores))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One method on one image: whose pixels have which level, and the mean absolute error."""
+
+    group: str
+    counts: PixelCounts
+    error: float
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Measured":
+        return cls(record["category"], PixelCounts.unpacked(record["counts"]), record["error"])
+
+
+def equal_error_by_group(images: Iterable[Measured]) -> dict[str, float]:
+    """Pixel precision at equal error rate over all images of each category (*CNN Fixations*, Table II)."""
+    groups: dict[str, list[PixelCounts]] = {}
+    for image in images:
+        groups.setdefault(image.group, []).append(image.counts)
+    found = {group: PixelCounts.total(counts).equal_error_precision() for group, counts in groups.items()}
+    return {group: precision for group, precision in sorted(found.items()) if precision is not None}
+
+
+def equal_error_of_all(images: Iterable[Measured]) -> float | None:
+    """The same over the pixels of all images, whatever their category."""
+    return PixelCounts.total(image.counts for image in images).equal_error_precision()
+
+
+def choose_level(images: Sequence[Measured]) -> int:
+    """The level that gives these images the largest mean F; of equals the lowest."""
+    means = [np.mean([image.counts.scores(level).f for image in images]) for level in range(1, LEVELS)]
+    return 1 + int(np.argmax(means))
+
+
+def mean_scores(images: Mapping[str, Measured], level: int) -> dict[str, Summary]:
+    """Each score as the mean over the images, with its standard error, and the mean absolute error."""
+    means = {name: Mean() for name in (*SCORES, "error")}
+    for name, image in images.items():
+        values = asdict(image.counts.scores(level)) | {"error": image.error}
+        for metric, value in values.items():
+            means[metric].update(value, name)
+    return {metric: mean.summary() for metric, mean in means.items()}
+
+
+def pooled_scores(images: Sequence[Measured], level: int) -> dict[str, float]:
+    """Each score, and the mean absolute error, over all pixels together."""
+    total = PixelCounts.total(image.counts for image in images)
+    error = sum(image.error * image.counts.pixels for image in images) / total.pixels
+    return asdict(total.scores(level)) | {"error": error}
+
+
+def parts(images: Mapping[str, Measured]) -> tuple[dict[str, Measured], dict[str, Measured]]:
+    """The images on which the threshold is chosen, and those on which it is reported."""
+    tune = {name: image for name, image in images.items() if part_of(name) == "tune"}
+    return tune, {name: image for name, image in images.items() if name not in tune}
+
+
+def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str) -> Table:
+    """Precision at equal error rate by method, and of each category where they are few.
+
+    `objects`: what is known of them, for the notes.
+    """
+    by_group = {method: equal_error_by_group(of_method.values()) for method, of_method in images.items()}
+    groups = list(next(iter(by_group.values())))
+    shown = groups if 1 < len(groups) <= MANY_CATEGORIES else []
+    rows: list[tuple[str, list[Cell]]] = []
+    for method, of_method in images.items():
+        alone = {name: image.counts.equal_error_precision() for name, image in of_method.items()}
+        rows.append(
+            (
+                method,
+                [
+                    mean_cell(by_group[method]),
+                    equal_error_of_all(of_method.values()),
+                    mean_cell(alone),
+                    *(by_group[method][group] for group in shown),
+                ],
+            )
+        )
+    n = len(next(iter(images.values())))
+    notes = [
+        f"{n} images, {len(groups)} categories, {objects} of objects; one threshold for the pixels of a "
+        "category's images, of all images, or of each image alone; nothing is tuned",
+        "± standard error over categories, or over images",
+    ]
+    columns = ("mean over categories", "all images pooled", "mean over images", *shown)
+    return Table("Pixel precision at equal error rate", columns, rows, notes, "method")
+
+
+def threshold_tables(
+    reported: Mapping[str, Mapping[str, Measured]], levels: Mapping[str, int], part: str
+) -> list[Table]:
+    """The scores of each method at its level: means over the images, and over all pixels."""
+    single: list[tuple[str, list[Cell]]] = []
+    pooled: list[tuple[str, list[Cell]]] = []
+    for method, images in reported.items():
+        means = mean_scores(images, levels[method])
+        totals = pooled_scores(list(images.values()), levels[method])
+        shown = threshold(levels[method])
+        single.append((method, [shown, *(means[metric] for metric in (*SCORES, "error"))]))
+        pooled.append((method, [shown, *(totals[metric] for metric in (*SCORES, "error"))]))
+    n = len(next(iter(reported.values())))
+    note = (
+        f"{n} images of the {part} part; threshold: the share of a map's maximum with the largest mean F "
+        "on the tune part; the error is that of the map itself, scaled to a maximum of 1"
+    )
+    columns = ("threshold", *TITLES)
+    return [
+        Table("Mean over images", columns, single, [note, "± standard error over images"], "method"),
+        Table("All pixels pooled", columns, pooled, [note], "method"),
+    ]
+
+
+BLOB = "center-blob"
+
+BLOB_WIDTH = 0.25
+"""Standard deviation of a Gaussian in the middle, as a share of each side; it knows no image and no class."""
+
+OBJECTS = {"COCO": "outlines", "labelled": "boxes", "masks": "masks"}
+"""What is known of the objects in each format."""
+
+
+class SaliencyTask(ObjectTask):
+    """Maps of the predicted class against masks. `part`: "tune", or else the rest is reported."""
+
+    name: ClassVar[str] = "saliency"
+    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled", "masks")
+    tunes: ClassVar[bool] = True
+
+    @cached_property
+    def methods(self) -> Sequence[str]:
+        return [*chosen_methods(self.chosen), BLOB]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"question": "the predicted class", "levels": LEVELS}
+
+    def open(self) -> "SaliencyMeasurer":
+        return SaliencyMeasurer(self.read, self.ask())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        images = {
+            method: {name: Measured.of(record) for name, record in of_method.items()}
+            for method, of_method in records.items()
+        }
+        levels, reported = {}, {}
+        for method, of_method in images.items():
+            tune, rest = parts(of_method)
+            reported[method] = tune if self.part == "tune" else rest
+            if not tune or not reported[method]:
+                raise DataError(
+                    f"{len(tune)} images of the tune part and {len(reported[method])} to report: the "
+                    "threshold is chosen on one part and reported on the other; raise the limit"
+                )
+            levels[method] = choose_level(list(tune.values()))
+        return [
+            equal_error_table(images, OBJECTS[self.read.kind]),
+            *threshold_tables(reported, levels, "tune" if self.part == "tune" else "report"),
+        ]
+
+    def worth(self, record: Record) -> float | None:
+        return PixelCounts.unpacked(record["counts"]).equal_error_precision()
+
+    def details(self, records: Records) -> Mapping[str, Any]:
+        found = {
+            method: equal_error_by_group(map(Measured.of, of_method.values()))
+            for method, of_method in records.items()
+        }
+        return {**super().details(records), "precision at equal error rate by category": found}
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyMeasurer:
+    """The task with its classifier."""
+
+    data: ObjectData
+    asked: AskedClassifier
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.data[name] for name in names]
+        seen = [self.asked.see(image.path) for image in images]
+        masks = [mask_on(image, one) for image, one in zip(images, seen, strict=True)]
+        kept = [i for i, mask in enumerate(masks) if mask.any() and not mask.all()]
+        if not kept:
+            return {}
+        predicted = self.asked.probabilities([seen[i] for i in kept]).argmax(axis=1)
+        groups = {i: group_of(images[i]) for i in kept}
+        found: dict[str, dict[str, Record]] = {names[i]: {} for i in kept}
+        for method in methods:
+            maps = self._maps(method, [seen[i] for i in kept], predicted)
+            for i, heat, target in zip(kept, maps, predicted, strict=True):
+                found[names[i]][method] = {
+                    "category": groups[i],
+                    "predicted": int(target),
+                    "counts": PixelCounts.of(heat, masks[i]).packed(),
+                    "error": absolute_error(heat, masks[i]),
+                }
+        return found
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        image = self.data[name]
+        seen = self.asked.see(image.path)
+        mask = mask_on(image, seen)
+        predicted = self.asked.probabilities([seen]).argmax(axis=1)
+        maps = {method: next(self._maps(method, [seen], predicted)) for method in methods}
+        values = {
+            method: f"precision {PixelCounts.of(heat, mask).equal_error_precision() or 0:.2f}"
+            for method, heat in maps.items()
+        }
+        asked = self.asked.classifier.class_names[int(predicted[0])]
+        return Shown(seen.photo.pixels, maps, f"predicted: {asked}", values, mask=mask)
+
+    def _maps(self, method: str, seen: Sequence[Seen], classes: np.ndarray) -> Iterator[np.ndarray]:
+        """Maps over the photos, float [height, width], one after the other."""
+        if method == BLOB:
+            yield from (blob(one.photo.height, one.photo.width) for one in seen)
+            return
+        heats = self.asked.maps(method, [one.pixels for one in seen], classes)
+        yield from (one.on_photo(heat) for one, heat in zip(seen, heats, strict=True))
+
+
+def blob(height: int, width: int) -> np.ndarray:
+    """A Gaussian in the middle, float64 [height, width], as wide as the image is."""
+    rows, columns = (
+        np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / BLOB_WIDTH) ** 2) for side in (height, width)
+    )
+    return np.outer(rows, columns)
+
+
+def mask_on(image: ObjectImage, seen: Seen) -> np.ndarray:
+    """The objects' mask in pixels of the photo, bool [height, width]. Raises PhotoError or DataError."""
+    mask, shape = image.mask(), (seen.photo.height, seen.photo.width)
+    if mask.shape == shape:
+        return mask
+    if image.mask_path is not None:
+        raise DataError(f"{image.mask_path}: a mask of {mask.shape} pixels for an image of {shape}")
+    scaled = Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST)
+    return np.asarray(scaled, bool)
+
+
+def group_of(image: ObjectImage) -> str:
+    """The category that an image counts for: its own, or that of its objects that covers most."""
+    if not image.objects:
+        return image.group or "all"
+    areas = {category: int(image.mask(category).sum()) for category in image.categories}
+    return max(areas, key=lambda category: areas[category])

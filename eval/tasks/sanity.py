@@ -1,0 +1,195 @@
+"""`gazeback evaluate sanity`: do the maps depend on what the network has learnt, and on the class?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from gazeback.cnn_trace.tracer import Options, tracer_of
+from gazeback.eval.data.formats import WRONG_CLASS_RULE, LabelledImage, read
+from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records
+from gazeback.eval.perturbations.randomisation import STAGES, copied, likeness, randomise
+from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.tasks.words import visual_nats, visual_share
+from gazeback.models import show_and_tell
+from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.errors import UserError
+from gazeback.models.language_half import ShowAndTellSteps
+from gazeback.models.photos import load_photo, squeeze
+
+
+def identities(
+    captioner: Captioner, cut: Captioner, image: np.ndarray, word_ids: Sequence[int]
+) -> dict[str, float]:
+    """Both on a caption, as ids without start and end, of an image float32 [size, size, 3], RGB, 0 to 255.
+
+    sum error: the largest over the words, of the sum against the logit; cut off: the largest visual share of
+    a word, for the captioner `cut_off`; visual share: the largest that a word has with the photo.
+    """
+    with_photo, without = (
+        visual_share(visual_nats(model, model.features(image[None]), [word_ids])[0])
+        for model in (captioner, cut)
+    )
+    return {
+        "sum error": float(np.abs(sum_errors(captioner, image, word_ids)).max()),
+        "cut off": float(without.max()),
+        "visual share": float(with_photo.max()),
+    }
+
+
+def sum_errors(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
+    """By how much the contributions of map and words and the biases miss each word's logit: float64 [n]."""
+    tracer = tracer_of(captioner.model)
+    given = {
+        "image": np.asarray(image, np.float32)[None],
+        "words": np.array([[captioner.vocabulary.start, *word_ids[:-1]]], np.int32),
+    }
+    # output step 0 has seen only the image; step j + 1 predicts word j
+    neurons = np.array([[(j + 1, word) for j, word in enumerate(word_ids)]])
+    target = tracer.target()
+    traced = tracer.explain(
+        [given[name] for name in tracer.graph.input_names],
+        target,
+        lambda _: neurons,
+        Options(method="evidence", reference=captioner.mean_features),
+        also=frozenset([target]),
+    )
+    logits = traced.recording[target][0][tuple(neurons[0].T)].astype(np.float64)
+    parts = traced.decomposition
+    assert parts is not None  # method="evidence" always has an exact head
+    total = np.asarray(parts.bias, np.float64)
+    for tensor, coefficients in (*parts.maps.items(), *parts.others.items()):
+        products = coefficients.astype(np.float64) * traced.recording[tensor]
+        total = total + products.reshape(len(products), -1).sum(axis=1)
+    return total - logits
+
+
+def cut_off(captioner: Captioner) -> Captioner:
+    """The captioner with its image input cut off: its last map is the mean picture's, whatever the photo.
+
+    Raises UserError for a captioner that is no Show and Tell.
+    """
+    if ShowAndTellSteps.of(captioner.model) is None:
+        raise UserError(f"{captioner.name}: only a Show-and-Tell captioner can be cut off from its image")
+    rows, _, channels = captioner.model.get_layer(captioner.features_layer).output.shape[1:]
+    image = keras.Input((captioner.image_size, captioner.image_size, 3), name="image")
+    blind = keras.layers.Conv2D(
+        channels, 1, strides=captioner.image_size // rows, name=captioner.features_layer
+    )
+    encoder = keras.Model(image, blind(image))
+    blind.set_weights([np.zeros((1, 1, 3, channels)), captioner.mean_features])
+    embedding = captioner.model.get_layer(show_and_tell.WORD_EMBEDDING)
+    units = captioner.model.get_layer(show_and_tell.LSTM).units
+    model = show_and_tell.build(encoder, embedding.input_dim, embedding.output_dim, units)
+    for layer in model.layers:
+        if layer is not blind and layer.weights:
+            layer.set_weights(captioner.model.get_layer(layer.name).get_weights())
+    name = f"{captioner.name}, cut off"
+    return Captioner(model, captioner.vocabulary, captioner.mean_features, captioner.features_layer, name)
+
+
+SWAPPED = "another class"
+
+EXACT = "evidence"
+"""The method that says that its sums are exact: on each of its images both identities are measured, too."""
+
+
+class SanityTask(ClassTask):
+    """Maps of the trained network and of networks whose layers are shuffled more and more."""
+
+    name: ClassVar[str] = "sanity"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"stages": STAGES}
+
+    def open(self) -> "SanityMeasurer":
+        return SanityMeasurer(self, self.load())
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        exact = [_identities(records[EXACT])] if EXACT in records else []
+        return [_likeness("rank", "Spearman's", records), _likeness("plain", "Pearson's", records), *exact]
+
+    def worth(self, record: Record) -> float | None:
+        """How unlike the trained network's map those of the random networks are, on the whole."""
+        return 1 - float(np.mean([record[stage]["rank"] for stage in STAGES]))
+
+
+class SanityMeasurer(ClassMeasurer):
+    """A classifier with a copy that is shuffled stage by stage, and the bundled captioner."""
+
+    @cached_property
+    def _shuffled(self) -> ClassMeasurer:
+        # One copy for all stages: whatever methods compile, they compile once.
+        return ClassMeasurer(self.task, replace(self.classifier, model=copied(self.classifier.model)))
+
+    @cached_property
+    def _captioners(self) -> tuple[Captioner, Captioner]:
+        captioner = load_captioner()
+        return captioner, cut_off(captioner)
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.task.images[name] for name in names]
+        pixels = read(images, self.classifier).pixels
+        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        others = np.array([self._another(*pair) for pair in zip(images, predicted, strict=True)])
+        trained = {method: self.maps(method, pixels, predicted) for method in methods}
+        compared = {SWAPPED: {method: self.maps(method, pixels, others) for method in methods}}
+        for stage, share in STAGES.items():
+            randomise(self._shuffled.classifier.model, self.classifier.model, share)
+            compared[stage] = {m: self._shuffled.maps(m, pixels, predicted) for m in methods}
+        found: dict[str, dict[str, Any]] = {
+            name: {
+                method: {
+                    column: likeness(trained[method][i], maps[method][i]) for column, maps in compared.items()
+                }
+                for method in methods
+            }
+            for i, name in enumerate(names)
+        }
+        for image in images if EXACT in methods else ():
+            found[image.file_name][EXACT]["identities"] = self._identities(image)
+        return found
+
+    def _another(self, image: LabelledImage, label: int) -> int:
+        """Another class than this one, by the rule that finds another one than the true one."""
+        return replace(image, label=int(label)).wrong_class(len(self.classifier.class_names))
+
+    def _identities(self, image: LabelledImage) -> dict[str, float]:
+        captioner, cut = self._captioners
+        pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
+        words = captioner.generate(pixels[None])[0].ids
+        return identities(captioner, cut, pixels, words) if words else {}
+
+
+def _likeness(kind: str, whose: str, records: Records) -> Table:
+    columns = [*STAGES, SWAPPED]
+    rows = [
+        (method, [mean_cell({name: r[column][kind] for name, r in of.items()}) for column in columns])
+        for method, of in records.items()
+    ]
+    notes = [
+        f"{len(next(iter(records.values())))} images; ± standard error. {whose} correlation with the trained "
+        "network's map for the class that it predicts. Last layer to all: the share of the layers that is "
+        f"shuffled, from the output down. {SWAPPED.capitalize()}: of the trained network, chosen by "
+        f"{WRONG_CLASS_RULE}."
+    ]
+    return Table(f"Likeness to the trained network's map, {kind}", columns, rows, notes, "method")
+
+
+def _identities(records: Mapping[str, Record]) -> Table:
+    found = [record["identities"] for record in records.values() if record["identities"]]
+    rows = {
+        "largest error of a word's sum, in logits": "sum error",
+        "largest visual share of a word, image cut off": "cut off",
+        "largest visual share of a word, with the photo": "visual share",
+    }
+    cells = {label: max((of[key] for of in found), default=None) for label, key in rows.items()}
+    lines = [(label, [None if value is None else f"{value:.1e}"]) for label, value in cells.items()]
+    notes = [f"the bundled captioner's captions of {len(found)} photos"]
+    return Table("Identities of a captioner", ["value"], lines, notes)

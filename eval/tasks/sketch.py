@@ -1,0 +1,260 @@
+"""`gazeback evaluate sketch`: is the evidence for a drawing on its strokes?
+
+Only sketches that training holds out (`gazeback train sketch`).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.eval.data.formats import LabelledImage
+from gazeback.eval.data.selection import select
+from gazeback.eval.harness.means import means_table
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.metrics.maps import energy_inside
+from gazeback.eval.metrics.statistics import spearman
+from gazeback.eval.perturbations.occlusion import order
+from gazeback.eval.subjects.classifier import ClassifierTask, build_class_maps, load_named, traced_points
+from gazeback.grounding.methods import is_traced
+from gazeback.models.classifiers import Classifier
+from gazeback.models.errors import DataError, ModelError
+from gazeback.models.photos import Photo, load_photo
+from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
+
+INK = 0.5
+
+REACH = 2
+"""In pixels of the model's input."""
+
+
+def strokes(pixels: np.ndarray) -> np.ndarray:
+    """The drawn pixels, bool [H, W], of an input float32 [H, W, C] with strokes 1 on 0."""
+    return pixels.max(axis=-1) >= INK
+
+
+def near(mask: np.ndarray, reach: float = REACH) -> np.ndarray:
+    """The pixels whose centres are at most `reach` from that of a pixel of the mask, bool [H, W]."""
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    distance: np.ndarray = distance_transform_edt(~mask)
+    return distance <= reach
+
+
+def of_map(heat: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+    """A map float [H, W] on strokes bool [H, W].
+
+    on strokes: the share of the map's mass near them; coverage: the share of the strokes' pixels among the
+    most relevant pixels of the map, of which there are as many as lie near strokes. A map that knows nothing
+    has the share of the area in both.
+    """
+    close = near(drawn)
+    best = np.zeros(heat.size, bool)
+    best[order(heat)[: int(close.sum())]] = True
+    return {
+        "map": float(energy_inside(heat[None], close[None])[0, 0]),
+        "map coverage": float(best.reshape(heat.shape)[drawn].mean()),
+    }
+
+
+def of_points(fixations: Fixations, drawn: np.ndarray) -> dict[str, float]:
+    """Points on strokes bool [H, W]: the share of their weight near strokes, and the share of the strokes'
+    pixels that lie near a point. Nothing without points."""
+    total = float(fixations.weights.sum())
+    if not total > 0:
+        return {}
+    rows, columns = fixations.points.T
+    reached = np.zeros(drawn.shape, bool)
+    reached[rows, columns] = True
+    inside = near(drawn)[rows, columns]
+    return {
+        "points": float(fixations.weights[inside].sum() / total),
+        "point coverage": float(near(reached)[drawn].mean()),
+    }
+
+
+QUESTIONS = ("predicted", "true", "wrong")
+
+
+@dataclass(frozen=True)
+class SketchTask(ClassifierTask):
+    """A folder of sketches, and a classifier of sketches."""
+
+    name: ClassVar[str] = "sketch"
+    batch: ClassVar[int] = 8
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return Counter()
+
+    @cached_property
+    def _read(self) -> tuple[tuple[str, ...], Sketches]:
+        classes, splits = read_sketch_folder(self.data)
+        return classes, splits["held-out"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._read[0]
+
+    @cached_property
+    def images(self) -> Mapping[str, LabelledImage]:
+        """The held-out sketches, by "class/file name"; their labels count the folder's classes."""
+        _, held_out = self._read
+        no_boxes = np.zeros((0, 4))
+        found = [
+            LabelledImage(f"{path.parent.name}/{path.name}", path, label, no_boxes)
+            for path, label in zip(held_out.paths, held_out.labels, strict=True)
+        ]
+        chosen = select(found, [image.file_name for image in found], self.part, self.limit)
+        if not chosen:
+            raise DataError(f"no held-out sketch in the {self.part} part of {self.data}")
+        return {image.file_name: image for image in chosen}
+
+    def names(self) -> Sequence[str]:
+        return list(self.images)
+
+    def about(self) -> Mapping[str, Any]:
+        files = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in self._read[1].paths]
+        digest = hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+        return {"data": digest, "model": self.model, "weights": self.weights, "ink": INK, "reach": REACH}
+
+    def open(self) -> "SketchMeasurer":
+        return SketchMeasurer(self, load_named(self.model, self.weights))
+
+    def tables(self, records: Records) -> Sequence[Table]:
+        return tables(records)
+
+    def worth(self, record: Record) -> float | None:
+        """The share of the points' weight on the strokes, or of the map's mass where there are no points."""
+        found = record["predicted"]
+        return float(found.get("points", found["map"]))
+
+
+@dataclass(frozen=True, eq=False)
+class SketchMeasurer:
+    """A classifier of sketches, asked for the predicted, the true and a wrong class."""
+
+    task: SketchTask
+    classifier: Classifier
+
+    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+        labels = {name: self._label(name) for name in names}
+        known = [name for name in names if labels[name] is not None]
+        if not known:
+            return {}
+        photos = [self._photo(name) for name in known]
+        pixels = np.stack([self.classifier.preprocess(photo).pixels for photo in photos])
+        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        true = np.array([labels[name] for name in known])
+        wrong = np.array([self._wrong(name, int(label)) for name, label in zip(known, true, strict=True)])
+        asked = dict(zip(QUESTIONS, (predicted, true, wrong), strict=True))
+        answers = {method: self._answers(method, pixels, asked) for method in methods}
+        right = (predicted == true).astype(float)
+        return {
+            name: {
+                method: {
+                    "right": right[i],
+                    "area": float(near(strokes(pixels[i])).mean()),
+                    **answers[method][i],
+                }
+                for method in methods
+            }
+            for i, name in enumerate(known)
+            if strokes(pixels[i]).any()
+        }
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The drawing as the model sees it, with the maps of its predicted class."""
+        pixels = self.classifier.preprocess(self._photo(name)).pixels[None]
+        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        maps = {method: build_class_maps(method, self.classifier)(pixels, predicted)[0] for method in methods}
+        paper = np.rint(255 * (1 - pixels[0].max(axis=-1, keepdims=True))).astype(np.uint8)
+        title = self.classifier.class_names[int(predicted[0])]
+        return Shown(np.repeat(paper, 3, axis=-1), maps, title, mask=near(strokes(pixels[0])))
+
+    def _answers(
+        self, method: str, pixels: np.ndarray, asked: Mapping[str, np.ndarray]
+    ) -> list[dict[str, Any]]:
+        """For each image, the figures of each question, and the correlation of right and wrong maps."""
+        found: list[dict[str, Any]] = [{} for _ in pixels]
+        maps = {}
+        for question, classes in asked.items():
+            points: Sequence[Fixations | None] = [None] * len(pixels)
+            if is_traced(method):
+                points = traced_points(method, self.classifier, pixels, classes)
+                maps[question] = np.stack([of_image.heatmap() for of_image in points if of_image is not None])
+            else:
+                maps[question] = build_class_maps(method, self.classifier)(pixels, classes)
+            for i, heat in enumerate(maps[question]):
+                drawn, of_image = strokes(pixels[i]), points[i]
+                if drawn.any():
+                    figures = of_map(heat, drawn) | (
+                        of_points(of_image, drawn) if of_image is not None else {}
+                    )
+                    found[i][question] = figures
+        for i, (true, wrong) in enumerate(zip(maps["true"], maps["wrong"], strict=True)):
+            found[i]["correlation"] = spearman(true.ravel(), wrong.ravel())
+        return found
+
+    def _photo(self, name: str) -> Photo:
+        return load_photo(self.task.images[name].path)
+
+    def _label(self, name: str) -> int | None:
+        """The classifier's number of a sketch's class, if it knows the class."""
+        try:
+            return self.classifier.class_index(self.task.classes[self.task.images[name].label])
+        except ModelError:
+            return None
+
+    def _wrong(self, name: str, label: int) -> int:
+        return replace(self.task.images[name], label=label).wrong_class(len(self.classifier.class_names))
+
+
+FIGURES = {
+    "points": "points on strokes",
+    "point coverage": "strokes near points",
+    "map": "map on strokes",
+    "map coverage": "strokes in the map",
+}
+
+
+def tables(records: Records) -> list[Table]:
+    """The predicted class's maps and points on strokes, and those of the true and of a wrong class."""
+    first = next(iter(records.values()))
+    area = np.mean([record["area"] for record in first.values()])
+    right = np.mean([record["right"] for record in first.values()])
+    notes = [
+        f"{len(first)} held-out sketches, {right:.3f} of them predicted right; ± standard error. On strokes: "
+        f"within {REACH} pixels of the model's input; that is {area:.3f} of the area. Strokes near points: "
+        f"the share of stroke pixels within {REACH} pixels of a point. Strokes in the map: the share of "
+        "stroke pixels in as much of the map's top as lies on strokes."
+    ]
+    predicted = {m: {n: r["predicted"] for n, r in of.items()} for m, of in records.items()}
+    differences = {
+        method: {
+            name: {**_difference(record["true"], record["wrong"]), "correlation": record["correlation"]}
+            for name, record in of.items()
+        }
+        for method, of in records.items()
+    }
+    columns = {"points": "points on strokes", "map": "map on strokes", "correlation": "map correlation"}
+    about = [
+        "The true class minus a wrong one, where both have points; a map without any evidence has nothing on "
+        "strokes. Correlation: Spearman's, of the two maps."
+    ]
+    return [
+        means_table("The predicted class on the strokes", predicted, FIGURES, notes),
+        means_table("The true class and a wrong one", differences, columns, about),
+    ]
+
+
+def _difference(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """The figures that both have, subtracted."""
+    return {key: one[key] - other[key] for key in one if key in other}

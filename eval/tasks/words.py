@@ -1,0 +1,231 @@
+"""Which words need the picture? `evaluate words`: the visual share by kind of word in ground-truth sentences.
+
+The share is the counterfactual one: `visual = log p(word | photo, words before) - log p(word | mean picture,
+words before)` in nats, and `visual_share = max(0, 1 - exp(-visual))`. Words that the captioner does not know
+are left out.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gazeback.eval.data.image import PhraseImage, Sentence, Words
+from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.words import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
+from gazeback.eval.subjects.captioner import (
+    OneAnswerMeasurer,
+    PhraseDataTask,
+    first_of,
+    left_out,
+    model_input,
+    teacher_forced,
+)
+from gazeback.models.captioner import Captioner
+from gazeback.models.photos import load_photo
+from gazeback.models.vocabulary import tokenize
+
+FUNCTION_WORDS = frozenset({"a", "the", "in", "of", "with", "and", "is", "on"})
+"""The most frequent ones, about which the figures are."""
+
+PRONOUNS = frozenset(
+    tokenize(
+        "i you he him his she her hers it its we us they them their one ones another other others each some "
+        "something someone somebody that this these those which who whom what himself herself itself "
+        "themselves"
+    )
+)
+
+KINDS = (FUNCTION, NOUN, COLOUR, ING, OTHER)
+
+POSITIONS = ((1, "1"), (2, "2"), (3, "3"), (4, "4"), (6, "5 to 6"), (9, "7 to 9"), (12, "10 to 12"))
+
+LAST_POSITIONS = "13 and more"
+
+SHARE = "visual share"
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """A word of a sentence: its kind, its place counted from 1, and what the photo adds to it in nats."""
+
+    kind: str
+    position: int
+    visual: float
+
+
+@dataclass(frozen=True)
+class WordsTask(PhraseDataTask):
+    """There is one question to every word and one answer, so one "method"."""
+
+    name: ClassVar[str] = "words"
+    methods: ClassVar[tuple[str, ...]] = (SHARE,)
+
+    def open(self) -> "WordsMeasurer":
+        return WordsMeasurer(self.load(), self.read)
+
+    def worth(self, record: Record) -> float | None:
+        """The mean visual share of an image's nouns."""
+        nouns = [word.visual for word in _words(record) if word.kind == NOUN]
+        return float(visual_share(np.array(nouns)).mean()) if nouns else None
+
+    def tables(self, records: Records) -> list[Table]:
+        """Visual share and nats by kind of word, and the share by position."""
+        words = {name: _words(record) for name, record in records[SHARE].items()}
+        rows = [
+            (kind, [row["visual"]["n"], Summary(**row["visual_share"]), Summary(**row["visual"])])
+            for kind, row in summarise(words).items()
+        ]
+        notes = [f"{len(words)} photos; ± standard error over photos"]
+        notes += skipped_line(left_out(records[SHARE].values()))
+        places = [
+            (place, [Summary(**of_kind[place]) for of_kind in by_position(words).values()])
+            for place in [name for _, name in POSITIONS] + [LAST_POSITIONS]
+        ]
+        return [
+            Table("How visual is a word", ("n", "visual share", "visual, nats"), rows, notes, head="words"),
+            Table("Visual share by place in the sentence", ("all words", *KINDS), places, head="word"),
+        ]
+
+    def details(self, records: Records) -> dict[str, Any]:
+        words = {name: _words(record) for name, record in records[SHARE].items()}
+        return {
+            "kinds": summarise(words),
+            "positions": by_position(words),
+            "left out": dict(left_out(first_of(records).values())),
+        }
+
+
+class WordsMeasurer(OneAnswerMeasurer):
+    """The words of a photo's sentences."""
+
+    def _record(self, name: str) -> Record:
+        skipped: Counter[str] = Counter()
+        image = self._images[name]
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        found = measured(self.captioner, image, pixels, skipped)
+        return {
+            "words": [[word.kind, word.position, word.visual] for word in found],
+            "left out": dict(skipped),
+        }
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the first sentence and the visual share of each of its words."""
+        image = self._images[name]
+        words = next(
+            (w for w in (Words.of(s, self.captioner.vocabulary) for s in image.sentences) if w.ids), None
+        )
+        if words is None:
+            return None
+        pixels, _ = model_input(image.path, self.captioner.image_size)
+        features = np.asarray(self.captioner.features(pixels[None]))
+        shares = visual_share(visual_nats(self.captioner, features, [words.ids])[0])
+        title = " ".join(f"{word} {share:.2f}" for word, share in zip(words.words, shares, strict=True))
+        return Shown(load_photo(image.path).pixels, {}, title=title)
+
+
+def _words(record: Record) -> list[WordShare]:
+    return [WordShare(*word) for word in record["words"]]
+
+
+def measured(
+    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+) -> list[WordShare]:
+    """The words of an image's sentences; `skipped` counts those that the captioner does not know.
+
+    `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
+    """
+    sentences = [(s, Words.of(s, captioner.vocabulary)) for s in image.sentences]
+    sentences = [(sentence, words) for sentence, words in sentences if words.ids]
+    if not sentences:
+        return []
+    features = np.asarray(captioner.features(pixels[None]))
+    visuals = visual_nats(captioner, features, [words.ids for _, words in sentences])
+    found: list[WordShare] = []
+    for (sentence, words), visual in zip(sentences, visuals, strict=True):
+        known = [word != captioner.vocabulary.unknown for word in words.ids]
+        skipped["unknown word"] += known.count(False)
+        every = zip(kinds_of(sentence, words), visual.tolist(), strict=True)
+        found += [WordShare(kind, i + 1, nats) for i, (kind, nats) in enumerate(every) if known[i]]
+    return found
+
+
+def visual_nats(
+    captioner: Captioner, features: np.ndarray, captions: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """What the photo adds to each word's log probability, in nats: one float array [words] per caption.
+
+    `features` float32 [1, h, w, C] is one photo's last map; captions are ids without start and end, of any
+    lengths.
+    """
+    inputs = teacher_forced(captioner.vocabulary, captions)
+    mean = np.broadcast_to(captioner.mean_features, features.shape)
+    pictures = np.repeat(np.concatenate([features, mean]), len(captions), axis=0)
+    photo, without = np.split(captioner.log_probabilities(pictures, np.tile(inputs, (2, 1))), 2)
+    added = photo - without
+    return [added[i, np.arange(len(ids)), list(ids)] for i, ids in enumerate(captions)]
+
+
+def visual_share(visual: np.ndarray) -> np.ndarray:
+    """The share 0..1 of a word's probability that the picture brought, from nats."""
+    return 1 - np.exp(-np.maximum(visual, 0))
+
+
+def summarise(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, Any]:
+    """Per kind of word, means of the share and of the nats; the photos are the groups of the standard
+    errors."""
+    table: dict[str, Any] = {}
+    for kind in KINDS:
+        share, nats = Mean(), Mean()
+        for image, words in words_of_images.items():
+            visual = np.array([word.visual for word in words if word.kind == kind])
+            nats.update(visual, group=image)
+            share.update(visual_share(visual), group=image)
+        table[kind] = {"visual_share": share.summary().as_json(), "visual": nats.summary().as_json()}
+    return table
+
+
+def by_position(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, dict[str, Any]]:
+    """The visual share of all words and of each kind, by the word's place in its sentence."""
+    places = [name for _, name in POSITIONS] + [LAST_POSITIONS]
+    means = {kind: {place: Mean() for place in places} for kind in ("all words", *KINDS)}
+    for image, words in words_of_images.items():
+        shares = visual_share(np.array([word.visual for word in words]))
+        for word, share in zip(words, shares.tolist(), strict=True):
+            for kind in ("all words", word.kind):
+                means[kind][place_of(word.position)].update(share, group=image)
+    return {
+        kind: {place: mean.summary().as_json() for place, mean in row.items()} for kind, row in means.items()
+    }
+
+
+def place_of(position: int) -> str:
+    """The name of the class of places that holds a word's place, counted from 1."""
+    return next((name for last, name in POSITIONS if position <= last), LAST_POSITIONS)
+
+
+def kinds_of(sentence: Sentence, words: Words) -> list[str]:
+    """The kind of each word; nouns are the last words of phrases of a visual type, save colours and
+    pronouns; verbs in -ing are told by their suffix."""
+    heads = {
+        max(
+            (p for p, token in enumerate(words.token_of) if phrase.first <= token < phrase.last), default=None
+        )
+        for phrase in sentence.phrases
+        if "notvisual" not in phrase.types
+    }
+    return [_kind(word, position in heads) for position, word in enumerate(words.words)]
+
+
+def _kind(word: str, heads_phrase: bool) -> str:
+    if word in FUNCTION_WORDS:
+        return FUNCTION
+    if word in COLOURS:
+        return COLOUR
+    if heads_phrase and word not in PRONOUNS:
+        return NOUN
+    return ING if is_ing_verb(word) else OTHER

@@ -1,0 +1,135 @@
+"""`gazeback train discernible`: the weights of the method "discernible", learned by a bandit.
+
+The method scores a candidate `a_suc * Z_suc * (a_cur * Z_cur + a_pre * Z_pre)`. `a_suc` multiplies every
+score, so it changes no ranking and is left at 1; what matters is the ratio of `a_pre` to `a_cur`. The two
+measure different things, on different scales, so the arms are ratios of several orders of magnitude.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace import trace
+from gazeback.eval.data.formats import LabelledImage, LocalizationData, read
+from gazeback.eval.data.selection import RULE
+from gazeback.eval.harness.run import check_writable, tracked, write_result
+from gazeback.eval.metrics.boxes import best_iou, tight_box
+from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.models.errors import UserError
+
+Alphas = tuple[float, float, float]
+
+ARMS: tuple[Alphas, ...] = (
+    (1.0, 1.0, 0.0),
+    (1.0, 1.0, 0.01),
+    (1.0, 1.0, 0.1),
+    (1.0, 1.0, 1.0),
+    (1.0, 1.0, 10.0),
+    (1.0, 0.0, 1.0),
+)
+"""(a_suc, a_cur, a_pre): from the product alone to what feeds the candidate alone."""
+
+HIT = 0.5
+"""The IoU from which a box earns the reward."""
+
+
+@dataclass
+class Arm:
+    """How often an arm was pulled, and what it earned in all."""
+
+    alphas: Alphas
+    pulls: int = 0
+    reward: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        return self.reward / self.pulls if self.pulls else 0.0
+
+
+@dataclass
+class Bandit:
+    """UCB1 (Auer, Cesa-Bianchi, Fischer, *Finite-time Analysis of the Multiarmed Bandit Problem*, 2002)."""
+
+    arms: list[Arm] = field(default_factory=lambda: [Arm(alphas) for alphas in ARMS])
+
+    def choose(self) -> Arm:
+        """Each arm once, then the one with the largest `mean + sqrt(2 ln(all pulls) / pulls)`."""
+        for arm in self.arms:
+            if not arm.pulls:
+                return arm
+        total = sum(arm.pulls for arm in self.arms)
+        return max(self.arms, key=lambda arm: arm.mean + math.sqrt(2 * math.log(total) / arm.pulls))
+
+    def play(self, reward: Callable[[Alphas], float]) -> Arm:
+        """One round: choose an arm and add the reward, 0 to 1, that it earns."""
+        arm = self.choose()
+        arm.reward += reward(arm.alphas)
+        arm.pulls += 1
+        return arm
+
+    @property
+    def best(self) -> Arm:
+        """The arm with the largest mean reward; of equals the one pulled more often."""
+        return max(self.arms, key=lambda arm: (arm.mean, arm.pulls))
+
+
+def rewards(
+    classifier: Classifier, images: list[LabelledImage], seed: int
+) -> Iterator[Callable[[Alphas], float]]:
+    """Endless: the reward of one image after another, in an order drawn anew each time they are through.
+
+    The reward is 1 if the tight box of the true class, outliers removed, has an IoU of 0.5 or more with one
+    of the true boxes, else 0.
+    """
+    random = np.random.default_rng(seed)
+    while True:
+        for index in random.permutation(len(images)):
+            yield _Reward(classifier, images[index])
+
+
+@dataclass(frozen=True)
+class _Reward:
+    classifier: Classifier
+    image: LabelledImage
+
+    def __call__(self, alphas: Alphas) -> float:
+        pixels = read([self.image], self.classifier).pixels
+        fixations = trace(
+            self.classifier.model, pixels, self.image.label, method="discernible", alphas=alphas
+        )[0]
+        return float(best_iou(tight_box(fixations), self.image.boxes_on(*fixations.shape)) >= HIT)
+
+
+def train_discernible(
+    data: Path, model: str, weights: str | None, rounds: int, seed: int, out: Path
+) -> dict[str, Any]:
+    """Learn the weights on the tune part of a folder and write them to `out`; returns what was written.
+
+    Raises:
+        UserError: the data, the classifier or `out` cannot be used, or there are fewer rounds than arms.
+    """
+    if rounds < len(ARMS):
+        raise UserError(f"--rounds {rounds}: expected {len(ARMS)} or more, so that every arm is pulled once")
+    check_writable(out)
+    images = LocalizationData(data, "tune")
+    classifier = load_classifier(model, **({} if weights is None else {"weights": weights}))
+    images.check_fits(classifier)
+    bandit = Bandit()
+    drawn = rewards(classifier, images.images, seed)
+    for _, reward in zip(tracked(range(rounds), rounds, "discernible"), drawn, strict=False):
+        bandit.play(reward)
+    result = {
+        "model": classifier.name,
+        "alphas": bandit.best.alphas,
+        "arms": [{**asdict(arm), "mean": arm.mean} for arm in bandit.arms],
+        "rounds": rounds,
+        "seed": seed,
+        "images": len(images),
+        "selection": RULE,
+    }
+    write_result(out, "train discernible", result)
+    return result

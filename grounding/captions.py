@@ -1,0 +1,342 @@
+"""``ground``: a caption on a photo, word by word.
+
+A word's evidence comes from its logit (docs/method.md); how visual it is, from the counterfactual: what
+the language half would have given it on seeing the mean picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.tracer import METHODS, Options, Traced, Tracer, tracer_of
+from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
+from gazeback.grounding.methods import check_methods, explained_words, is_traced
+from gazeback.grounding.preceding import measured
+from gazeback.models.captioner import Captioner
+from gazeback.models.classifiers import ModelInput
+from gazeback.models.errors import UserError
+from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
+from gazeback.models.vocabulary import tokenize
+
+RUNNERS_UP = 5
+
+
+@dataclass(frozen=True)
+class GroundedWord:
+    """One word of a caption, and where it came from.
+
+    Attributes:
+        text: the word in lower case.
+        known: whether the vocabulary has it; otherwise it is explained as the unknown word.
+        logprob: log p(word | photo, words before), in nats.
+        visual: ``logprob - language``: what the photo adds to the word, in nats.
+        language: log p(word | mean picture, words before), in nats. ``logprob == visual + language`` exactly.
+        visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo
+            brought.
+        preceding: the signed exact contribution of each earlier word to this word's logit; with a
+            ``contrast``, to how far it is above those of the other words.
+        runners_up: the most probable other words at this step, with their probabilities.
+        fixations: the evidence, in pixels of the photo.
+        maps: what the other methods that were asked found, by their names: points, or a heat map alone.
+        preceding_by: where they were asked for, other measures of what each earlier word matters, by their
+            names: "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
+    """
+
+    text: str
+    known: bool
+    logprob: float
+    visual: float
+    language: float
+    visual_share: float
+    preceding: tuple[float, ...]
+    runners_up: tuple[tuple[str, float], ...]
+    fixations: Fixations
+    maps: Mapping[str, Explanation] = field(default_factory=dict)
+    preceding_by: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def explanations(self, methods: Iterable[str]) -> list[Explanation]:
+        """What some of the grounding's methods found, in their order."""
+        return [self.maps.get(method) or Explanation(method, self.fixations) for method in methods]
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """A photo, its caption, and the evidence for each word.
+
+    Attributes:
+        photo: the upright photo.
+        caption: the text; ``words``: its words in order.
+        logprob: log p(caption | photo) in nats, the end of the caption included.
+        method: how it was traced; ``model_name``: by which captioner.
+        methods: all methods that were asked, in their order; ``method`` is the first that has points.
+    """
+
+    photo: Photo
+    caption: str
+    logprob: float
+    words: tuple[GroundedWord, ...]
+    method: str
+    model_name: str
+    methods: tuple[str, ...]
+
+    def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
+        """Write STEM.html, STEM.png and STEM.json into a folder; returns their paths by ending."""
+        from gazeback.grounding.output.files import write_outputs
+
+        return write_outputs(self, Path(out), Path(self.photo.name).stem)
+
+
+def ground(
+    captioner: Captioner,
+    photo: Any,
+    caption: str | None = None,
+    *,
+    beam: int | None = None,
+    method: str = "evidence",
+    methods: Sequence[str] | None = None,
+    preceding: bool = False,
+    **options: Any,
+) -> Grounding:
+    """Caption a photo, or take a caption, and show which pixels each word came from.
+
+    Args:
+        captioner: from :func:`gazeback.models.load_captioner`.
+        photo: a path, a Pillow image, a uint8 array ``[height, width, 3]`` or a loaded ``Photo``.
+        caption: the caption to explain; None generates one by beam search.
+        beam: the width of the beam search.
+        method: one of the core's (:data:`gazeback.cnn_trace.METHODS`).
+        methods: instead of one method several, to compare them: names out of
+            :func:`gazeback.grounding.methods.known_methods`, at least one of them the core's.
+        preceding: measure what the words before matter in other ways, too (see ``preceding_by``).
+        options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``, ``contrast``; see
+            :class:`gazeback.cnn_trace.tracer.Options`.
+
+    Raises:
+        UserError: a bad photo, caption or list of methods, or a method that cannot explain captioners;
+        TraceError: an unknown method or option.
+    """
+    if beam is not None and beam < 1:
+        raise UserError(f"beam must be at least 1, got {beam}")
+    names = (method,) if methods is None else compared(methods)
+    photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    texts = None if caption is None else caption_words(caption)
+    small = squeeze(photo, captioner.image_size)
+    first = next((name for name in names if is_traced(name)), method)
+    session = _Session(captioner, small.pixels, first, options)
+    if texts is None:
+        width = {} if beam is None else {"beam": beam}
+        texts = list(captioner.search(session.features, **width)[0][0].words)
+    ids = captioner.vocabulary.encode(texts)
+    if not ids:
+        raise UserError(f"the captioner found no words for {photo.name}; give a caption to explain")
+    found, contributions = _explained(session, names, small, ids)
+    measures = measured(captioner, small.pixels, session.features, ids) if preceding else {}
+    scores = _Scores(captioner, session.features, ids)
+    words = tuple(
+        scores.word(
+            j,
+            text,
+            preceding=_before(contributions, j),
+            fixations=found[first][j].fixations,
+            maps={name: of_words[j] for name, of_words in found.items() if name != first},
+            preceding_by={name: _before(values, j) for name, values in measures.items()},
+        )
+        for j, text in enumerate(texts)
+    )
+    return Grounding(photo, caption or " ".join(texts), scores.total, words, first, captioner.name, names)
+
+
+def caption_words(caption: str) -> list[str]:
+    """The words of a caption, as the captioner's vocabulary splits them.
+
+    Raises:
+        UserError: there is no word in it.
+    """
+    words = tokenize(caption)
+    if not words:
+        raise UserError(f"the caption {caption!r} has no words; give at least one word to explain")
+    return words
+
+
+def word_evidence(
+    captioner: Captioner,
+    image: np.ndarray,
+    word_ids: Sequence[int],
+    positions: Sequence[int] | None = None,
+    method: str = "evidence",
+    **options: Any,
+) -> list[Fixations]:
+    """The evidence for words of a caption, in pixels of the model's input.
+
+    Args:
+        captioner: the caption generator.
+        image: float32 ``[size, size, 3]``, RGB, 0 to 255.
+        word_ids: the caption without start and end.
+        positions: which words to explain; by default all.
+        method, options: as for :func:`ground`.
+    """
+    positions = range(len(word_ids)) if positions is None else positions
+    return _Session(captioner, image, method, options).explain(list(word_ids), positions).fixations[0]
+
+
+def preceding_contributions(
+    captioner: Captioner, image: np.ndarray, captions: Iterable[Sequence[int]]
+) -> list[np.ndarray]:
+    """The exact contributions of the words of captions to the logits of the words behind them.
+
+    Args:
+        image: float32 ``[size, size, 3]``, RGB, 0 to 255.
+        captions: ids without start and end.
+
+    Returns:
+        float64 ``[n, n]`` per caption of n words: row j, column k < j is what word k contributes to word j.
+    """
+    session = _Session(captioner, image, "evidence", {})
+    return [_contributions([session.explain(list(ids), range(len(ids)))], len(ids)) for ids in captions]
+
+
+def compared(methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods, as :func:`ground` compares them.
+
+    Raises:
+        UserError: one that nobody knows, one twice, or none of the core's.
+    """
+    check_methods(methods)
+    if not any(map(is_traced, methods)):
+        raise UserError(
+            f"methods: a word's points come from one of {', '.join(METHODS)}; name one of them beside "
+            f"{', '.join(methods)}"
+        )
+    return tuple(methods)
+
+
+def _explained(
+    session: _Session, methods: Iterable[str], small: Preprocessed, ids: list[int]
+) -> tuple[dict[str, list[Explanation]], np.ndarray]:
+    """What each method found, word by word, and the contributions of the words before (`_contributions`)."""
+    found, traced = {}, []
+    for name in methods:
+        if is_traced(name):
+            traced.append(session.using(name).explain(ids, range(len(ids))))
+            found[name] = _on_photo(name, traced[-1].fixations[0], small)
+        else:
+            maps = explained_words(name, session.captioner, small.pixels, ids)
+            found[name] = _maps_on_photo(name, maps, small)
+    return found, _contributions(traced, len(ids))
+
+
+def _on_photo(method: str, found: Iterable[Fixations], small: Preprocessed) -> list[Explanation]:
+    return [
+        Explanation(method, fixations.mapped(small.to_photo, small.photo_shape), on_input=fixations)
+        for fixations in found
+    ]
+
+
+def _maps_on_photo(method: str, maps: Iterable[np.ndarray], small: Preprocessed) -> list[Explanation]:
+    whole, frame = (0, 0, *small.photo_shape), (0, 0, *small.pixels.shape[:2])
+    prepared = ModelInput(small.pixels, small.photo_shape, whole, frame)
+    return [Explanation(method, None, on_photo(heat, prepared, MAP_LONGEST)) for heat in maps]
+
+
+class _Session:
+    """One image seen once: the CNN's forward pass, then as many questions as there are words."""
+
+    def __init__(self, captioner: Captioner, image: np.ndarray, method: str, options: dict[str, Any]) -> None:
+        self.captioner = captioner
+        self.given = options
+        # The reference is the mean of that map; behind it others may follow, such as a pooled one.
+        given = {"handoff": captioner.features_layer, **options}
+        self.options = Options(method=method, reference=captioner.mean_features, **given)
+        self.tracer: Tracer = tracer_of(captioner.model)
+        self.inputs = {"image": np.asarray(image, np.float32)[None], "words": np.zeros((1, 1), np.int32)}
+        self.map = self.tracer.target(captioner.features_layer)
+        self.seen: Recording = self.tracer.first_recording(
+            self._arrays(), frozenset([self.map]), self.options
+        )
+
+    def using(self, method: str) -> _Session:
+        """The same image, seen for another method; this session for its own."""
+        if method == self.options.method:
+            return self
+        return _Session(self.captioner, self.inputs["image"][0], method, self.given)
+
+    @property
+    def features(self) -> np.ndarray:
+        """The encoder's last map, float32 ``[1, h, w, C]``."""
+        return self.seen[self.map]
+
+    def _arrays(self) -> list[np.ndarray]:
+        return [self.inputs[name] for name in self.tracer.graph.input_names]
+
+    def explain(self, ids: list[int], positions: Sequence[int]) -> Traced:
+        """Trace the logits of the words at some positions, all in one walk."""
+        start = self.captioner.vocabulary.start
+        self.inputs["words"] = np.array([[start, *ids[:-1]]], np.int32)
+        # Output step 0 has seen only the image; step j + 1 predicts word j.
+        neurons = np.array([[(j + 1, ids[j]) for j in positions]])
+        target = self.tracer.target()
+        return self.tracer.explain(
+            self._arrays(), target, lambda recording: neurons, self.options, known=self.seen
+        )
+
+
+def _contributions(traced: Iterable[Traced], words: int) -> np.ndarray:
+    """What each word contributes to the words behind it, float64 ``[words, words]``; see
+    :func:`preceding_contributions`. All zero where no method has an exact head.
+    """
+    found = [(one.decomposition, one.recording) for one in traced if one.decomposition is not None]
+    total = np.zeros((words, words))
+    for head, recording in found[:1]:
+        for tensor, coefficients in head.others.items():
+            value = recording[tensor]
+            if value.ndim == 3 and value.shape[1] == words:
+                total += (coefficients * value).sum(axis=-1)
+    # Input step 0 is the start token, step k + 1 is word k; the last word is not read by any.
+    return np.tril(np.roll(total, -1, axis=1), -1)
+
+
+def _before(values: np.ndarray, j: int) -> tuple[float, ...]:
+    return tuple(float(x) for x in values[j, :j])
+
+
+class _Scores:
+    """Log-probabilities of a caption's words given the photo, and given the mean picture."""
+
+    def __init__(self, captioner: Captioner, features: np.ndarray, ids: list[int]) -> None:
+        self.vocabulary, self.ids = captioner.vocabulary, ids
+        # Whole maps: a captioner need not pool them.
+        both = np.concatenate([features, np.broadcast_to(captioner.mean_features, features.shape)])
+        words = np.array([[self.vocabulary.start, *ids]] * 2, np.int32)
+        self.photo, self.mean = captioner.log_probabilities(both, words).astype(np.float64)
+        steps = np.arange(len(ids) + 1)
+        self.total = float(self.photo[steps, [*ids, self.vocabulary.end]].sum())
+
+    def word(self, j: int, text: str, **explained: Any) -> GroundedWord:
+        """Word ``j`` with its scores, and with what explains it."""
+        logprob, language = _exact(self.photo[j, self.ids[j]]), _exact(self.mean[j, self.ids[j]])
+        visual = logprob - language
+        share = max(0.0, 1 - float(np.exp(-visual)))
+        known = self.ids[j] != self.vocabulary.unknown
+        return GroundedWord(
+            text, known, logprob, visual, language, share, runners_up=self._runners_up(j), **explained
+        )
+
+    def _runners_up(self, j: int) -> tuple[tuple[str, float], ...]:
+        hidden = {self.ids[j], self.vocabulary.start, self.vocabulary.unknown}
+        order = np.argsort(-self.photo[j])[: RUNNERS_UP + len(hidden)]
+        names = self.vocabulary.words
+        found = [(names[i], float(np.exp(self.photo[j, i]))) for i in order if int(i) not in hidden]
+        return tuple(found[:RUNNERS_UP])
+
+
+def _exact(logprob: float) -> float:
+    # On a grid of 2^-30 nats differences and sums have no rounding error: logprob == visual + language holds.
+    return float(np.ldexp(np.rint(np.ldexp(logprob, 30)), -30))

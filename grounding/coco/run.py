@@ -1,0 +1,201 @@
+"""A whole COCO split, image by image: goes on where it stopped, and passes over images that it cannot read.
+
+`OUT/images/STEM.{html,png,json,jpg}` for each image (the last a small picture of it), `OUT/settings.json`;
+at the end `OUT/results.json` (COCO results) and `OUT/index.html`, assembled from the images' JSON files.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from gazeback.grounding.coco.annotations import CocoImage, CocoSplit, Instances, word_outlines, write_results
+from gazeback.grounding.output.files import unique_stems, write_atomically, write_outputs, writing_to
+from gazeback.grounding.output.index import IndexEntry, index_html
+from gazeback.models.errors import DataError, PhotoError, UserError
+from gazeback.models.photos import Photo, load_photo
+
+if TYPE_CHECKING:
+    from gazeback.grounding.captions import Grounding
+
+KINDS = ("jpg", "html", "png", "json")
+
+THUMBNAIL = (320, 320)  # pixels
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of the split and the name of its files."""
+
+    image: CocoImage
+    stem: str
+
+
+@dataclass
+class Summary:
+    """What became of a split's images. missing and bad: file names. strays: annotations of nothing known."""
+
+    images: int
+    written: int = 0
+    kept: int = 0
+    missing: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    caption_strays: int = 0
+    instance_strays: int = 0
+    results: Path | None = None
+    index: Path | None = None
+
+    @property
+    def grounded(self) -> int:
+        return self.written + self.kept
+
+
+class CocoRun:
+    """The images of `split` in `images_dir`, grounded into `out`; see the module's text."""
+
+    def __init__(
+        self,
+        images_dir: Path,
+        split: CocoSplit,
+        instances: Instances | None,
+        out: Path,
+        settings: dict[str, Any],
+    ) -> None:
+        """Raises UserError if there is no `images_dir`, or `out` holds results of other `settings`."""
+        if not images_dir.is_dir():
+            raise DataError(f"--coco {images_dir}: {'a file' if images_dir.exists() else 'no such folder'}")
+        self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
+        self.settings = settings
+        self._check_settings()
+        # Names from the whole split: they stay the same when a second run has another limit.
+        stems = unique_stems([image.file_name for image in split.images])
+        self.items = [Item(image, stem) for image, stem in zip(split.images, stems, strict=True)]
+
+    def _check_settings(self) -> None:
+        path = self.out / "settings.json"
+        if path.exists():
+            different = _differences(path, self.settings)
+        else:
+            different = "unknown ones" if (self.out / "images").exists() else ""
+        if different:
+            raise UserError(
+                f"{self.out}: holds results of other settings ({different}); choose another --out"
+            )
+
+    def _claim(self) -> None:
+        """Keep the settings with the results, just before the first."""
+        path = self.out / "settings.json"
+        if not path.exists():
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(self.settings, indent=2).encode())
+
+    def todo(self, items: Sequence[Item]) -> list[Item]:
+        """The items whose files are not all there."""
+        return [item for item in items if not all(path.is_file() for path in self.files(item))]
+
+    def files(self, item: Item) -> list[Path]:
+        return [self.out / "images" / f"{item.stem}.{kind}" for kind in KINDS]
+
+    def photo(self, item: Item) -> Path:
+        return self.images_dir / item.image.file_name
+
+    def ground(self, item: Item, ground: "Callable[[Photo], Grounding]") -> None:
+        """Write one image's files. Raises PhotoError."""
+        photo = load_photo(self.photo(item))
+        grounding = ground(photo)
+        words = [word.text for word in grounding.words]
+        outlines = word_outlines(words, item.image, photo, self.instances) if self.instances else None
+        with writing_to(self.out):
+            self._claim()
+            write_outputs(grounding, self.out / "images", item.stem, outlines)
+            write_atomically(self.files(item)[0], _thumbnail(photo))
+
+    def run(
+        self,
+        items: Sequence[Item],
+        ground: "Callable[[Photo], Grounding]",
+        mistake: Callable[[object], None],
+        advance: Callable[[], None],
+    ) -> Summary:
+        """Ground what is missing of `items`; `mistake` hears of each bad image, `advance` of each image."""
+        summary = Summary(len(items), caption_strays=self.split.strays)
+        summary.instance_strays = self.instances.strays if self.instances else 0
+        todo = set(self.todo(items))
+        for item in items:
+            if item not in todo:
+                summary.kept += 1
+            elif not self.photo(item).is_file():
+                summary.missing.append(item.image.file_name)
+            else:
+                try:
+                    self.ground(item, ground)
+                    summary.written += 1
+                except PhotoError as error:
+                    summary.bad.append(item.image.file_name)
+                    mistake(error)
+            advance()
+        return summary
+
+    def assemble(self, items: Sequence[Item], summary: Summary) -> None:
+        """Write `results.json` and `index.html` over the items that are grounded, at least one."""
+        unfinished = set(self.todo(items))
+        done = [item for item in items if item not in unfinished]
+        summary.results, summary.index = self.out / "results.json", self.out / "index.html"
+        shown: list[IndexEntry] = []
+        with writing_to(self.out):
+            write_results(self._entries(done, shown), summary.results)
+            page = index_html(shown, self.images_dir.resolve().name)
+            write_atomically(summary.index, page.encode(errors="replace"))
+
+    def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
+        """One COCO result per image, in order; `shown` gets what the index needs of it."""
+        for item in items:
+            path = self.files(item)[-1]
+            try:
+                result = json.loads(path.read_bytes())
+                entry = {"image_id": item.image.id, "caption": result["caption"], "words": result["words"]}
+                # Without the points: of thousands of images they would fill the memory.
+                words = [{name: word[name] for name in ("text", "visual_share")} for word in result["words"]]
+                small = {"photo": item.image.file_name, "caption": result["caption"], "words": words}
+            except (KeyError, TypeError, ValueError):
+                raise DataError(f"{path}: broken; delete it and run again") from None
+            shown.append(IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg"))
+            yield entry
+
+
+def _thumbnail(photo: Photo) -> bytes:
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail(THUMBNAIL)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def fingerprint(path: Path | None) -> str | None:
+    """SHA-256 of a file, None for no file: equal settings mean equal contents, not equal names."""
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(path: Path, settings: dict[str, Any]) -> str:
+    """The settings that differ from those in `path`, as "name: then -> now"."""
+    try:
+        stored = json.loads(path.read_bytes())
+        return ", ".join(
+            f"{name}: {_short(stored.get(name))}, now {_short(value)}"
+            for name, value in settings.items()
+            if stored.get(name) != value
+        )
+    except (ValueError, AttributeError):
+        return "its settings.json is broken"
+
+
+def _short(value: Any) -> str:
+    return "default" if value is None else str(value)[:40]

@@ -1,0 +1,134 @@
+"""The `gazeback` command: a group whose commands are imported only when they run, so that help is instant."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import click
+
+from gazeback.grounding.commands.quiet import silence_libraries
+from gazeback.models.errors import UserError
+
+# name -> (module:object, one line of help). The help stands here so that listing the commands imports none.
+COMMANDS = {
+    "ground": (
+        "gazeback.grounding.commands.ground:ground",
+        "Caption photos and show which pixels each word came from.",
+    ),
+    "trace": (
+        "gazeback.grounding.commands.trace:trace",
+        "Classify photos and show which pixels each class came from.",
+    ),
+    "train": (
+        "gazeback.models.training.command:train",
+        "Train a model of your own.",
+    ),
+    "evaluate": (
+        "gazeback.eval.command:evaluate",
+        "Measure how good captions and explanations are.",
+    ),
+    "interpret": (
+        "gazeback.eval.interpretation.command:interpret",
+        "Show which filters a model has learned for its classes or words.",
+    ),
+}
+
+EXIT_BAD_INPUT = 2
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2
+
+
+class Refused(click.ClickException):
+    """Bad input, told in one line."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and tells every user's mistake in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line_errors(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def one_line_errors(ctx: click.Context) -> Iterator[None]:
+    """User's mistakes as one line and exit code 2, Ctrl-C as 130; anything else keeps its traceback."""
+    try:
+        yield
+    except HELP_ASKED:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else ctx.command_path
+        raise Refused(f"{one_line(error.format_message())} See `{command} --help`.") from None
+    except ValueError as error:
+        if not isinstance(error, user_errors()):
+            raise
+        raise Refused(one_line(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        ctx.exit(EXIT_INTERRUPTED)
+
+
+def user_errors() -> tuple[type[ValueError], ...]:
+    """What to report in one line. The core's errors count only once it is loaded: help must not load it."""
+    core = sys.modules.get("gazeback.cnn_trace.errors")
+    return (UserError,) if core is None else (UserError, core.TraceError)
+
+
+def one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+@click.command(cls=LazyGroup)
+@click.version_option(package_name="gazeback", prog_name="gazeback")
+def gazeback() -> None:
+    """Show which pixels a prediction came from.
+
+    For a caption generator: which pixels each word came from, and which words came from language habit
+    instead of the picture. Without arguments, `gazeback ground` explains an example photo.
+    """
+
+
+def main() -> None:
+    """The console script `gazeback`."""
+    silence_libraries()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without the letter gets a question mark, not a crash
+            stream.reconfigure(errors="replace")
+    try:
+        gazeback(prog_name="gazeback")
+    finally:
+        flush_output()
+
+
+def flush_output() -> None:
+    """What is still to be written goes out; a reader that has left (`| head`) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # else Python complains about it at its very end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gazeback.models import scenes
+from gazeback.models.errors import ModelError, PhotoError, UserError
+
+if TYPE_CHECKING:
+    from gazeback.grounding.captions import Grounding
+    from gazeback.models.captioner import Captioner
+    from gazeback.models.photos import Photo
+
+METHODS = ("evidence", "fixations", "top", "discernible")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to ground; None stands for the default of `gazeback.grounding.ground`."""
+
+    model: str | None = None
+    caption: str | None = None
+    method: str | None = None
+    methods: str | None = None
+    preceding: bool = False
+    beam: int | None = None
+    share: float | None = None
+
+    def check(self) -> None:
+        """Raise UserError for what cannot work, before anything is loaded."""
+        if self.beam is not None and self.beam < 1:
+            raise UserError(f"--beam: expected a width of 1 or more, got {self.beam}")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise UserError(f"--share: expected a share above 0 and at most 1, got {self.share:g}")
+        if self.method is not None and self.method not in METHODS:
+            raise UserError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.method is not None and self.methods is not None:
+            raise UserError(
+                "--method is one method and --methods are several to compare: give one of the two"
+            )
+        if self.caption is not None and not any(letter.isalnum() for letter in self.caption):
+            raise UserError(f"--caption: expected at least one word, got {self.caption!r}")
+        if self.model is not None:
+            check_model(self.model)
+        if self.methods is not None:
+            from gazeback.grounding.captions import compared
+
+            compared(self.named_methods)
+
+    @property
+    def named_methods(self) -> tuple[str, ...]:
+        """What stands between the commas of --methods."""
+        return tuple(name.strip() for name in (self.methods or "").split(",") if name.strip())
+
+    def load(self) -> "Captioner":
+        from gazeback.models import load_captioner  # brings TensorFlow: seconds
+
+        return load_captioner(self.model)
+
+    def ground(self, captioner: "Captioner", photo: "Photo") -> "Grounding":
+        """Raises PhotoError for a photo that has no grounding; others may still have one."""
+        from gazeback.grounding import ground
+
+        options: dict[str, Any] = {"method": self.method, "beam": self.beam, "share": self.share}
+        given = {name: value for name, value in options.items() if value is not None}
+        if self.methods is not None:
+            given["methods"] = self.named_methods
+        if self.preceding:
+            given["preceding"] = True
+        try:
+            return ground(captioner, photo, self.caption, **given)
+        except UserError as error:
+            raise PhotoError(str(error)) from None
+
+
+def check_model(model: str) -> None:
+    """A missing file is told at once; what is in it, the loader sees."""
+    path = Path(model)
+    if path.is_file() or model in scenes.HEADS:
+        return
+    problem = "a folder" if path.is_dir() else "no such file"
+    raise ModelError(
+        f"--model {model}: {problem}; give a FILE.keras made by `gazeback train captioner`, "
+        "or leave the option out for the bundled captioner"
+    )

@@ -1,0 +1,1 @@
+"""What an explanation is written to: page, figure, JSON, index."""

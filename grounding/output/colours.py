@@ -1,0 +1,144 @@
+"""A word's heat map as page and figure draw it: small, and in one set of colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace import Fixations
+    from gazeback.models.photos import Photo
+
+# Evidence 0..1 -> red, green, blue, opacity (0..255). Lightness rises steadily, as in Matplotlib's "inferno"
+# without its black end; opacity starts at zero, so that the photo stays visible where there is no evidence.
+Stops = tuple[tuple[float, int, int, int, int], ...]
+
+HEAT_STOPS: Stops = (
+    (0.00, 66, 10, 104, 0),
+    (0.08, 84, 15, 109, 40),
+    (0.25, 147, 38, 103, 135),
+    (0.45, 203, 65, 73, 165),
+    (0.65, 238, 105, 37, 185),
+    (0.85, 251, 176, 52, 195),
+    (1.00, 252, 240, 150, 210),
+)
+
+
+# On white the colours must grow darker with the evidence, where on a photo they grow lighter.
+PAPER_STOPS: Stops = (
+    (0.00, 255, 247, 200, 0),
+    (0.08, 255, 238, 170, 110),
+    (0.25, 254, 217, 118, 215),
+    (0.45, 253, 174, 80, 240),
+    (0.65, 249, 126, 62, 250),
+    (0.85, 233, 74, 48, 255),
+    (1.00, 205, 30, 45, 255),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of the evidence, and how they mix with the picture: a CSS blend mode."""
+
+    blend: str
+    stops: Stops
+
+
+PHOTO = Look("normal", HEAT_STOPS)
+
+PAPER = Look("multiply", PAPER_STOPS)  # dark strokes on light paper
+
+BOARD = Look("screen", HEAT_STOPS)  # light strokes on a dark board
+
+NEARLY = 20  # of 255: how far most of a drawing is from white, or from black, at most
+
+EMPTY = 0.6  # the share of a drawing, at least, on which nothing is drawn
+
+
+def look_of(photo: Photo) -> Look:
+    """A drawing is what is empty in most places: nearly white (`PAPER`) or nearly black (`BOARD`)."""
+    grey = np.asarray(Image.fromarray(np.asarray(photo.pixels, np.uint8)).convert("L"))
+    if (grey >= 255 - NEARLY).mean() >= EMPTY:
+        return PAPER
+    return BOARD if (grey <= NEARLY).mean() >= EMPTY else PHOTO
+
+
+def blended(pixels: np.ndarray, heat: np.ndarray, look: Look = PHOTO, strength: float = 1.0) -> np.ndarray:
+    """uint8 [rows, columns, 3]: a picture with heat on it; a photo is made paler, a drawing is not.
+
+    Args:
+        pixels: float [rows, columns, 3], RGB, 0 to 255.
+        heat: uint8 [any rows, any columns] over the whole picture.
+        strength: of the heat, 0 to 1.
+    """
+    base = paler(pixels) if look is PHOTO else pixels
+    size = (pixels.shape[1], pixels.shape[0])
+    level = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
+    colours = heat_colours(look.stops)[level].astype(np.float32)
+    colour, opacity = colours[..., :3], colours[..., 3:] / 255 * strength
+    if look.blend == "multiply":
+        colour = base * colour / 255
+    elif look.blend == "screen":
+        colour = 255 - (255 - base) * (255 - colour) / 255
+    return (base * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+
+
+def paler(pixels: np.ndarray) -> np.ndarray:
+    """A photo with less colour and light, so that evidence stands out: float [rows, columns, 3]."""
+    grey = pixels.mean(axis=-1, keepdims=True)
+    return 0.88 * (0.4 * grey + 0.6 * pixels)
+
+
+MAX_POINTS = 4000  # more are neither told apart nor quickly drawn
+
+
+def heat_colours(stops: Stops = HEAT_STOPS) -> np.ndarray:
+    """uint8 [256, 4]: red, green, blue and opacity for evidence 0, 1/255, ..., 1."""
+    table = np.array(stops)
+    levels = np.linspace(0, 1, 256)
+    channels = [np.interp(levels, table[:, 0], table[:, channel]) for channel in range(1, 5)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def evidence_map(fixations: Fixations, longest: int) -> np.ndarray:
+    """The heat map, made at once at the size in which it is shown: a large photo's takes a second, this none.
+
+    Args:
+        longest: pixels of the map's longer side, at most.
+
+    Returns:
+        uint8 [rows, columns] over the whole photo, maximum 255; all zero without points.
+    """
+    height, width = fixations.shape
+    columns, rows = fitted(width, height, longest)
+    scale = (rows / height, columns / width)
+    small = fixations.mapped(lambda points: (points + 0.5) * scale - 0.5, (rows, columns)).heatmap()
+    return np.round(255 * small).astype(np.uint8)
+
+
+def strongest_first(fixations: Fixations, limit: int = MAX_POINTS) -> np.ndarray:
+    """The order in which points are drawn: int [n], n at most `limit`.
+
+    Points of equal weight come in any order, always the same, so that a part of them is a fair sample.
+    """
+    shuffled = np.random.default_rng(0).permutation(len(fixations))
+    order = np.argsort(-np.asarray(fixations.weights)[shuffled], kind="stable")
+    return shuffled[order[:limit]]
+
+
+def shrunk(heat: np.ndarray, longest: int) -> np.ndarray:
+    """A finished heat map, float [rows, columns] from 0, as `evidence_map` gives one: uint8, maximum 255."""
+    rows, columns = heat.shape
+    image = Image.fromarray(np.asarray(heat, np.float32))
+    small = np.asarray(image.resize(fitted(columns, rows, longest), Image.Resampling.BOX))
+    peak = float(small.max())
+    return np.round(255 * small / peak if peak > 0 else small).astype(np.uint8)
+
+
+def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
+    """(width, height) scaled down, never up, so that no side exceeds ``longest``; no side below 1."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,0 +1,91 @@
+"""The index page of many grounded photos: a small picture, the caption with its visual shares, a link."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from gazeback.grounding.output.files import write_atomically
+from gazeback.grounding.output.page import bar_width, jpeg_uri, render
+from gazeback.grounding.output.text import LITTLE, short
+
+if TYPE_CHECKING:
+    from gazeback.grounding.classes import TracedPhoto
+
+THUMBNAIL = 320  # pixels of a photo on the index page, longer side
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """One photo of the index.
+
+    Attributes:
+        result: its `grounding_to_json` (of the words only ``text`` and ``visual_share`` are read).
+        page: path of its page, relative to the index.
+        picture: path of a small picture, relative to the index, or a ``data:image/`` address.
+    """
+
+    result: Mapping[str, Any]
+    page: str
+    picture: str
+
+
+HINT = "Under each word: the share of its probability that the photo brought. Grey italics: language habit."
+
+
+def index_html(
+    entries: Sequence[IndexEntry],
+    title: str = "Grounded photos",
+    hint: str = HINT,
+    filter_label: str = "Words in the caption",
+) -> str:
+    """One HTML page that links the pages of ``entries``; words typed into its field filter the captions.
+
+    Args:
+        hint: what the bars under the words mean.
+        filter_label: what the field is for.
+    """
+    return render(
+        "index.html.j2",
+        styles=("base.css", "index.css"),
+        scripts=("index.js",),
+        title=title,
+        hint=hint,
+        filter_label=filter_label,
+        entries=[_shown(entry) for entry in entries],
+    )
+
+
+def _shown(entry: IndexEntry) -> dict[str, Any]:
+    shares = [(word["text"], word["visual_share"] or 0.0) for word in entry.result["words"]]
+    is_data = entry.picture.startswith("data:image/")
+    return {
+        "photo": entry.result["photo"],
+        "caption": entry.result["caption"],
+        "page": quote(entry.page),
+        "picture": entry.picture if is_data else quote(entry.picture),
+        "words": [(text, bar_width(share), share < LITTLE) for text, share in shares],
+    }
+
+
+def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
+    """A traced photo on the index page; ``page``: the path of its page, relative to the index."""
+    words = [{"text": short(one.name), "visual_share": one.probability} for one in traced.predictions]
+    caption = ", ".join(one.name for one in traced.predictions)
+    result = {"photo": traced.photo.name, "caption": caption, "words": words}
+    return IndexEntry(result, page, jpeg_uri(traced.photo, THUMBNAIL))
+
+
+def write_index(entries: Sequence[IndexEntry], path: str | os.PathLike[str]) -> Path:
+    """Write the index page of several traced photos; returns the path. Raises `OSError`."""
+    page = index_html(
+        entries,
+        "Traced photos",
+        hint="The most probable classes, each with its probability. Grey italics: below 10 %.",
+        filter_label="Words in the classes",
+    )
+    return write_atomically(path, page.encode("utf-8", errors="replace"))

@@ -1,0 +1,265 @@
+"""The page: one self-contained HTML file on which each word of a caption shows its evidence."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from gazeback.grounding.explanation import Outlines, Polygon
+from gazeback.grounding.output.colours import HEAT_STOPS, fitted, look_of, strongest_first
+from gazeback.grounding.output.files import write_atomically
+from gazeback.grounding.output.text import (
+    facts,
+    is_language_habit,
+    percent,
+    short,
+    synonyms,
+    target_verdict,
+    value_text,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace import Fixations
+    from gazeback.grounding.captions import GroundedWord, Grounding
+    from gazeback.grounding.classes import Target, TracedPhoto
+    from gazeback.grounding.explanation import Explanation
+    from gazeback.models.photos import Photo
+
+
+def write_traced_page(traced: TracedPhoto, path: str | os.PathLike[str]) -> Path:
+    """Write `traced_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    return write_atomically(path, traced_html(traced).encode("utf-8", errors="replace"))
+
+
+def traced_html(traced: TracedPhoto) -> str:
+    """The whole page: photo, targets, evidence, style and script in one file that needs no network."""
+    photo = traced.photo
+    return render(
+        "classes.html.j2",
+        styles=("base.css", "stage.css", "classes.css"),
+        scripts=("shared.js", "overlay.js", "classes.js"),
+        traced=traced,
+        photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
+        ratio=photo.width / photo.height,
+        drawing=look_of(photo).blend != "normal",
+        targets=[
+            (short(target.name), synonyms(target.name), value_text(target), width)
+            for target, width in zip(traced.targets, _bars(traced.targets), strict=True)
+        ],
+        payload=traced_data(traced),
+    )
+
+
+def traced_data(traced: TracedPhoto) -> dict[str, Any]:
+    """What the page's script draws; a target's ``evidence`` has one entry per method, as ``methods`` has.
+
+    All coordinates are in photo pixels; each heat map covers the whole photo.
+    """
+    photo, look = traced.photo, look_of(traced.photo)
+    return {
+        "width": photo.width,
+        "height": photo.height,
+        "heat": look.stops,
+        "blend": look.blend,
+        "methods": list(traced.methods),
+        "targets": [
+            {
+                "text": short(target.name),
+                "verdict": target_verdict(target, traced.model_name),
+                "evidence": [_evidence(one, (photo.height, photo.width)) for one in target.explanations],
+            }
+            for target in traced.targets
+        ],
+    }
+
+
+def _evidence(explanation: Explanation, shape: tuple[int, int]) -> dict[str, Any]:
+    drawn = explanation_data(explanation, explanation.box(shape))
+    return {**drawn, "facts": facts(explanation, shape)}
+
+
+def _bars(targets: Sequence[Target]) -> list[str]:
+    """How long each target's bar is: a class's probability; an activation beside the largest one shown."""
+    if targets[0].layer is None:
+        return [bar_width(target.value) for target in targets]
+    values = [max(target.value, 0.0) if math.isfinite(target.value) else 0.0 for target in targets]
+    return [bar_width(value / max(*values, 1e-12)) for value in values]
+
+
+MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooths it
+
+PRECEDING = {
+    "removal": "left out",
+    "gradient": "gradient",
+}  # measures of the words before, as a reader sees them
+
+
+def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
+    """Photo size, colours and words; a word's ``evidence`` has one entry per method, as ``methods`` has.
+
+    All coordinates are in photo pixels; each heat map covers the whole photo.
+    """
+    return {
+        "width": grounding.photo.width,
+        "height": grounding.photo.height,
+        "heat": HEAT_STOPS,
+        "methods": list(grounding.methods),
+        "words": [
+            _word(word, index, grounding, outlines.get(index, ()))
+            for index, word in enumerate(grounding.words)
+        ],
+    }
+
+
+def _word(
+    word: GroundedWord, index: int, grounding: Grounding, polygons: Sequence[Polygon]
+) -> dict[str, Any]:
+    shape = (grounding.photo.height, grounding.photo.width)
+    return {
+        "text": word.text,
+        "known": bool(word.known),
+        "verdict": verdict(word, first=index == 0),
+        "habit": is_language_habit(word),
+        "logprob": _finite(word.logprob),
+        "visual": _finite(word.visual),
+        "language": _finite(word.language),
+        "preceding": _relevances(word.preceding),
+        "precedingBy": [
+            [PRECEDING.get(name, name), _relevances(values)] for name, values in word.preceding_by.items()
+        ],
+        "runnersUp": [[text, _finite(probability)] for text, probability in word.runners_up],
+        "outlines": [[[round(float(x), 1), round(float(y), 1)] for x, y in polygon] for polygon in polygons],
+        "evidence": [
+            explanation_data(one, one.region(shape)) for one in word.explanations(grounding.methods)
+        ],
+    }
+
+
+def ranked_points(fixations: Fixations) -> list[list[float]]:
+    """``[row, column, weight]``, the strongest first with weight 1: any share of the evidence is a prefix.
+
+    Of very many points, only the first that `strongest_first` gives.
+    """
+    order = strongest_first(fixations)
+    weights = np.maximum(np.asarray(fixations.weights, float), 0)[order]
+    strongest = max(float(weights.max(initial=0)), np.finfo(float).tiny)
+    return [
+        [int(row), int(column), round(float(weight / strongest), 3)]
+        for (row, column), weight in zip(fixations.points[order], weights, strict=True)
+    ]
+
+
+def explanation_data(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
+    """What the page's `Overlay` draws of one method's answer, with a box ``[x, y, width, height]``."""
+    small = explanation.heat(MAP_LONGEST)
+    points = [] if explanation.fixations is None else ranked_points(explanation.fixations)
+    return {
+        "map": base64.b64encode(small.tobytes()).decode(),
+        "rows": small.shape[0],
+        "columns": small.shape[1],
+        "points": points,
+        "box": None if box is None else [round(float(side), 1) for side in box],
+        "mapOnly": explanation.fixations is None,
+    }
+
+
+def _relevances(values: Sequence[float]) -> list[float]:
+    return [_finite(value) or 0.0 for value in values]
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None
+
+
+PHOTO_LONGEST = 1200  # pixels of the photo on the page
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_page(grounding: Grounding, path: str | os.PathLike[str], outlines: Outlines | None = None) -> Path:
+    """Write `page_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    return write_atomically(path, page_html(grounding, outlines).encode("utf-8", errors="replace"))
+
+
+def page_html(grounding: Grounding, outlines: Outlines | None = None) -> str:
+    """The whole page: photo, caption, evidence, style and script in one file that needs no network.
+
+    Args:
+        outlines: word index -> polygons ``[[x, y], ...]`` in photo pixels, drawn over that word's evidence
+            (instances of the category that the word names).
+    """
+    photo = grounding.photo
+    return render(
+        "page.html.j2",
+        styles=("base.css", "stage.css", "page.css"),
+        scripts=("shared.js", "overlay.js", "details.js", "page.js"),
+        grounding=grounding,
+        photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
+        ratio=photo.width / photo.height,
+        words=[
+            (word, percent(word.visual_share), bar_width(word.visual_share), is_language_habit(word))
+            for word in grounding.words
+        ],
+        payload=page_data(grounding, outlines or {}),
+    )
+
+
+def render(
+    template: str, styles: Sequence[str], scripts: Sequence[str], folder: Path = _TEMPLATES, **values: Any
+) -> str:
+    """A template with its style sheets and scripts inside; everything in ``values`` is escaped by Jinja.
+
+    What is not in ``folder`` comes from this package's own templates.
+    """
+    environment = _environment(folder)
+    script = "\n".join(_source(environment, name) for name in scripts)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(
+        style=Markup("\n".join(_source(environment, name) for name in styles)),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other
+        **values,
+    )
+
+
+def jpeg_uri(photo: Photo, longest: int, quality: int = 85) -> str:
+    """The photo, scaled down to ``longest`` pixels on its longer side, as a JPEG ``data:`` address."""
+    image = Image.fromarray(np.asarray(photo.pixels, np.uint8))
+    image = image.resize(fitted(image.width, image.height, longest), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def bar_width(share: float) -> str:
+    """A share as a CSS length; nothing for what is not a number."""
+    return f"{100 * share:.1f}%" if math.isfinite(share) else "0%"
+
+
+@functools.cache
+def _environment(folder: Path) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

@@ -1,0 +1,146 @@
+"""The result of one photo as JSON: for programs, where the page and the figure are for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gazeback.grounding.output.files import write_atomically
+
+if TYPE_CHECKING:
+    from gazeback.cnn_trace import Fixations
+    from gazeback.grounding.captions import GroundedWord, Grounding
+    from gazeback.grounding.classes import Target, TracedPhoto
+    from gazeback.grounding.explanation import Explanation
+
+
+def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
+    """One JSON-ready object per photo; every coordinate is in pixels of the upright photo.
+
+    Keys: ``photo`` (name), ``width``, ``height``, ``model``, ``predictions`` (``class``, ``index``,
+    ``probability``, best first) and ``targets``. A target is a class (the same three keys) or a neuron
+    (``layer``, ``neuron``: its coordinates, ``activation``), with ``methods``: name -> ``points`` (``[row,
+    column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` where nothing was found). A method
+    without points has a ``map``: rows of numbers from 0 to 1 over the whole photo.
+    """
+    shape = (traced.photo.height, traced.photo.width)
+    return {
+        "photo": traced.photo.name,
+        "width": int(traced.photo.width),
+        "height": int(traced.photo.height),
+        "model": traced.model_name,
+        "predictions": [
+            {"class": one.name, "index": one.index, "probability": number(one.probability)}
+            for one in traced.predictions
+        ],
+        "targets": [
+            {
+                **_target(target),
+                "methods": {
+                    one.method: explanation_to_json(one, one.box(shape)) for one in target.explanations
+                },
+            }
+            for target in traced.targets
+        ],
+    }
+
+
+def write_traced_json(traced: TracedPhoto, path: str | os.PathLike[str]) -> Path:
+    """Write `traced_to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    text = json.dumps(traced_to_json(traced), ensure_ascii=False, allow_nan=False)
+    return write_atomically(path, text.encode("utf-8", errors="replace"))
+
+
+def _target(target: Target) -> dict[str, Any]:
+    if target.layer is None:
+        return {"class": target.name, "index": target.neuron[0], "probability": number(target.value)}
+    return {"layer": target.layer, "neuron": list(target.neuron), "activation": number(target.value)}
+
+
+MAP_LONGEST = 56  # cells of a stored heat map, longer side
+
+
+def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
+    """One JSON-ready object per photo; every coordinate is in pixels of the upright photo.
+
+    Keys: ``photo`` (name), ``width``, ``height``, ``caption``, ``logprob`` (nats), ``method``, ``model`` and
+    ``words``. Each word: ``text``, ``known``, ``logprob``, ``visual``, ``language`` (nats), ``visual_share``
+    (0..1), ``preceding`` (signed relevance of each earlier word), ``runners_up`` (``[word, probability]``),
+    ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` without points).
+    Only where several methods were asked, also ``methods``: name -> :func:`explanation_to_json`; and where
+    they were asked for, ``preceding_by``: name -> another measure of each earlier word. A number that is not
+    finite becomes ``None``, as JSON has no name for it.
+    """
+    return {
+        "photo": grounding.photo.name,
+        "width": int(grounding.photo.width),
+        "height": int(grounding.photo.height),
+        "caption": grounding.caption,
+        "logprob": number(grounding.logprob),
+        "method": grounding.method,
+        "model": grounding.model_name,
+        "words": [_word_to_json(word, grounding) for word in grounding.words],
+    }
+
+
+def write_json(grounding: Grounding, path: str | os.PathLike[str]) -> Path:
+    """Write `grounding_to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    text = json.dumps(grounding_to_json(grounding), ensure_ascii=False, allow_nan=False)
+    # a file name may hold bytes that are no text; they must not stop the result from being written
+    return write_atomically(path, text.encode("utf-8", errors="replace"))
+
+
+def _word_to_json(word: GroundedWord, grounding: Grounding) -> dict[str, Any]:
+    shape = (grounding.photo.height, grounding.photo.width)
+    (shown,) = word.explanations([grounding.method])
+    found = {
+        "text": word.text,
+        "known": bool(word.known),
+        "logprob": number(word.logprob),
+        "visual": number(word.visual),
+        "language": number(word.language),
+        "visual_share": number(word.visual_share),
+        "preceding": [number(relevance) for relevance in word.preceding],
+        "runners_up": [[text, number(probability)] for text, probability in word.runners_up],
+        **explanation_to_json(shown, shown.region(shape)),
+    }
+    if len(grounding.methods) > 1:
+        found["methods"] = {
+            one.method: explanation_to_json(one, one.region(shape))
+            for one in word.explanations(grounding.methods)
+        }
+    if word.preceding_by:
+        found["preceding_by"] = {
+            name: [number(value) for value in values] for name, values in word.preceding_by.items()
+        }
+    return found
+
+
+def explanation_to_json(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
+    """``points`` and ``box``; a method without points has a ``map``: rows of numbers from 0 to 1 over the
+    whole photo.
+    """
+    found: dict[str, Any] = {
+        "points": [] if explanation.fixations is None else points_to_json(explanation.fixations),
+        "box": None if box is None else [number(side) for side in box],
+    }
+    if explanation.fixations is None:
+        found["map"] = (explanation.heat(MAP_LONGEST) / 255).round(3).tolist()
+    return found
+
+
+def points_to_json(fixations: Fixations) -> list[list[float | None]]:
+    """``[row, column, weight]`` of each point."""
+    return [
+        [int(row), int(column), number(weight)]
+        for (row, column), weight in zip(fixations.points, fixations.weights, strict=True)
+    ]
+
+
+def number(value: float) -> float | None:
+    """Six significant digits: float32 carries seven, and points make up most of the file."""
+    return float(f"{float(value):.6g}") if math.isfinite(value) else None

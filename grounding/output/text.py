@@ -1,0 +1,88 @@
+"""What a word's visual share means, in one plain sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gazeback.grounding.captions import GroundedWord
+    from gazeback.grounding.classes import Explanation, Target
+
+
+def short(name: str) -> str:
+    """The first of a class's names: "Egyptian cat" of "Egyptian cat, tabby"."""
+    return name.split(",")[0] if "[" not in name else name
+
+
+def synonyms(name: str) -> str:
+    """The other names of a class, "" where it has but one."""
+    return name[len(short(name)) :].lstrip(", ")
+
+
+def probability_text(probability: float) -> str:
+    """``0.734`` as ``73 %``; below 10 % with a decimal (no-break space); what is not a number as a dash.
+
+    >>> [probability_text(p) for p in (0.734, 0.0123, 0.00001)]
+    ['73\\xa0%', '1.2\\xa0%', '<\\xa00.1\\xa0%']
+    """
+    if not math.isfinite(probability):
+        return "\u2013\u00a0%"
+    if 0 < probability < 0.001:
+        return "<\u00a00.1\u00a0%"
+    return f"{100 * probability:.{1 if probability < 0.0995 else 0}f}\u00a0%"
+
+
+def value_text(target: Target) -> str:
+    """A class's probability, or a neuron's activation."""
+    return probability_text(target.value) if target.layer is None else f"activation {target.value:.3g}"
+
+
+def target_verdict(target: Target, model: str) -> str:
+    """What a model makes of a target, to be read after its name."""
+    if target.layer is None:
+        return f"is {probability_text(target.value)} likely, says {model}."
+    return f"has the activation {target.value:.3g} in {model}."
+
+
+def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
+    """How many points there are, and how much of a photo of this (height, width) the box takes."""
+    box = explanation.box(shape)
+    if box is None:
+        return "no evidence"
+    share = probability_text(box[2] * box[3] / (shape[0] * shape[1]))
+    if explanation.fixations is None:
+        return f"heat map only, box {share}"
+    count = len(explanation.fixations)
+    return f"{count} point{'s' * (count != 1)}, box {share}"
+
+
+LITTLE = 0.1  # a photo that brings less than this share of a word's probability hardly matters for it
+
+AGAINST = -0.1  # nats below which the photo is said to speak against the word
+
+
+def is_language_habit(word: GroundedWord) -> bool:
+    """True where the words before, not the photo, explain the word: a visual share below `LITTLE`."""
+    return not word.visual_share >= LITTLE
+
+
+def verdict(word: GroundedWord, first: bool = False) -> str:
+    """One sentence on where the word came from.
+
+    Args:
+        first: the word opens the caption, so there are no words before it.
+    """
+    source = "captions often begin so" if first else "the words before explain it"
+    if not is_language_habit(word):
+        return f"About {percent(word.visual_share)} of its probability came from the photo."
+    if word.visual > 0:
+        return f"Language habit: {source}; the photo adds little."
+    if word.visual > AGAINST:
+        return f"Language habit: {source}; the photo adds nothing."
+    return f"Language habit: {source}; the photo makes it less likely."
+
+
+def percent(share: float) -> str:
+    """``0.734`` as ``73 %`` (with a no-break space); what is not a number as a dash."""
+    return f"{100 * share:.0f}\u00a0%" if math.isfinite(share) else "\u2013\u00a0%"

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+
+from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
+from gazeback.eval.metrics.statistics import Mean, Summary
+
+RANDOM = np.random.default_rng(5)
+
+
+def random_boxes(count: int) -> list[list[float]]:
+    return np.concatenate(
+        [RANDOM.uniform(-4, 12, (count, 2)), RANDOM.uniform(0, 9, (count, 2))], axis=1
+    ).tolist()
+
+
+def mask_by_loops(boxes, height, width):
+    """A pixel is inside if its centre is in any box."""
+    mask = [[False] * width for _ in range(height)]
+    for row in range(height):
+        for column in range(width):
+            for x, y, w, h in boxes:
+                if x <= column + 0.5 < x + w and y <= row + 0.5 < y + h:
+                    mask[row][column] = True
+    return np.array(mask)
+
+
+def pointing_by_loops(heat, mask):
+    best, hits, count = heat.max(), 0, 0
+    for value, inside in zip(heat.flat, mask.flat, strict=True):
+        if value == best and value > 0:
+            count += 1
+            hits += bool(inside)
+    return hits / count if count else 0.0
+
+
+def energy_by_loops(heat, mask):
+    inside = total = 0.0
+    for value, is_inside in zip(heat.flat, mask.flat, strict=True):
+        total += float(value)
+        inside += float(value) if is_inside else 0.0
+    return inside / total if total else 0.0
+
+
+def test_a_pixel_counts_by_its_centre():
+    assert boxes_mask([(0.5, 0.0, 1.0, 1.0)], 1, 3).tolist() == [[True, False, False]]
+    assert boxes_mask([(0.51, 0.0, 1.0, 1.0)], 1, 3).tolist() == [[False, True, False]]
+    assert not boxes_mask([(0.6, 0.0, 0.8, 1.0)], 1, 3).any()
+
+
+def test_boxes_that_share_an_edge_share_no_pixel():
+    left, right = boxes_mask([(0, 0, 1.5, 2)], 2, 4), boxes_mask([(1.5, 0, 2.5, 2)], 2, 4)
+    assert not (left & right).any()
+    assert (left | right).all()
+
+
+def test_a_box_is_cut_off_at_the_edges_of_the_photo():
+    assert boxes_mask([(-5, -5, 6, 6)], 3, 3).sum() == 1
+    assert boxes_mask([(-5, -5, 50, 50)], 3, 3).all()
+    assert not boxes_mask([(3, 0, 5, 5)], 3, 3).any()
+    assert not boxes_mask([], 3, 3).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_mask_equals_its_literal_twin(count):
+    for _ in range(20):
+        boxes = random_boxes(count)
+        np.testing.assert_array_equal(boxes_mask(boxes, 9, 11), mask_by_loops(boxes, 9, 11))
+
+
+def test_hand_computed_pointing_and_energy():
+    heat = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    masks = np.array([[[False, False], [False, True]], [[True, True], [False, False]]])
+    np.testing.assert_allclose(pointing(heat, masks), [[1, 0]])
+    np.testing.assert_allclose(energy_inside(heat, masks), [[0.4, 0.3]])
+
+
+def test_a_shared_maximum_counts_by_its_share_inside():
+    heat = np.array([[[5.0, 5.0, 5.0, 1.0]]])
+    assert pointing(heat, np.array([[[True, False, False, True]]])) == pytest.approx(1 / 3)
+
+
+def test_a_map_of_zeros_points_nowhere():
+    nothing, everything = np.zeros((1, 3, 3)), np.ones((1, 3, 3), bool)
+    assert pointing(nothing, everything).item() == 0
+    assert energy_inside(nothing, everything).item() == 0
+
+
+def test_pointing_and_energy_equal_their_literal_twins():
+    maps = RANDOM.integers(0, 4, (6, 7, 8)).astype(np.float32)  # few values, so maxima are shared
+    masks = RANDOM.random((4, 7, 8)) < 0.4
+    points = [[pointing_by_loops(heat, mask) for mask in masks] for heat in maps]
+    energies = [[energy_by_loops(heat, mask) for mask in masks] for heat in maps]
+    np.testing.assert_allclose(pointing(maps, masks), points, rtol=1e-6)
+    np.testing.assert_allclose(energy_inside(maps, masks), energies, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", [pointing, energy_inside])
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 7.0, 1e30])
+def test_a_maps_scale_does_not_matter(metric, scale):
+    maps, masks = RANDOM.random((3, 5, 6)), RANDOM.random((3, 5, 6)) < 0.5
+    np.testing.assert_allclose(metric(maps * scale, masks), metric(maps, masks), rtol=1e-9)
+
+
+@pytest.mark.parametrize("metric", [pointing, energy_inside])
+def test_flipping_the_map_with_its_boxes_changes_nothing(metric):
+    maps = RANDOM.random((2, 9, 11))
+    boxes = random_boxes(3)
+    flipped = [[11 - x - w, y, w, h] for x, y, w, h in boxes]
+    upright, mirrored = boxes_mask(boxes, 9, 11)[None], boxes_mask(flipped, 9, 11)[None]
+    np.testing.assert_array_equal(mirrored, upright[:, :, ::-1])
+    np.testing.assert_allclose(metric(maps[:, :, ::-1], mirrored), metric(maps, upright))
+
+
+def test_energies_of_a_mask_and_of_the_rest_sum_to_one():
+    maps, mask = RANDOM.random((4, 5, 5)), RANDOM.random((1, 5, 5)) < 0.5
+    np.testing.assert_allclose(energy_inside(maps, mask) + energy_inside(maps, ~mask), 1)
+
+
+@pytest.mark.parametrize("bad", [np.full((1, 2, 2), -1.0), np.full((1, 2, 2), np.nan)])
+def test_a_map_with_negative_or_undefined_values_is_refused(bad):
+    with pytest.raises(ValueError, match="finite and nowhere negative"):
+        pointing(bad, np.ones((1, 2, 2), bool))
+
+
+def test_shapes_are_checked():
+    with pytest.raises(
+        ValueError, match=r"maps \[n, H, W\] and masks \[m, H, W\], got \(1, 2, 2\) and \(1, 2, 3\)"
+    ):
+        energy_inside(np.ones((1, 2, 2)), np.ones((1, 2, 3), bool))
+
+
+def test_standard_error_of_independent_values_is_the_familiar_one():
+    values = [0.1, 0.5, 0.4, 0.9]
+    mean = Mean()
+    for i, value in enumerate(values):
+        mean.update(value, group=i)
+    error = np.std(values, ddof=1) / 2
+    assert mean.summary() == Summary(4, 4, pytest.approx(0.475), pytest.approx(error))
+
+
+def test_hand_computed_standard_error_of_groups():
+    mean = Mean()
+    mean.update([1.0, 1.0, 1.0], group="photo")
+    mean.update(0.0, group="another photo")
+    # mean 3/4; deviations' sums are 3/4 and -3/4; sqrt(2 * 2 * 9/16) / 4 = 3/8
+    assert mean.summary() == Summary(4, 2, 0.75, 0.375)
+
+
+def test_repeating_every_value_within_its_group_changes_neither_mean_nor_error():
+    once, thrice = Mean(), Mean()
+    for group, value in enumerate(RANDOM.random(9)):
+        once.update(value, group)
+        thrice.update([value] * 3, group)
+    assert thrice.summary().n == 27
+    assert thrice.summary().standard_error == pytest.approx(once.summary().standard_error)
+
+
+def test_a_group_may_come_in_pieces():
+    pieces, whole = Mean(), Mean()
+    for value in (0.25, 0.5):
+        pieces.update(value, "a")
+    pieces.update(1.0, "b")
+    whole.update([0.25, 0.5], "a")
+    whole.update(1.0, "b")
+    assert pieces.summary() == whole.summary()
+
+
+def test_figures_are_printed_as_papers_print_shares():
+    assert str(Summary(9, 9, 0.1234, 0.0101)) == ".123 ± .010"
+    assert str(Summary(9, 9, -0.0504, 10.0)) == "-.050 ± 10.000"
+    assert str(Summary(9, 9, -10.01, 0.0)) == "-10.010 ± .000"
+
+
+def test_without_enough_values_the_summary_says_none():
+    mean = Mean()
+    assert mean.summary() == Summary(0, 0, None, None)
+    assert str(mean.summary()) == "-"
+    mean.update([], "a")
+    assert mean.summary().n == 0
+    mean.update([1.0, 0.0], "a")
+    assert mean.summary() == Summary(2, 1, 0.5, None)
+    assert str(mean.summary()) == ".500 ± -"
+    mean.reset()
+    assert mean.summary().n == 0
