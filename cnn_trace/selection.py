@@ -14,7 +14,7 @@ from gazeback.cnn_trace.errors import TraceError
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace.neurons import Evidence
-    from gazeback.cnn_trace.rules.dense import DenseFan
+    from gazeback.cnn_trace.rules.dense_fan import DenseFan
     from gazeback.cnn_trace.rules.fan import Fan
 
 Location = Literal["same", "argmax"]

@@ -89,7 +89,7 @@ class Grounding:
 
     def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
         """Write STEM.html, STEM.png and STEM.json into a folder; returns their paths by ending."""
-        from gazeback.grounding.output.files import write_outputs
+        from gazeback.grounding.output.writer import write_outputs
 
         return write_outputs(self, Path(out), Path(self.photo.name).stem)
 

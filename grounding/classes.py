@@ -106,7 +106,7 @@ class TracedPhoto:
 
         With ``layers`` also STEM-layers.png, see :meth:`plot_layers`.
         """
-        from gazeback.grounding.output.files import write_traced
+        from gazeback.grounding.output.writer import write_traced
 
         return write_traced(self, Path(out), Path(self.photo.name).stem, layers)
 

@@ -11,7 +11,7 @@ from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence, union
 from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.rules.dense import DenseFan
+from gazeback.cnn_trace.rules.dense_fan import DenseFan
 from gazeback.cnn_trace.rules.fan import Fan
 from gazeback.cnn_trace.rules.table import rule_of
 from gazeback.cnn_trace.selection import CNNFixations, Location

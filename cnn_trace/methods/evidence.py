@@ -20,7 +20,7 @@ from gazeback.cnn_trace.selection import CNNFixations
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace.neurons import Evidence
-    from gazeback.cnn_trace.rules.dense import DenseFan
+    from gazeback.cnn_trace.rules.dense_fan import DenseFan
 
 
 def hand_off(

@@ -9,7 +9,7 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.dense import DenseFan
+from gazeback.cnn_trace.rules.dense_fan import DenseFan
 from gazeback.cnn_trace.rules.fan import Fan
 from gazeback.cnn_trace.selection import CNNFixations, Location
 

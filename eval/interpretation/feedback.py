@@ -8,11 +8,9 @@ evidence.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -79,15 +77,6 @@ class Feedback:
     probability: float | None
     predictions: tuple[Prediction, ...]
     features: tuple[ShownFeature, ...]
-
-    def save(self, out: str | os.PathLike[str], stem: str | None = None) -> dict[str, Path]:
-        """Write STEM.html, STEM.png and STEM.json into a folder, STEM by default that of the photo's name.
-
-        Returns the paths by kind. Raises UserError where the folder cannot be written to.
-        """
-        from gazeback.eval.interpretation.pages import write_feedback
-
-        return write_feedback(self, Path(out), stem or Path(self.photo.name).stem)
 
 
 def explain_prediction(

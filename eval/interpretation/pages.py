@@ -61,7 +61,7 @@ def write_feedbacks(photos: Sequence[Path], explain: Callable[[Path], Feedback],
     """A page, a figure and a JSON file of each of the first photos in `out`/feedback. Raises UserError."""
     shown = photos[:SHOWN]
     for path in tracked(shown, len(shown), "feedback"):
-        explain(path).save(out / FEEDBACK, f"{path.parent.name}-{path.stem}")
+        write_feedback(explain(path), out / FEEDBACK, f"{path.parent.name}-{path.stem}")
 
 
 TEMPLATES = Path(__file__).with_name("templates")

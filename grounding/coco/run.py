@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from gazeback.grounding.coco.annotations import CocoImage, CocoSplit, Instances, word_outlines, write_results
-from gazeback.grounding.output.files import unique_stems, write_atomically, write_outputs, writing_to
+from gazeback.grounding.output.files import unique_stems, write_atomically, writing_to
 from gazeback.grounding.output.index import IndexEntry, index_html
+from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
 

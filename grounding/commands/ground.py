@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gazeback.grounding.commands.settings import Settings
-from gazeback.grounding.output.files import check_folder, unique_stems, write_outputs
+from gazeback.grounding.output.files import check_folder, unique_stems
+from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.errors import PhotoError, UserError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gazeback.grounding.output.files import check_folder, unique_stems, write_traced, writing_to
+from gazeback.grounding.output.files import check_folder, unique_stems, writing_to
+from gazeback.grounding.output.writer import write_traced
 from gazeback.models.errors import PhotoError, UserError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from gazeback.eval.interpretation.feedback import (
 from gazeback.eval.interpretation.filters import Filters
 from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.layers import filter_layers
-from gazeback.eval.interpretation.pages import draw_feedback, feedback_html, feedback_to_json
+from gazeback.eval.interpretation.pages import draw_feedback, feedback_html, feedback_to_json, write_feedback
 from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
 from gazeback.grounding.classes import Prediction
 from gazeback.grounding.explanation import Explanation
@@ -278,7 +278,7 @@ def make_feedback():
 def test_files_of_a_photo(means, photo, tmp_path):
     Image.fromarray(photo).save(tmp_path / "squares.png")
     found = explain_prediction(means, tmp_path / "squares.png", relevant(REDS))
-    paths = found.save(tmp_path / "out")
+    paths = write_feedback(found, tmp_path / "out", "squares")
     assert {kind: path.name for kind, path in paths.items()} == {
         "html": "squares.html",
         "png": "squares.png",
@@ -307,13 +307,13 @@ def test_files_of_a_photo(means, photo, tmp_path):
     assert np.asarray(first["methods"]["guided-backprop"]["map"]).max() == 1
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot be written to"):
-        found.save(tmp_path / "file")
+        write_feedback(found, tmp_path / "file", "photo")
 
 
 def test_a_photo_that_shows_none_of_the_features(means, photo, tmp_path):
     found = explain_prediction(means, photo, relevant({"red": [("means", 2, 1.0)], "blue": []}))
     assert found.features == ()
-    paths = found.save(tmp_path)
+    paths = write_feedback(found, tmp_path, "photo")
     page = paths["html"].read_text(encoding="utf-8")
     assert "No relevant feature of this class answers to this photo." in page
     assert json.loads(paths["json"].read_text())["features"] == []
@@ -364,7 +364,7 @@ def open_feedback(open_file, make_feedback, tmp_path):
     """Opens the page of feedback from its file."""
 
     def open_feedback(feedback=None, **options):
-        return open_file((feedback or make_feedback()).save(tmp_path)["html"], **options)
+        return open_file(write_feedback(feedback or make_feedback(), tmp_path, "photo")["html"], **options)
 
     return open_feedback
 
