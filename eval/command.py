@@ -1,11 +1,14 @@
 """`gazeback evaluate TASK`: how good is it, in figures. What a task needs is imported when it runs."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from gazeback.models.errors import UserError
 
 if TYPE_CHECKING:
     from gazeback.eval.speed.command import Settings
@@ -441,3 +444,32 @@ def flowers(running: "Running", **options: Any) -> None:
     from gazeback.eval.flowers.task import FlowersTask
 
     running(FlowersTask(**options))
+
+
+BOXES_HELP = "Photos with classes and boxes: images/, annotations.json, class_names.json."
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=BOXES_HELP)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .json file to write.")
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
+@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option("--rounds", type=click.IntRange(min=1), default=160, show_default=True, help="Photos traced.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the photos.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def discernible(out: Path, as_json: bool, **options: Any) -> None:
+    """Learn the weights of the tracing method "discernible" on photos with boxes.
+
+    A bandit (UCB1) tries ratios of the weights; a box that fits a true one with an IoU of 0.5 earns a reward.
+    Only the tune part of the photos is used.
+    """
+    from gazeback.eval.train_discernible import train_discernible
+
+    if out.suffix != ".json":
+        raise UserError(f"--out {out}: expected a file that ends in .json")
+    result = train_discernible(out=out, **options)
+    suc, cur, pre = result["alphas"]
+    sentence = (
+        f"{out}: succeeding {suc:g}, current {cur:g}, preceding {pre:g}, after {result['rounds']} rounds"
+    )
+    click.echo(json.dumps(result) if as_json else sentence)

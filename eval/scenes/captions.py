@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gazeback.eval.scenes.drawing import SHAPES
-from gazeback.eval.scenes.scenes import COLOURS, SIZES, Scene, Thing
+from gazeback.eval.scenes.scenes import Scene, Thing
 
 ENDINGS = {"look": "here", "see": "there"}
 RELATIONS = {"left": ("left", "of"), "right": ("right", "of"), "above": ("above",), "below": ("below",)}
@@ -21,7 +20,6 @@ CLEARLY = 1.5
 
 VISUAL_KINDS = ("colour", "shape", "size", "relation")
 KINDS = (*VISUAL_KINDS, "function", "chance", "habit")
-VOCABULARY = (*FUNCTION_WORDS, *RELATIONS, *SIZES, *COLOURS, *SHAPES, *ENDINGS, *ENDINGS.values())
 
 
 @dataclass(frozen=True)

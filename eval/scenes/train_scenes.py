@@ -8,11 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.eval.scenes import bundled, networks
 from gazeback.eval.scenes.captions import VISUAL_KINDS, Caption, drawn, misled
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, Scene, scene
-from gazeback.models import show_and_tell
+from gazeback.models import bundled, scene_networks, show_and_tell
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 from gazeback.models.vocabulary import Vocabulary
@@ -120,7 +119,7 @@ def facts(of: Scene) -> np.ndarray:
 
 
 def train_scenes(head: str, out: Path, settings: Settings, report: Report) -> dict[str, Any]:
-    """Train a captioner with one of ``networks.HEADS`` and write it to ``out`` (a ``.keras`` file).
+    """Train a captioner with one of ``scene_networks.HEADS`` and write it to ``out`` (a ``.keras`` file).
 
     ``report(what, done, total, loss)`` is called as the work goes on.
     """
@@ -134,9 +133,9 @@ def train_scenes(head: str, out: Path, settings: Settings, report: Report) -> di
 def trained(head: str, settings: Settings, report: Report, name: str) -> Captioner:
     """A captioner that has learned."""
     keras.utils.set_random_seed(settings.seed)
-    model, vocabulary = networks.build(head), networks.vocabulary()
+    model, vocabulary = scene_networks.build(head), scene_networks.vocabulary()
     if head == "flatten":
-        start_from(bundled.load("gap").model, model)
+        start_from(bundled.load_scenes("gap")["model"], model)
         keep_encoder(model)
     known = []
     for index in range(settings.scenes):
@@ -146,9 +145,9 @@ def trained(head: str, settings: Settings, report: Report, name: str) -> Caption
     _learn(_pupil(model), material, settings.epochs, settings.learning_rate, 0.0, report, "epochs")
     rate = settings.refine_learning_rate
     _learn(_pupil(model), material, settings.refine_epochs, rate, _SPREAD_WEIGHT, report, "refining")
-    learned = networks.build(head)  # without what the optimizer remembers
+    learned = scene_networks.build(head)  # without what the optimizer remembers
     learned.set_weights(model.get_weights())
-    captioner = Captioner(learned, vocabulary, np.zeros(0, np.float32), networks.LAST_MAP, name)
+    captioner = Captioner(learned, vocabulary, np.zeros(0, np.float32), scene_networks.LAST_MAP, name)
     average = mean_map(captioner, known)
     captioner.mean_features = average.mean(axis=(0, 1)) if head == "gap" else average
     return captioner
@@ -174,7 +173,7 @@ def keep_encoder(model: keras.Model) -> None:
     as well answer beside it, and the pixels that a word comes from are then beside those that it names.
     """
     for layer in model.layers:
-        if layer.name.removesuffix("_bn") in networks.ENCODER:
+        if layer.name.removesuffix("_bn") in scene_networks.ENCODER:
             layer.trainable = False
 
 
@@ -207,7 +206,7 @@ def _pupil(model: keras.Model) -> keras.Model:
     """
     embedded = model.get_layer(show_and_tell.IMAGE_SCALE).output
     told = keras.layers.Dense(FACTS_COUNT, name=FACTS)(embedded)
-    last_map = model.get_layer(networks.LAST_MAP).output
+    last_map = model.get_layer(scene_networks.LAST_MAP).output
     activity = keras.ops.sum(last_map, axis=-1)
     squares = keras.ops.mean(keras.ops.square(activity), axis=(1, 2))
     spread = keras.ops.mean(activity, axis=(1, 2)) / keras.ops.sqrt(squares + 1e-6)

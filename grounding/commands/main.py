@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -23,7 +23,7 @@ COMMANDS = {
         "Classify photos and show which pixels each class came from.",
     ),
     "train": (
-        "gazeback.models.training.command:train",
+        "gazeback.grounding.commands.train:train",
         "Train a model of your own.",
     ),
     "evaluate": (
@@ -50,21 +50,32 @@ class Refused(click.ClickException):
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and tells every user's mistake in one line."""
+    """A group that imports a command when it is called.
+
+    table: name -> (module:object, one line of help).
+    """
+
+    def __init__(self, *arguments: Any, table: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        module, _, name = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
+
+
+class CommandLine(LazyGroup):
+    """The outermost group: tells every user's mistake in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with one_line_errors(ctx):
@@ -100,7 +111,7 @@ def one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-@click.command(cls=LazyGroup)
+@click.command(cls=CommandLine, table=COMMANDS)
 @click.version_option(package_name="gazeback", prog_name="gazeback")
 def gazeback() -> None:
     """Show which pixels a prediction came from.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gazeback.models import scenes
+from gazeback.models import bundled
 from gazeback.models.errors import ModelError, PhotoError, UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Settings:
 def check_model(model: str) -> None:
     """A missing file is told at once; what is in it, the loader sees."""
     path = Path(model)
-    if path.is_file() or model in scenes.HEADS:
+    if path.is_file() or model in bundled.LOADERS:
         return
     problem = "a folder" if path.is_dir() else "no such file"
     raise ModelError(

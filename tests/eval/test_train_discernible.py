@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from gazeback.cnn_trace import trace
 from gazeback.eval.data.formats import LocalizationData
 from gazeback.eval.train_discernible import ARMS, Arm, Bandit, rewards, train_discernible
+from gazeback.grounding.commands.train import train
 from gazeback.models.errors import UserError
-from gazeback.models.training.command import train
 
 
 @pytest.fixture(autouse=True)

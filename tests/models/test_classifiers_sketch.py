@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
+from gazeback.grounding.commands.train import train
 from gazeback.models import load_classifier, load_photo
 from gazeback.models.classifiers import half_precision, keras_files
 from gazeback.models.classifiers.strokes import Strokes
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.training import train_sketch as training
-from gazeback.models.training.command import train
 from gazeback.models.training.sketch_folder import read_sketch_folder, split_of
 from gazeback.models.training.sketch_settings import OPTIONS, Settings
 from gazeback.models.training.sketch_views import Drawing

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from gazeback.eval.flowers.flowers import class_names, flowers
 from gazeback.eval.flowers.network import read_half
 from gazeback.eval.flowers.train import Settings, accuracy, train_flowers
+from gazeback.grounding.commands.train import train
 from gazeback.models.classifiers import load_classifier
 from gazeback.models.errors import UserError
-from gazeback.models.training.command import train
 
 # Keras reads variables that way when it saves a .keras file.
 saves_keras = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")

@@ -7,19 +7,18 @@ import pytest
 
 from gazeback.eval.scenes.captions import (
     CLEARLY,
-    COLOURS,
     ENDINGS,
     KINDS,
-    SHAPES,
     VISUAL_KINDS,
-    VOCABULARY,
     drawn,
     fixed,
     misled,
     relation_of,
     right,
 )
-from gazeback.eval.scenes.scenes import Scene, Thing, scene
+from gazeback.eval.scenes.drawing import SHAPES
+from gazeback.eval.scenes.scenes import COLOURS, Scene, Thing, scene
+from gazeback.models.scene_networks import WORDS
 
 SOME = [scene(4, index) for index in range(80)]
 THING = rf"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})"
@@ -53,7 +52,7 @@ def test_captions_are_in_the_grammar_and_true():
             assert GRAMMAR.fullmatch(text(caption))
             assert tuple(word.text for word in caption) in right(s)
         assert all(GRAMMAR.fullmatch(" ".join(words)) for words in right(s))
-        assert all(word in VOCABULARY for words in right(s) for word in words)
+        assert all(word in WORDS for words in right(s) for word in words)
 
 
 def test_captions_are_the_same_every_time_but_drawn_differently():

@@ -6,23 +6,27 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gazeback.eval.scenes import bundled, networks, quality, train_scenes
-from gazeback.eval.scenes.captions import VOCABULARY, Word, fixed, right
+from gazeback.eval.scenes import quality, train_scenes
+from gazeback.eval.scenes.captions import ENDINGS, FUNCTION_WORDS, RELATIONS, Word, fixed, right
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, SIDE, SIZES, scene
 from gazeback.eval.tasks.words import visual_nats
 from gazeback.grounding import ground
+from gazeback.grounding.commands.train import train
+from gazeback.models import bundled, scene_networks
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.errors import ModelError, UserError
-from gazeback.models.training.command import train
 
 LIMIT = 1_000_000
 
 
 def test_all_words_are_known():
-    vocabulary = networks.vocabulary()
-    assert all(word in vocabulary for word in VOCABULARY)
-    assert len(vocabulary) == len(VOCABULARY) + 3
+    vocabulary = scene_networks.vocabulary()
+    words = (*FUNCTION_WORDS, *RELATIONS, *SIZES, *COLOURS, *SHAPES, *ENDINGS, *ENDINGS.values())
+    assert set(scene_networks.WORDS) == set(words)
+    assert all(word in vocabulary for word in words)
+    assert len(vocabulary) == len(words) + 3
+    assert scene_networks.SIDE == SIDE
 
 
 def test_grounding_explains_either_head_word_by_word(captioner: Captioner):
@@ -43,10 +47,10 @@ def test_grounding_explains_either_head_word_by_word(captioner: Captioner):
 
 def test_a_bundled_file_is_the_captioner_in_half_precision(captioner: Captioner, tmp_path):
     head = captioner.name.removeprefix("untrained-")
-    file = bundled.write(captioner, head, tmp_path)
+    file = bundled.write_scenes(captioner.model, captioner.mean_features, head, tmp_path)
     assert file.stat().st_size < LIMIT
     assert list(tmp_path.iterdir()) == [file]
-    loaded = bundled.load(head, tmp_path)
+    loaded = Captioner(**bundled.load_scenes(head, tmp_path))
     for found, expected in zip(loaded.model.get_weights(), captioner.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected.astype(np.float16).astype(np.float32))
     np.testing.assert_allclose(loaded.mean_features, captioner.mean_features, atol=1e-3)
@@ -54,9 +58,9 @@ def test_a_bundled_file_is_the_captioner_in_half_precision(captioner: Captioner,
 
 def test_a_missing_file_or_head_is_told(tmp_path):
     with pytest.raises(ModelError, match=r"gap\.npz: the bundled captioner of scenes is missing"):
-        bundled.load("gap", tmp_path)
+        bundled.load_scenes("gap", tmp_path)
     with pytest.raises(ModelError, match="unknown head 'max' of a captioner of scenes"):
-        bundled.load("max", tmp_path)
+        bundled.load_scenes("max", tmp_path)
 
 
 @pytest.mark.parametrize(("head", "things", "words"), [("gap", 0.9, 0.95), ("flatten", 0.75, 0.85)])
@@ -65,7 +69,7 @@ def test_the_bundled_captioners_describe_scenes_that_nobody_learned_from(
 ):
     captioner = load_captioner(f"scenes-{head}")
     assert captioner.name == f"scenes-{head}"
-    assert (bundled.WEIGHTS / f"{head}.npz").stat().st_size < LIMIT
+    assert (bundled.WEIGHTS / f"scenes-{head}.npz").stat().st_size < LIMIT
     found = quality.summarise(quality.evaluate(captioner, (scene(9, index) for index in range(12))))
     assert found["things"].mean > things
     assert found["words"].mean > words
@@ -73,8 +77,8 @@ def test_the_bundled_captioners_describe_scenes_that_nobody_learned_from(
 
 def test_the_bundled_captioners_share_their_convolutions():
     """Which see a thing in its middle: a head that reads every place apart would not need that."""
-    gap, flatten = (bundled.load(head).model for head in networks.HEADS)
-    for name in networks.ENCODER:
+    gap, flatten = (bundled.load_scenes(head)["model"] for head in scene_networks.HEADS)
+    for name in scene_networks.ENCODER:
         for layer in (name, f"{name}_bn"):
             weights = zip(
                 gap.get_layer(layer).get_weights(), flatten.get_layer(layer).get_weights(), strict=True
@@ -91,7 +95,7 @@ def test_quality_of_a_captioner_that_knows_nothing_or_all(captioner: Captioner):
 
 
 def test_sequences_start_with_the_image_and_end_with_the_end():
-    vocabulary = networks.vocabulary()
+    vocabulary = scene_networks.vocabulary()
     captions = [
         (Word("look", "chance"), Word("a", "function")),
         (Word("see", "chance"), Word("a", "function"), Word("big", "size", (1,))),
@@ -106,12 +110,12 @@ def test_sequences_start_with_the_image_and_end_with_the_end():
 
 def test_words_that_are_about_nothing_are_not_learned():
     red = (Word("a", "function"), Word("red", "colour"), Word("blue", "colour", (0,)), Word("here", "habit"))
-    _, _, weights = train_scenes.sequences([red], networks.vocabulary())
+    _, _, weights = train_scenes.sequences([red], scene_networks.vocabulary())
     assert weights.tolist() == [[0, 1, 0, 1, 1, 1]]
 
 
 def test_some_captions_to_learn_from_begin_with_a_thing_of_another_scene():
-    known, vocabulary = [scene(0, index) for index in range(40)], networks.vocabulary()
+    known, vocabulary = [scene(0, index) for index in range(40)], scene_networks.vocabulary()
     material = train_scenes.Material(known, vocabulary, batch=40, seed=0)
     batches = [material[0] for _ in range(5)]
     things = vocabulary.encode([*COLOURS, *SHAPES, *SIZES])
@@ -151,7 +155,7 @@ def test_training_writes_a_captioner_that_can_be_loaded(tmp_path):
         "--json",
     ]
     result = CliRunner().invoke(train, ["scenes", *options], catch_exceptions=False)
-    assert json.loads(result.stdout)["words"] == len(VOCABULARY) + 3
+    assert json.loads(result.stdout)["words"] == len(scene_networks.WORDS) + 3
     captioner = load_captioner(out)
     features = captioner.features(np.stack([scene(0, index).pixels for index in range(48)]))
     np.testing.assert_allclose(captioner.mean_features, features.mean(axis=0), rtol=1e-4, atol=1e-6)

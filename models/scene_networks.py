@@ -4,12 +4,18 @@ import keras
 import numpy as np
 from keras import layers
 
-from gazeback.eval.scenes.captions import VOCABULARY
-from gazeback.eval.scenes.scenes import SIDE
 from gazeback.models import show_and_tell
 from gazeback.models.vocabulary import Vocabulary
 
 HEADS = ("gap", "flatten")
+SIDE = 96
+"""The side of a scene in pixels."""
+WORDS = (
+    *("a", "and", "of", "left", "right", "above", "below", "big", "small"),
+    *("red", "pink", "yellow", "green", "blue", "purple", "white", "black"),
+    *("circle", "square", "triangle", "diamond", "cross", "star", "look", "see", "here", "there"),
+)
+"""All words of the scenes' captions."""
 LAST_MAP = "last_map"
 ENCODER = tuple(f"block{number}" for number in range(1, 7))
 """The convolutions that both heads share."""
@@ -18,8 +24,8 @@ _FLAT_CHANNELS = 24
 
 
 def vocabulary() -> Vocabulary:
-    """All words of the scenes' captions."""
-    return Vocabulary.from_captions([VOCABULARY], min_count=1)
+    """The vocabulary of ``WORDS``."""
+    return Vocabulary.from_captions([WORDS], min_count=1)
 
 
 def build(head: str) -> keras.Model:

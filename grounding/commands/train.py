@@ -1,0 +1,33 @@
+"""`gazeback train`: a group whose commands lie with what they train."""
+
+import click
+
+from gazeback.grounding.commands.main import LazyGroup
+
+COMMANDS = {
+    "captioner": (
+        "gazeback.models.training.command:captioner",
+        "Train a Show-and-Tell caption generator on photos with captions.",
+    ),
+    "discernible": (
+        "gazeback.eval.command:discernible",
+        'Learn the weights of the tracing method "discernible" on photos with boxes.',
+    ),
+    "flowers": (
+        "gazeback.eval.flowers.command:flowers",
+        "Train a small classifier of drawn flowers, from nothing.",
+    ),
+    "scenes": (
+        "gazeback.eval.scenes.command:scenes",
+        "Train a small captioner of drawn scenes, from nothing.",
+    ),
+    "sketch": (
+        "gazeback.models.training.sketch:sketch",
+        "Train a classifier of sketches, and measure it on a fifth of them.",
+    ),
+}
+
+
+@click.command(cls=LazyGroup, table=COMMANDS)
+def train() -> None:
+    """Train a model of your own."""
