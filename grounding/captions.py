@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -78,6 +78,9 @@ class Grounding:
         method: how it was traced; ``model_name``: by which captioner.
         methods: all methods that were asked, in their order; ``method`` is the first that has points.
     """
+
+    kind: ClassVar[Literal["words"]] = "words"
+    """What the answers are, for those who write them."""
 
     photo: Photo
     caption: str

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -68,6 +68,9 @@ class TracedPhoto:
         prepared: the photo as the classifier reads it.
     """
 
+    kind: ClassVar[Literal["classes"]] = "classes"
+    """What the answers are, for those who write them."""
+
     photo: Photo
     classifier: Classifier
     prepared: ModelInput
@@ -106,9 +109,9 @@ class TracedPhoto:
 
         With ``layers`` also STEM-layers.png, see :meth:`plot_layers`.
         """
-        from gazeback.grounding.output.writer import write_traced
+        from gazeback.grounding.output.writer import write_outputs
 
-        return write_traced(self, Path(out), Path(self.photo.name).stem, layers)
+        return write_outputs(self, Path(out), Path(self.photo.name).stem, layers=layers)
 
 
 def trace_photo(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gazeback.grounding.coco.annotations import CocoImage, CocoSplit, Instances, word_outlines, write_results
 from gazeback.grounding.output.files import unique_stems, write_atomically, writing_to
-from gazeback.grounding.output.index import IndexEntry, index_html
+from gazeback.grounding.output.index import IndexEntry, write_index
 from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
@@ -150,8 +150,7 @@ class CocoRun:
         shown: list[IndexEntry] = []
         with writing_to(self.out):
             write_results(self._entries(done, shown), summary.results)
-            page = index_html(shown, self.images_dir.resolve().name)
-            write_atomically(summary.index, page.encode(errors="replace"))
+            write_index(shown, summary.index, self.images_dir.resolve().name)
 
     def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
         """One COCO result per image, in order; `shown` gets what the index needs of it."""

@@ -71,7 +71,7 @@ def ground(
 def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_json: bool) -> bool:
     """Ground and write each photo; a bad one is named and passed over. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import print_grounding, print_json, screen
-    from gazeback.grounding.output.results import grounding_to_json
+    from gazeback.grounding.output.results import to_json
     from gazeback.models.photos import bundled_photo, load_photo
 
     sources = photos or (str(bundled_photo()),)
@@ -87,7 +87,7 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
                 paths = write_outputs(grounding, out, stem)
                 with shown.paused():
                     if as_json:
-                        print_json(grounding_to_json(grounding))
+                        print_json(to_json(grounding))
                     else:
                         print_grounding(grounding, paths["html"])
             except PhotoError as error:

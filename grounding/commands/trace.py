@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gazeback.grounding.output.files import check_folder, unique_stems, writing_to
-from gazeback.grounding.output.writer import write_traced
+from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.errors import PhotoError, UserError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def trace_photos(
                     with shown.loading("Loading the classifier ..."):
                         classifier = settings.load()
                 traced = settings.trace(classifier, photo)
-                paths = write_traced(traced, out, stem, at_layers)
+                paths = write_outputs(traced, out, stem, layers=at_layers)
                 with shown.paused():
                     _tell(traced, paths, as_json)
                 entries.append(index_entry(traced, paths["html"].name))
@@ -137,7 +137,7 @@ def trace_photos(
             shown.advance()
     if len(entries) > 1:
         with writing_to(out):
-            index = write_index(entries, out / INDEX)
+            index = write_index(entries, out / INDEX, "Traced photos", "classes")
         if not as_json:
             click.echo(f"Index: {index}")
     return len(entries) == len(sources)
@@ -145,9 +145,9 @@ def trace_photos(
 
 def _tell(traced: "TracedPhoto", paths: dict[str, Path], as_json: bool) -> None:
     from gazeback.grounding.commands.terminal import print_json, print_traced
-    from gazeback.grounding.output.results import traced_to_json
+    from gazeback.grounding.output.results import to_json
 
     if as_json:
-        print_json(traced_to_json(traced))
+        print_json(to_json(traced))
     else:
         print_traced(traced, paths["html"])

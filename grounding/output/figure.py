@@ -49,12 +49,19 @@ CROWD = 400  # points, above which each is drawn smaller
 FAINTEST = 70  # of 255: the colour of a point that weighs next to nothing, as on the page
 
 
-def write_traced_figure(traced: TracedPhoto, path: str | os.PathLike[str]) -> Path:
-    """Write `draw_traced` to ``path`` as PNG; returns the path. Raises `OSError`."""
-    return write_png(draw_traced(traced), path)
+def write_figure(
+    explained: Grounding | TracedPhoto, path: str | os.PathLike[str], outlines: Outlines | None = None
+) -> Path:
+    """Write the figure of a caption (`draw_words`) or of a classifier's answer (`draw_class`) as PNG.
+
+    Returns the path. Raises `OSError`.
+    """
+    if explained.kind == "words":
+        return write_png(draw_words(explained, outlines), path)
+    return write_png(draw_class(explained), path)
 
 
-def draw_traced(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
+def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
     """Photo with the answer, points, and heat map, for one target and one method.
 
     A method without points has two panels. A drawing's strokes stay visible through its heat map.
@@ -100,14 +107,7 @@ def draw_points(axis: Axes, fixations: Fixations, look: Look) -> None:
     )  # fmt: skip
 
 
-def write_figure(
-    grounding: Grounding, path: str | os.PathLike[str], outlines: Outlines | None = None
-) -> Path:
-    """Write `draw_figure` to ``path`` as PNG; returns the path. Raises `OSError`."""
-    return write_png(draw_figure(grounding, outlines), path)
-
-
-def draw_figure(grounding: Grounding, outlines: Outlines | None = None) -> Figure:
+def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Figure:
     """The caption, the photo, and for each word the photo with the word's evidence and visual share.
 
     A word from language habit is set in grey italics with a note that says so, and its heat map is fainter.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from gazeback.grounding.output.files import write_atomically
@@ -24,7 +24,7 @@ class IndexEntry:
     """One photo of the index.
 
     Attributes:
-        result: its `grounding_to_json` (of the words only ``text`` and ``visual_share`` are read).
+        result: its `to_json` (of the words only ``text`` and ``visual_share`` are read).
         page: path of its page, relative to the index.
         picture: path of a small picture, relative to the index, or a ``data:image/`` address.
     """
@@ -34,29 +34,32 @@ class IndexEntry:
     picture: str
 
 
-HINT = "Under each word: the share of its probability that the photo brought. Grey italics: language habit."
+WORDING: dict[str, dict[str, Any]] = {
+    "words": {
+        "hint": "Under each word: the share of its probability that the photo brought. "
+        "Grey italics: language habit.",
+        "filter_label": "Words in the caption",
+    },
+    "classes": {
+        "hint": "The most probable classes, each with its probability. Grey italics: below 10 %.",
+        "filter_label": "Words in the classes",
+    },
+}
 
 
-def index_html(
-    entries: Sequence[IndexEntry],
-    title: str = "Grounded photos",
-    hint: str = HINT,
-    filter_label: str = "Words in the caption",
-) -> str:
+def index_html(entries: Sequence[IndexEntry], title: str, kind: Literal["words", "classes"] = "words") -> str:
     """One HTML page that links the pages of ``entries``; words typed into its field filter the captions.
 
     Args:
-        hint: what the bars under the words mean.
-        filter_label: what the field is for.
+        kind: what the answers are; it chooses the texts around them.
     """
     return render(
         "index.html.j2",
         styles=("base.css", "index.css"),
         scripts=("index.js",),
         title=title,
-        hint=hint,
-        filter_label=filter_label,
         entries=[_shown(entry) for entry in entries],
+        **WORDING[kind],
     )
 
 
@@ -80,12 +83,11 @@ def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
     return IndexEntry(result, page, jpeg_uri(traced.photo, THUMBNAIL))
 
 
-def write_index(entries: Sequence[IndexEntry], path: str | os.PathLike[str]) -> Path:
-    """Write the index page of several traced photos; returns the path. Raises `OSError`."""
-    page = index_html(
-        entries,
-        "Traced photos",
-        hint="The most probable classes, each with its probability. Grey italics: below 10 %.",
-        filter_label="Words in the classes",
-    )
-    return write_atomically(path, page.encode("utf-8", errors="replace"))
+def write_index(
+    entries: Sequence[IndexEntry],
+    path: str | os.PathLike[str],
+    title: str,
+    kind: Literal["words", "classes"] = "words",
+) -> Path:
+    """Write `index_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    return write_atomically(path, index_html(entries, title, kind).encode("utf-8", errors="replace"))

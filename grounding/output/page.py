@@ -39,42 +39,65 @@ if TYPE_CHECKING:
     from gazeback.models.photos import Photo
 
 
-def write_traced_page(traced: TracedPhoto, path: str | os.PathLike[str]) -> Path:
-    """Write `traced_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    return write_atomically(path, traced_html(traced).encode("utf-8", errors="replace"))
+def write_page(
+    explained: Grounding | TracedPhoto, path: str | os.PathLike[str], outlines: Outlines | None = None
+) -> Path:
+    """Write `page_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    return write_atomically(path, page_html(explained, outlines).encode("utf-8", errors="replace"))
 
 
-def traced_html(traced: TracedPhoto) -> str:
-    """The whole page: photo, targets, evidence, style and script in one file that needs no network."""
-    photo = traced.photo
+def page_html(explained: Grounding | TracedPhoto, outlines: Outlines | None = None) -> str:
+    """The whole page: photo, answers, evidence, style and script in one file that needs no network.
+
+    Args:
+        outlines: number of the answer -> polygons ``[[x, y], ...]`` in photo pixels, drawn over its evidence
+            (instances of the category that a word names).
+    """
+    photo = explained.photo
+    if explained.kind == "words":
+        name, scripts, fields = "page", ["details.js", "page.js"], _words_on_page(explained)
+    else:
+        name, scripts, fields = "classes", ["classes.js"], _classes_on_page(explained)
     return render(
-        "classes.html.j2",
-        styles=("base.css", "stage.css", "classes.css"),
-        scripts=("shared.js", "overlay.js", "classes.js"),
-        traced=traced,
+        f"{name}.html.j2",
+        styles=("base.css", "stage.css", f"{name}.css"),
+        scripts=("shared.js", "overlay.js", *scripts),
         photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
         ratio=photo.width / photo.height,
-        drawing=look_of(photo).blend != "normal",
-        targets=[
-            (short(target.name), synonyms(target.name), value_text(target), width)
-            for target, width in zip(traced.targets, _bars(traced.targets), strict=True)
-        ],
-        payload=traced_data(traced),
+        payload=page_data(explained, outlines),
+        **fields,
     )
 
 
-def traced_data(traced: TracedPhoto) -> dict[str, Any]:
-    """What the page's script draws; a target's ``evidence`` has one entry per method, as ``methods`` has.
+def page_data(explained: Grounding | TracedPhoto, outlines: Outlines | None = None) -> dict[str, Any]:
+    """What the page's script draws; an answer's ``evidence`` has one entry per method, as ``methods`` has.
 
     All coordinates are in photo pixels; each heat map covers the whole photo.
     """
+    photo = explained.photo
+    shared = {"width": photo.width, "height": photo.height, "methods": list(explained.methods)}
+    if explained.kind == "words":
+        return shared | _words_data(explained, outlines or {})
+    return shared | _classes_data(explained)
+
+
+def _classes_on_page(traced: TracedPhoto) -> dict[str, Any]:
+    """What the page of a classifier's answers says before its script runs."""
+    return {
+        "traced": traced,
+        "drawing": look_of(traced.photo).blend != "normal",
+        "targets": [
+            (short(target.name), synonyms(target.name), value_text(target), width)
+            for target, width in zip(traced.targets, _bars(traced.targets), strict=True)
+        ],
+    }
+
+
+def _classes_data(traced: TracedPhoto) -> dict[str, Any]:
     photo, look = traced.photo, look_of(traced.photo)
     return {
-        "width": photo.width,
-        "height": photo.height,
         "heat": look.stops,
         "blend": look.blend,
-        "methods": list(traced.methods),
         "targets": [
             {
                 "text": short(target.name),
@@ -107,16 +130,18 @@ PRECEDING = {
 }  # measures of the words before, as a reader sees them
 
 
-def page_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
-    """Photo size, colours and words; a word's ``evidence`` has one entry per method, as ``methods`` has.
+def _words_on_page(grounding: Grounding) -> dict[str, Any]:
+    """What the page of a caption says before its script runs."""
+    words = [
+        (word, percent(word.visual_share), bar_width(word.visual_share), is_language_habit(word))
+        for word in grounding.words
+    ]
+    return {"grounding": grounding, "words": words}
 
-    All coordinates are in photo pixels; each heat map covers the whole photo.
-    """
+
+def _words_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
     return {
-        "width": grounding.photo.width,
-        "height": grounding.photo.height,
         "heat": HEAT_STOPS,
-        "methods": list(grounding.methods),
         "words": [
             _word(word, index, grounding, outlines.get(index, ()))
             for index, word in enumerate(grounding.words)
@@ -187,34 +212,6 @@ def _finite(value: float) -> float | None:
 PHOTO_LONGEST = 1200  # pixels of the photo on the page
 
 _TEMPLATES = Path(__file__).with_name("templates")
-
-
-def write_page(grounding: Grounding, path: str | os.PathLike[str], outlines: Outlines | None = None) -> Path:
-    """Write `page_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    return write_atomically(path, page_html(grounding, outlines).encode("utf-8", errors="replace"))
-
-
-def page_html(grounding: Grounding, outlines: Outlines | None = None) -> str:
-    """The whole page: photo, caption, evidence, style and script in one file that needs no network.
-
-    Args:
-        outlines: word index -> polygons ``[[x, y], ...]`` in photo pixels, drawn over that word's evidence
-            (instances of the category that the word names).
-    """
-    photo = grounding.photo
-    return render(
-        "page.html.j2",
-        styles=("base.css", "stage.css", "page.css"),
-        scripts=("shared.js", "overlay.js", "details.js", "page.js"),
-        grounding=grounding,
-        photo_uri=jpeg_uri(photo, PHOTO_LONGEST),
-        ratio=photo.width / photo.height,
-        words=[
-            (word, percent(word.visual_share), bar_width(word.visual_share), is_language_habit(word))
-            for word in grounding.words
-        ],
-        payload=page_data(grounding, outlines or {}),
-    )
 
 
 def render(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,35 @@ if TYPE_CHECKING:
     from gazeback.grounding.explanation import Explanation
 
 
-def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
+def to_json(explained: Grounding | TracedPhoto) -> dict[str, Any]:
     """One JSON-ready object per photo; every coordinate is in pixels of the upright photo.
 
-    Keys: ``photo`` (name), ``width``, ``height``, ``model``, ``predictions`` (``class``, ``index``,
-    ``probability``, best first) and ``targets``. A target is a class (the same three keys) or a neuron
-    (``layer``, ``neuron``: its coordinates, ``activation``), with ``methods``: name -> ``points`` (``[row,
-    column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` where nothing was found). A method
-    without points has a ``map``: rows of numbers from 0 to 1 over the whole photo.
+    Keys: ``photo`` (name), ``width``, ``height``, and those of its kind: :func:`grounding_fields` or
+    :func:`traced_fields`. A number that is not finite becomes ``None``, as JSON has no name for it.
+    """
+    photo = explained.photo
+    size = {"width": int(photo.width), "height": int(photo.height)}
+    return {"photo": photo.name, **size, **_FIELDS[explained.kind](explained)}
+
+
+def write_json(explained: Grounding | TracedPhoto, path: str | os.PathLike[str]) -> Path:
+    """Write `to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
+    text = json.dumps(to_json(explained), ensure_ascii=False, allow_nan=False)
+    # a file name may hold bytes that are no text; they must not stop the result from being written
+    return write_atomically(path, text.encode("utf-8", errors="replace"))
+
+
+def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
+    """The keys of a classifier's answers.
+
+    ``model``, ``predictions`` (``class``, ``index``, ``probability``, best first) and ``targets``. A target
+    is a class (the same three keys) or a neuron (``layer``, ``neuron``: its coordinates, ``activation``),
+    with ``methods``: name -> ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``,
+    ``None`` where nothing was found). A method without points has a ``map``: rows of numbers from 0 to 1 over
+    the whole photo.
     """
     shape = (traced.photo.height, traced.photo.width)
     return {
-        "photo": traced.photo.name,
-        "width": int(traced.photo.width),
-        "height": int(traced.photo.height),
         "model": traced.model_name,
         "predictions": [
             {"class": one.name, "index": one.index, "probability": number(one.probability)}
@@ -49,12 +64,6 @@ def traced_to_json(traced: TracedPhoto) -> dict[str, Any]:
     }
 
 
-def write_traced_json(traced: TracedPhoto, path: str | os.PathLike[str]) -> Path:
-    """Write `traced_to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    text = json.dumps(traced_to_json(traced), ensure_ascii=False, allow_nan=False)
-    return write_atomically(path, text.encode("utf-8", errors="replace"))
-
-
 def _target(target: Target) -> dict[str, Any]:
     if target.layer is None:
         return {"class": target.name, "index": target.neuron[0], "probability": number(target.value)}
@@ -64,21 +73,17 @@ def _target(target: Target) -> dict[str, Any]:
 MAP_LONGEST = 56  # cells of a stored heat map, longer side
 
 
-def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
-    """One JSON-ready object per photo; every coordinate is in pixels of the upright photo.
+def grounding_fields(grounding: Grounding) -> dict[str, Any]:
+    """The keys of a caption.
 
-    Keys: ``photo`` (name), ``width``, ``height``, ``caption``, ``logprob`` (nats), ``method``, ``model`` and
-    ``words``. Each word: ``text``, ``known``, ``logprob``, ``visual``, ``language`` (nats), ``visual_share``
+    ``caption``, ``logprob`` (nats), ``method``, ``model`` and ``words``. Each word: ``text``, ``known``,
+    ``logprob``, ``visual``, ``language`` (nats), ``visual_share``
     (0..1), ``preceding`` (signed relevance of each earlier word), ``runners_up`` (``[word, probability]``),
     ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` without points).
     Only where several methods were asked, also ``methods``: name -> :func:`explanation_to_json`; and where
-    they were asked for, ``preceding_by``: name -> another measure of each earlier word. A number that is not
-    finite becomes ``None``, as JSON has no name for it.
+    they were asked for, ``preceding_by``: name -> another measure of each earlier word.
     """
     return {
-        "photo": grounding.photo.name,
-        "width": int(grounding.photo.width),
-        "height": int(grounding.photo.height),
         "caption": grounding.caption,
         "logprob": number(grounding.logprob),
         "method": grounding.method,
@@ -87,11 +92,7 @@ def grounding_to_json(grounding: Grounding) -> dict[str, Any]:
     }
 
 
-def write_json(grounding: Grounding, path: str | os.PathLike[str]) -> Path:
-    """Write `grounding_to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    text = json.dumps(grounding_to_json(grounding), ensure_ascii=False, allow_nan=False)
-    # a file name may hold bytes that are no text; they must not stop the result from being written
-    return write_atomically(path, text.encode("utf-8", errors="replace"))
+_FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {"words": grounding_fields, "classes": traced_fields}
 
 
 def _word_to_json(word: GroundedWord, grounding: Grounding) -> dict[str, Any]:

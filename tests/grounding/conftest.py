@@ -98,6 +98,7 @@ def make_grounding() -> Callable[..., SimpleNamespace]:
             pixels=pixels.astype(np.uint8), name=name, path=None, width=shape[1], height=shape[0]
         )
         return SimpleNamespace(
+            kind="words",
             photo=photo,
             caption=" ".join(texts),
             logprob=sum(word.logprob for word in words) - 0.2,

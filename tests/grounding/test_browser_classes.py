@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gazeback.grounding.output.page import write_traced_page
+from gazeback.grounding.output.page import write_page
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ def open_traced(open_file, make_traced, tmp_path):
     """Opens the page of a traced photo from its file."""
 
     def open_traced(traced=None, **options):
-        return open_file(write_traced_page(traced or make_traced(), tmp_path / "page.html"), **options)
+        return open_file(write_page(traced or make_traced(), tmp_path / "page.html"), **options)
 
     return open_traced
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gazeback.grounding.output.index import IndexEntry, index_html
 from gazeback.grounding.output.page import write_page
-from gazeback.grounding.output.results import grounding_to_json
+from gazeback.grounding.output.results import to_json
 
 WORDS = ["a", "brown", "dog", "of", "zebus"]
 OUTLINES = {1: [[[5, 5], [70, 5], [70, 50]]]}
@@ -324,10 +324,10 @@ def test_index_loads_small_pictures_from_files_and_filters(browser, make_groundi
     Image.fromarray(make_grounding().photo.pixels).save(tmp_path / "dog #1.jpg")
     captions = [["a", "brown", "dog"], ["two", "dogs"], ["a", "horse"]]
     entries = [
-        IndexEntry(grounding_to_json(make_grounding(words)), f"{index}.html", "dog #1.jpg")
+        IndexEntry(to_json(make_grounding(words)), f"{index}.html", "dog #1.jpg")
         for index, words in enumerate(captions)
     ]
-    (tmp_path / "index.html").write_text(index_html(entries), encoding="utf-8")
+    (tmp_path / "index.html").write_text(index_html(entries, "Grounded photos"), encoding="utf-8")
     page = browser.new_page(viewport={"width": 320, "height": 640})
     troubles = []
     page.on("console", lambda message: troubles.append(message.text))

@@ -39,6 +39,7 @@ class Stage:
         text = caption or self.caption
         words = tuple(self._word(word, index, photo) for index, word in enumerate(text.split()))
         return SimpleNamespace(
+            kind="words",
             photo=photo, caption=text, logprob=-3.0, words=words, method="evidence", model_name="stand-in",
             methods=("evidence",),
         )  # fmt: skip

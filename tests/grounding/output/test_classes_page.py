@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from gazeback.grounding.output.colours import PAPER_STOPS
-from gazeback.grounding.output.figure import draw_traced, write_traced_figure
+from gazeback.grounding.output.figure import draw_class, write_figure
 from gazeback.grounding.output.index import index_entry, write_index
 from gazeback.grounding.output.page import (
-    traced_data,
-    traced_html,
-    write_traced_page,
+    page_data,
+    page_html,
+    write_page,
 )
 
 EVIL = ("</script><script>alert(1)</script>", "<!--", "<img src=x onerror=alert(1)>", "{{ 7*7 }}", "\"'&")
@@ -22,7 +22,7 @@ def scripts(page):
 
 
 def test_page_is_one_file_that_asks_for_nothing_else(make_traced):
-    page = traced_html(make_traced())
+    page = page_html(make_traced())
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert addresses
     assert all(address.startswith("data:") or not address for address in addresses)
@@ -34,7 +34,7 @@ def test_page_is_one_file_that_asks_for_nothing_else(make_traced):
 def test_names_cannot_break_out(make_traced, evil):
     traced = make_traced([evil, "lynx"], photo_name=evil, methods=["evidence", evil])
     traced.classifier.name = evil
-    plain, page = traced_html(make_traced(["tabby", "lynx"])), traced_html(traced)
+    plain, page = page_html(make_traced(["tabby", "lynx"])), page_html(traced)
     assert re.findall(r"<([a-z]+)", page) == re.findall(r"<([a-z]+)", plain)
     data = json.loads(scripts(page)[0])
     assert data["methods"][1] == evil
@@ -42,7 +42,7 @@ def test_names_cannot_break_out(make_traced, evil):
 
 
 def test_each_target_is_a_button_with_its_probability(make_traced):
-    page = traced_html(make_traced())
+    page = page_html(make_traced())
     assert re.findall(r'class="name">([^<]*)<', page) == ["tabby", "lynx", "hay"]
     assert re.findall(r'class="others">([^<]*)<', page) == ["tabby cat"]
     assert re.findall(r'class="value">([^<]*)<', page) == ["60\u00a0%", "30\u00a0%", "20\u00a0%"]
@@ -50,12 +50,12 @@ def test_each_target_is_a_button_with_its_probability(make_traced):
 
 
 def test_bars_of_neurons_are_relative_to_the_strongest(make_traced):
-    page = traced_html(make_traced(["a[0]", "b[0]"], layer="conv"))
+    page = page_html(make_traced(["a[0]", "b[0]"], layer="conv"))
     assert re.findall(r'style="width: ([^"]*)"', page) == ["100.0%", "50.0%"]
 
 
 def test_every_target_has_an_entry_per_method(make_traced):
-    data = traced_data(make_traced())
+    data = page_data(make_traced())
     json.dumps(data, allow_nan=False)
     assert data["methods"] == ["evidence", "grad-cam"]
     for target in data["targets"]:
@@ -70,20 +70,20 @@ def test_every_target_has_an_entry_per_method(make_traced):
 def test_drawings_have_their_own_colours_and_blend(make_traced):
     pixels = np.full((60, 90, 3), 255, np.uint8)
     pixels[20:40, 40] = 0
-    data = traced_data(make_traced(pixels=pixels))
+    data = page_data(make_traced(pixels=pixels))
     assert (data["blend"], data["heat"]) == ("multiply", PAPER_STOPS)
-    assert '<body class="drawing">' in traced_html(make_traced(pixels=pixels))
-    assert "<body>" in traced_html(make_traced())
+    assert '<body class="drawing">' in page_html(make_traced(pixels=pixels))
+    assert "<body>" in page_html(make_traced())
 
 
 def test_page_is_written_whole_and_an_odd_name_does_not_stop_it(make_traced, tmp_path):
-    path = write_traced_page(make_traced(photo_name="bad\udcff.jpg"), tmp_path / "cat.html")
+    path = write_page(make_traced(photo_name="bad\udcff.jpg"), tmp_path / "cat.html")
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_figure_shows_prediction_fixations_and_heat_map(make_traced):
-    figure = draw_traced(make_traced())
+    figure = draw_class(make_traced())
     texts = [text.get_text() for text in figure.texts]
     assert texts[0] == "cat.jpg: tabby, tabby cat"
     assert {"tabby", "60\u00a0%", "fixations", "heat map"} <= set(texts)
@@ -92,10 +92,10 @@ def test_figure_shows_prediction_fixations_and_heat_map(make_traced):
 
 
 def test_figure_without_points_shows_the_heat_map_alone(make_traced):
-    figure = draw_traced(make_traced(methods=["grad-cam"]), target=1)
+    figure = draw_class(make_traced(methods=["grad-cam"]), target=1)
     assert len(figure.axes) == 2
     panel = figure.axes[1].images[0].get_array().astype(int)
-    plain = draw_traced(make_traced(methods=["nothing"])).axes[2].images[0].get_array().astype(int)
+    plain = draw_class(make_traced(methods=["nothing"])).axes[2].images[0].get_array().astype(int)
     changed = np.abs(panel - plain).sum(axis=-1)
     at = np.array(np.unravel_index(changed.argmax(), changed.shape)) / changed.shape
     np.testing.assert_allclose(at, (0.7, 0.5), atol=0.05)
@@ -104,14 +104,16 @@ def test_figure_without_points_shows_the_heat_map_alone(make_traced):
 @pytest.mark.parametrize("shape", [(1, 1), (20, 2000), (2000, 20), (300, 400)])
 def test_figures_of_photos_of_any_shape(make_traced, tmp_path, shape):
     traced = make_traced(["$x^{", "犬"], shape=shape)
-    with Image.open(write_traced_figure(traced, tmp_path / "any.png")) as image:
+    with Image.open(write_figure(traced, tmp_path / "any.png")) as image:
         assert image.width * image.height < 5e6
-    assert "</html>" in traced_html(traced)
+    assert "</html>" in page_html(traced)
 
 
 def test_index_lists_photos_with_their_classes(make_traced, tmp_path):
     entries = [index_entry(make_traced(), "cat.html"), index_entry(make_traced(["<b>"]), "b.html")]
-    page = write_index(entries, tmp_path / "index.html").read_text(encoding="utf-8")
+    page = write_index(entries, tmp_path / "index.html", "Traced photos", "classes").read_text(
+        encoding="utf-8"
+    )
     assert re.findall(r'<a href="([^"]+)"', page) == ["cat.html", "b.html"]
     assert 'data-caption="tabby, tabby cat, lynx, hay"' in page
     assert "&lt;b&gt;" in page

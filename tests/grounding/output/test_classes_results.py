@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gazeback.grounding.output.results import traced_to_json, write_traced_json
+from gazeback.grounding.output.results import to_json, write_json
 from gazeback.grounding.output.text import (
     facts,
     probability_text,
@@ -15,7 +15,7 @@ from gazeback.grounding.output.text import (
 
 
 def test_holds_the_fields_of_the_contract(make_traced):
-    result = traced_to_json(make_traced())
+    result = to_json(make_traced())
     assert list(result) == ["photo", "width", "height", "model", "predictions", "targets"]
     assert (result["photo"], result["width"], result["height"]) == ("cat.jpg", 90, 60)
     assert result["predictions"][1] == {"class": "lynx", "index": 1, "probability": 0.3}
@@ -28,7 +28,7 @@ def test_holds_the_fields_of_the_contract(make_traced):
 
 def test_points_and_box_are_in_photo_pixels(make_traced):
     traced = make_traced()
-    found = traced_to_json(traced)["targets"][0]["methods"]["evidence"]
+    found = to_json(traced)["targets"][0]["methods"]["evidence"]
     fixations = traced.targets[0].explanations[0].fixations
     np.testing.assert_array_equal(np.array(found["points"])[:, :2], fixations.points)
     np.testing.assert_allclose(np.array(found["points"])[:, 2], fixations.weights, rtol=1e-5)
@@ -37,7 +37,7 @@ def test_points_and_box_are_in_photo_pixels(make_traced):
 
 
 def test_a_method_without_points_has_a_map_and_a_box(make_traced):
-    found = traced_to_json(make_traced())["targets"][1]["methods"]["grad-cam"]
+    found = to_json(make_traced())["targets"][1]["methods"]["grad-cam"]
     assert found["points"] == []
     heat = np.array(found["map"])
     assert heat.shape == (30, 45)
@@ -49,21 +49,21 @@ def test_a_method_without_points_has_a_map_and_a_box(make_traced):
 
 
 def test_a_neuron_has_a_layer_and_an_activation(make_traced):
-    target = traced_to_json(make_traced(["conv[0, 0, 7]"], layer="conv"))["targets"][0]
+    target = to_json(make_traced(["conv[0, 0, 7]"], layer="conv"))["targets"][0]
     assert {name: target[name] for name in target if name != "methods"} == {
         "layer": "conv", "neuron": [0, 0, 7], "activation": 0.6,
     }  # fmt: skip
 
 
 def test_no_evidence_is_no_box(make_traced):
-    found = traced_to_json(make_traced(methods=["nothing"]))["targets"][0]["methods"]["nothing"]
+    found = to_json(make_traced(methods=["nothing"]))["targets"][0]["methods"]["nothing"]
     assert found == {"points": [], "box": None}
 
 
 def test_the_file_equals_the_object_and_odd_names_do_not_stop_it(make_traced, tmp_path):
     traced = make_traced(["häst", "</script>"], photo_name="bad\udcff.jpg")
-    written = json.loads(write_traced_json(traced, tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert written == traced_to_json(traced) | {"photo": "bad?.jpg"}
+    written = json.loads(write_json(traced, tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert written == to_json(traced) | {"photo": "bad?.jpg"}
 
 
 def test_names_are_split_at_the_first_comma_but_neurons_are_not():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gazeback.grounding.output.figure import draw_figure, write_figure
+from gazeback.grounding.output.figure import draw_words, write_figure
 from gazeback.grounding.output.panels import FIGURE_AREA, arrange, arrange_matrix
 
 
@@ -13,7 +13,7 @@ def drawn(grounding, path, **options):
 
 
 def test_one_panel_for_the_photo_and_one_per_word(make_grounding):
-    figure = draw_figure(make_grounding())
+    figure = draw_words(make_grounding())
     assert len(figure.axes) == 4
     texts = [text.get_text() for text in figure.texts]
     assert texts[0] == "a brown dog"
@@ -27,7 +27,7 @@ def test_one_panel_for_the_photo_and_one_per_word(make_grounding):
 
 
 def test_language_words_and_unknown_words_are_marked(make_grounding):
-    figure = draw_figure(make_grounding(["the", "zebu"], unknown=["zebu"]))
+    figure = draw_words(make_grounding(["the", "zebu"], unknown=["zebu"]))
     texts = {text.get_text(): text for text in figure.texts}
     assert {"language habit", "unknown word"} <= texts.keys()
     assert texts["the"].get_style() == "italic"
@@ -37,7 +37,7 @@ def test_language_words_and_unknown_words_are_marked(make_grounding):
 def test_evidence_lies_where_it_belongs(make_grounding):
     grounding = make_grounding(["dog"], shape=(200, 300))
     grounding.photo.pixels[:] = 120
-    panel = draw_figure(grounding).axes[1].images[0].get_array().astype(int)
+    panel = draw_words(grounding).axes[1].images[0].get_array().astype(int)
     changed = np.abs(panel - panel[0, 0]).sum(axis=-1)
     at = np.array(np.unravel_index(changed.argmax(), changed.shape)) / changed.shape
     np.testing.assert_allclose(at, (0.3, 0.5), atol=0.06)
@@ -66,7 +66,7 @@ def test_stays_within_its_size_for_any_photo_and_length(make_grounding, tmp_path
 
 
 def test_photo_keeps_its_shape(make_grounding):
-    figure = draw_figure(make_grounding(shape=(900, 60)))
+    figure = draw_words(make_grounding(shape=(900, 60)))
     figure.canvas.draw()
     for axis in figure.axes:
         window = axis.get_window_extent()
@@ -96,7 +96,7 @@ METHODS = ("evidence", "saliency", "grad-cam")
 
 
 def test_several_methods_are_rows_below_each_word(make_grounding):
-    figure = draw_figure(make_grounding(["the", "zebu"], unknown=["zebu"], methods=METHODS))
+    figure = draw_words(make_grounding(["the", "zebu"], unknown=["zebu"], methods=METHODS))
     assert len(figure.axes) == 1 + 3 * 2
     places = {text.get_text(): text.get_position() for text in figure.texts}
     columns = [places[word][0] for word in ("photo", "the", "zebu")]
@@ -113,7 +113,7 @@ def test_each_row_shows_what_its_method_found(make_grounding):
     grounding = make_grounding(["dog", "cat"], shape=(200, 300), methods=METHODS[:2])
     grounding.photo.pixels[:] = 120
     peaks = []
-    for axis in draw_figure(grounding).axes[1:3]:
+    for axis in draw_words(grounding).axes[1:3]:
         panel = axis.images[0].get_array().astype(int)
         changed = np.abs(panel - panel[-1, -1]).sum(axis=-1)
         peaks.append(np.array(np.unravel_index(changed.argmax(), changed.shape)) / changed.shape)

@@ -3,12 +3,12 @@ import re
 
 from gazeback.grounding.output.index import IndexEntry, index_html
 from gazeback.grounding.output.page import jpeg_uri
-from gazeback.grounding.output.results import grounding_to_json
+from gazeback.grounding.output.results import to_json
 
 
 def entry(grounding, page="images/dog.html", picture=None):
     picture = jpeg_uri(grounding.photo, 32) if picture is None else picture
-    return IndexEntry(grounding_to_json(grounding), page, picture)
+    return IndexEntry(to_json(grounding), page, picture)
 
 
 def test_links_every_page_and_shows_every_caption(make_grounding):
@@ -21,7 +21,7 @@ def test_links_every_page_and_shows_every_caption(make_grounding):
 
 
 def test_marks_words_from_language_habit(make_grounding):
-    page = index_html([entry(make_grounding())])
+    page = index_html([entry(make_grounding())], "Photos")
     assert re.findall(r'<span class="word habit">(\w+)', page) == ["a"]
 
 
@@ -36,4 +36,4 @@ def test_names_and_addresses_cannot_break_out(make_grounding):
 
 
 def test_no_photos_make_an_empty_index():
-    assert "0 photos" in index_html([])
+    assert "0 photos" in index_html([], "Photos")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from gazeback.grounding.output.files import write_atomically
-from gazeback.grounding.output.results import grounding_to_json, write_json
+from gazeback.grounding.output.results import to_json, write_json
 
 
 def test_holds_the_fields_of_the_contract(make_grounding):
-    result = grounding_to_json(make_grounding())
+    result = to_json(make_grounding())
     assert {"photo", "width", "height", "caption", "logprob", "words"} <= result.keys()
     expected = {"text", "logprob", "visual", "language", "visual_share", "preceding", "points", "box"}
     assert all(expected <= word.keys() for word in result["words"])
@@ -17,7 +17,7 @@ def test_holds_the_fields_of_the_contract(make_grounding):
 
 
 def test_says_which_method_and_model_and_which_words_are_unknown(make_grounding):
-    result = grounding_to_json(make_grounding(["a", "zebu"], unknown=["zebu"]))
+    result = to_json(make_grounding(["a", "zebu"], unknown=["zebu"]))
     assert (result["method"], result["model"]) == ("evidence", "a captioner")
     assert [word["known"] for word in result["words"]] == [True, False]
     assert result["words"][1]["runners_up"] == [["cat", 0.12], ["horse", 0.05]]
@@ -26,13 +26,13 @@ def test_says_which_method_and_model_and_which_words_are_unknown(make_grounding)
 def test_points_are_row_column_weight_in_photo_pixels(make_grounding):
     grounding = make_grounding()
     fixations = grounding.words[2].fixations
-    points = np.array(grounding_to_json(grounding)["words"][2]["points"])
+    points = np.array(to_json(grounding)["words"][2]["points"])
     np.testing.assert_array_equal(points[:, :2], fixations.points)
     np.testing.assert_allclose(points[:, 2], fixations.weights, rtol=1e-5)
 
 
 def test_box_is_x_y_width_height_and_none_without_points(make_grounding):
-    words = grounding_to_json(make_grounding(empty=["dog"]))["words"]
+    words = to_json(make_grounding(empty=["dog"]))["words"]
     x, y, width, height = words[1]["box"]
     row, column, _ = max(words[1]["points"], key=lambda point: point[2])
     assert x <= column < x + width
@@ -41,7 +41,7 @@ def test_box_is_x_y_width_height_and_none_without_points(make_grounding):
 
 
 def test_visual_and_language_add_up_and_preceding_counts_the_words_before(make_grounding):
-    for index, word in enumerate(grounding_to_json(make_grounding())["words"]):
+    for index, word in enumerate(to_json(make_grounding())["words"]):
         assert word["visual"] + word["language"] == pytest.approx(word["logprob"], abs=1e-5)
         assert len(word["preceding"]) == index
 
@@ -56,8 +56,8 @@ def test_numpy_numbers_are_written_as_plain_ones_and_infinite_ones_as_null(make_
 
 def test_several_methods_are_told_apart_and_one_is_as_before(make_grounding):
     words = ["a", "dog"]
-    alone = grounding_to_json(make_grounding(words))
-    compared = grounding_to_json(make_grounding(words, methods=("evidence", "grad-cam")))
+    alone = to_json(make_grounding(words))
+    compared = to_json(make_grounding(words, methods=("evidence", "grad-cam")))
     assert compared["method"] == "evidence"
     for one, other in zip(alone["words"], compared["words"], strict=True):
         assert "methods" not in one
@@ -74,8 +74,8 @@ def test_several_methods_are_told_apart_and_one_is_as_before(make_grounding):
 
 
 def test_measures_of_the_words_before_stand_there_only_where_they_were_asked_for(make_grounding):
-    assert "preceding_by" not in grounding_to_json(make_grounding())["words"][2]
-    word = grounding_to_json(make_grounding(preceding=True))["words"][2]
+    assert "preceding_by" not in to_json(make_grounding())["words"][2]
+    word = to_json(make_grounding(preceding=True))["words"][2]
     assert word["preceding_by"] == {"removal": [0.5, 0.5], "gradient": [-0.25, -0.25]}
 
 
@@ -83,7 +83,7 @@ def test_file_equals_the_object_and_odd_names_do_not_stop_it(make_grounding, tmp
     grounding = make_grounding(["häst", "</script>"], name="bad\udcff.jpg")
     path = write_json(grounding, tmp_path / "out.json")
     written = json.loads(path.read_text(encoding="utf-8"))
-    assert written == grounding_to_json(grounding) | {"photo": "bad?.jpg"}
+    assert written == to_json(grounding) | {"photo": "bad?.jpg"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
