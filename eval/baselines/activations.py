@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,23 +12,21 @@ from matplotlib.figure import Figure
 
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.enlarging import enlarged
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
-def activation_map(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    raw: bool = False,
-) -> np.ndarray:
-    """The map of one filter.
+def _last_layer(query: Query) -> str:
+    call = query.map_of(None).call
+    assert call is not None  # an input is no layer's map
+    return call.name
+
+
+@partial(compared, default_layer=_last_layer)
+def activation_map(query: Query, raw: bool = False) -> np.ndarray:
+    """The map of one filter: by default of the last map before the output.
 
     Args:
-        layer: whose map; by default the last map before the output.
         target: the channel, or a neuron of it; None is each image's strongest.
         raw: the map at its own resolution, ``[n, h, w]``.
 
@@ -37,27 +36,16 @@ def activation_map(
     Raises:
         UserError, TraceError: a layer without a map, a target or an input that does not fit.
     """
-    if layer is None:
-        layer = _last_layer(Query.of(model, images, None, None, output))
-    query = Query.of(model, images, target, layer, output)
     if not query.start.is_map:
-        raise UserError(f"layer {layer!r} has no map with height and width, so there is no filter to show")
+        raise UserError(f"{query.start.name!r} has no map with height and width: there is no filter to show")
     answer = ask(query, [query.start])
     channel = answer.neurons[:, -1]
     maps = answer.values[0][np.arange(len(channel)), :, :, channel].astype(np.float32)
     return maps if raw else enlarged(maps, *query.pixels.shape[1:3])
 
 
-def activation(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def activation(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
     """The channel sum of the last map: what is conspicuous, whatever is asked (the target changes nothing).
 
     Args:
@@ -67,7 +55,6 @@ def activation(
     Returns:
         float32 ``[n, H, W]``, enlarged bilinearly.
     """
-    query = Query.of(model, images, target, layer, output)
     total = ask(query, [query.map_of(at)]).values[0].sum(axis=-1, dtype=np.float32)
     return total if raw else enlarged(total, *query.pixels.shape[1:3])
 
@@ -98,9 +85,3 @@ def feature_maps(model: keras.Model, image: Any, layer: str, *, limit: int = 64,
         axes.set_title(str(index), fontsize=7)
         axes.set_axis_off()
     return figure
-
-
-def _last_layer(query: Query) -> str:
-    call = query.map_of(None).call
-    assert call is not None  # an input is no layer's map
-    return call.name

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import keras
 import numpy as np
 from skimage.segmentation import quickshift
 
 from gazeback.eval.baselines.backward import ask
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
@@ -28,17 +27,9 @@ def from_xplique(class_name: str, **defaults: Any) -> Callable[..., np.ndarray]:
     class, and for a model with several inputs or without an output ``[n, classes]``.
     """
 
-    def explain(
-        model: keras.Model,
-        images: Any,
-        target: Any = None,
-        *,
-        layer: str | None = None,
-        output: int | str = 0,
-        **options: Any,
-    ) -> np.ndarray:
+    @compared
+    def explain(query: Query, **options: Any) -> np.ndarray:
         explainer = _class(class_name)
-        query = Query.of(model, images, target, layer, output)
         if len(query.arrays) > 1 or len(query.start.shape) != 2:
             raise UserError(
                 f"xplique explains one image input and one vector of answers; {query.graph.name!r} "

@@ -20,61 +20,36 @@ from gazeback.cnn_trace.rules.table import TRANSPARENT
 from gazeback.eval.baselines.backward import Answer, ask
 from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.projections import guided, projected
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
-def cam(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def cam(query: Query, raw: bool = False) -> np.ndarray:
     """Zhou, Khosla, Lapedriza, Oliva, Torralba, *Learning Deep Features for Discriminative Localization*,
     CVPR 2016, equation 2: ``M_c(x, y) = sum over k of w_k^c f_k(x, y)``, with sign.
 
     For a dense layer on a globally averaged map alone; a UserError says so elsewhere.
     """
-    query = Query.of(model, images, target, layer, output)
     dense, last_map = _averaged_map(query)
     answer = ask(query, [last_map])
     weights = as_array(dense.kernel)[:, answer.neurons[:, -1]]
     return _sized(np.einsum("nhwc,cn->nhw", answer.values[0], weights), query, raw)
 
 
-def grad_cam(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    score: str = "logit",
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def grad_cam(query: Query, at: str | None = None, score: str = "logit", raw: bool = False) -> np.ndarray:
     """Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, *Grad-CAM*, ICCV 2017, equations 1 and 2.
 
     Args:
         score: ``"logit"`` (the paper), ``"log-probability"`` or ``"probability"``.
     """
-    query = Query.of(model, images, target, layer, output)
     return _sized(_grad_cam(query, at, score), query, raw)
 
 
+@compared
 def grad_cam_plus_plus(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    normalize: bool = False,
-    raw: bool = False,
+    query: Query, at: str | None = None, normalize: bool = False, raw: bool = False
 ) -> np.ndarray:
     """Chattopadhay, Sarkar, Howlader, Balasubramanian, *Grad-CAM++*, WACV 2018, section 3.
 
@@ -85,7 +60,6 @@ def grad_cam_plus_plus(
         normalize: divide each channel's alphas by their sum, as the authors' code does and the paper does
         not.
     """
-    query = Query.of(model, images, target, layer, output)
     maps, gradients = _map_and_gradient(query, at)
     squared = gradients**2
     divisor = 2 * squared + gradients**3 * maps.sum(axis=(1, 2), keepdims=True)
@@ -97,41 +71,23 @@ def grad_cam_plus_plus(
     return _sized(np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0), query, raw)
 
 
-def layer_cam(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def layer_cam(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
     """Jiang, Zhang, Hou, Cheng, Wei, *LayerCAM*, IEEE TIP 2021, section III: each place of a channel is
     weighted by the positive part of its own gradient.
     """
-    query = Query.of(model, images, target, layer, output)
     maps, gradients = _map_and_gradient(query, at)
     return _sized(np.maximum((np.maximum(gradients, 0) * maps).sum(axis=-1), 0), query, raw)
 
 
-def guided_grad_cam(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def guided_grad_cam(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
     """Selvaraju et al., *Grad-CAM*, ICCV 2017, section 3: guided backpropagation times the enlarged Grad-CAM.
 
     Returns:
         float32 ``[n, H, W]``: the largest magnitude among the channels; with ``raw=True`` the product ``[n,
         H, W, C]`` with its sign.
     """
-    query = Query.of(model, images, target, layer, output)
     coarse = _sized(_grad_cam(query, at, "logit"), query, raw=False)
     product = projected(query, guided) * coarse[..., None]
     return product if raw else np.abs(product).max(axis=-1)

@@ -6,16 +6,13 @@ Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, *Top-Down Neural Attention by Excita
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
 import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.eval.baselines.backward import Kind, ask
 from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.excitation_rules import losing, winning
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 INPUT = "input"
@@ -24,16 +21,8 @@ SHARE_OF_SIDE = 8
 paper."""
 
 
-def excitation_backprop(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def excitation_backprop(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
     """Marginal winning probability (MWP) of each place.
 
     Args:
@@ -50,26 +39,16 @@ def excitation_backprop(
         UserError: a layer on the way has no rule; UserError, TraceError: a target or an input that does not
             fit.
     """
-    query = Query.of(model, images, target, layer, output)
     return _sized(_probabilities(query, _shown(query, at), winning).sum(axis=-1), query, raw)
 
 
-def contrastive_excitation_backprop(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    at: str | None = None,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def contrastive_excitation_backprop(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
     """Contrastive MWP: the neuron's winning probabilities minus those of its dual, whose weights are negated.
 
     What is negative after the channels are summed is cut off. Arguments, result and errors as for
     :func:`excitation_backprop`.
     """
-    query = Query.of(model, images, target, layer, output)
     shown = _shown(query, at)
     # Both ask the same neurons, whatever is strongest.
     difference = _probabilities(query, shown, winning) - _probabilities(query, shown, losing)

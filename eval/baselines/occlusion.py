@@ -6,14 +6,13 @@ Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
-import keras
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from gazeback.eval.baselines.backward import ask
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 Fill = float | Literal["mean", "blur"]
@@ -24,19 +23,11 @@ SIZE, STRIDE = 32, 16
 """In pixels of an image of 224 x 224: a seventh of its side, and half of that."""
 
 
+@compared
 def occlusion(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    size: int = SIZE,
-    stride: int = STRIDE,
-    fill: Fill = "mean",
-    score: str | None = None,
+    query: Query, size: int = SIZE, stride: int = STRIDE, fill: Fill = "mean", score: str | None = None,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """How much the class's probability drops when a pixel is covered.
 
     Args:
@@ -56,7 +47,6 @@ def occlusion(
     Raises:
         UserError, TraceError: a window, a fill, a target or an input that does not fit.
     """
-    query = Query.of(model, images, target, layer, output)
     score = score or ("probability" if query.turned else "logit")
     before = ask(query, score=score)
     query = query.at_neurons(before.neurons)

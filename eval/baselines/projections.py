@@ -18,20 +18,12 @@ import tensorflow as tf
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.rules.activation import kind as activation_kind
 from gazeback.eval.baselines.backward import Kind, Rule, applied, ask, carried
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
-def deconvnet(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    resample: bool = False,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def deconvnet(query: Query, resample: bool = False, raw: bool = False) -> np.ndarray:
     """Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014, section 2.1.
 
     Back through a rectifier passes the positive part of the signal, wherever the rectifier was open or not;
@@ -49,26 +41,18 @@ def deconvnet(
         UserError, TraceError: a target or an input that does not fit, or a model without rectifiers.
     """
     kind = _deconvnet_resampled if resample else _deconvnet
-    return _projected(Query.of(model, images, target, layer, output), kind, raw)
+    return _projected(query, kind, raw)
 
 
-def guided_backprop(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    resample: bool = False,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def guided_backprop(query: Query, resample: bool = False, raw: bool = False) -> np.ndarray:
     """Springenberg, Dosovitskiy, Brox, Riedmiller, *Striving for Simplicity*, ICLR workshop 2015, section 4.
 
     Back through a rectifier passes the positive part of the signal, and only where the rectifier was open
     (for ReLU6: open and not saturated). Arguments, result and errors as for :func:`deconvnet`.
     """
     kind = _guided_resampled if resample else guided
-    return _projected(Query.of(model, images, target, layer, output), kind, raw)
+    return _projected(query, kind, raw)
 
 
 def grid_artefacts(maps: np.ndarray, stride: int) -> np.ndarray:

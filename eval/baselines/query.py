@@ -1,9 +1,15 @@
-"""What is asked: one neuron for each image, of any tensor of the flat graph."""
+"""What a compared method is asked: one neuron for each image, of any tensor of the flat graph.
+
+A compared method is one function ``method(query, **options)``; :func:`compared` gives it the signature that
+all of them have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import Parameter, signature
 from typing import Any
 
 import keras
@@ -125,6 +131,42 @@ class Query:
                 f"{self.start.name!r} has no single last map before it (found: {names}); name one with at="
             )
         return maps.pop()
+
+
+def compared(
+    method: Callable[..., np.ndarray], default_layer: Callable[[Query], str] | None = None
+) -> Callable[..., np.ndarray]:
+    """Give a compared method the signature that all of them have.
+
+    Args:
+        method: ``method(query, **options)`` returns float32 ``[n, H, W]``, one map per image.
+        default_layer: the layer to start from where none is named; None starts from the model's output.
+
+    Returns:
+        ``explain(model, images, target=None, *, layer=None, output=0, **options)``. The arguments are those
+        of :func:`gazeback.cnn_trace.trace`, with one target for each image and no lists; the options are
+        keywords. It raises what :meth:`Query.of` and the method raise.
+    """
+
+    @wraps(method, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    def explain(
+        model: keras.Model,
+        images: Any,
+        target: Any = None,
+        *,
+        layer: str | None = None,
+        output: int | str = 0,
+        **options: Any,
+    ) -> np.ndarray:
+        if layer is None and default_layer is not None:
+            layer = default_layer(Query.of(model, images, output=output))
+        return method(Query.of(model, images, target, layer, output), **options)
+
+    asked = list(signature(explain, follow_wrapped=False).parameters.values())[:-1]
+    options = list(signature(method).parameters.values())[1:]
+    own = [o if o.kind is Parameter.VAR_KEYWORD else o.replace(kind=Parameter.KEYWORD_ONLY) for o in options]
+    explain.__signature__ = signature(method).replace(parameters=[*asked, *own])  # type: ignore[attr-defined]
+    return explain
 
 
 def _probabilities(output: Tensor, shape: Sequence[int]) -> str:

@@ -10,62 +10,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from gazeback.eval.baselines.backward import BATCH, ask
-from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
-def saliency(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def saliency(query: Query, raw: bool = False) -> np.ndarray:
     """Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks*, ICLR workshop 2014, section 3.1.
 
     Returns:
         float32 ``[n, H, W]``: the largest magnitude of the gradient among the channels.
     """
-    gradient = _gradient(Query.of(model, images, target, layer, output))
+    gradient = _gradient(query)
     return gradient if raw else np.abs(gradient).max(axis=-1)
 
 
-def gradient_input(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    raw: bool = False,
-) -> np.ndarray:
+@compared
+def gradient_input(query: Query, raw: bool = False) -> np.ndarray:
     """Shrikumar, Greenside, Shcherbina, Kundaje, *Not Just a Black Box*, arXiv 1605.01713.
 
     Returns:
         float32 ``[n, H, W]`` with sign: the sum over the channels of gradient times pixel.
     """
-    query = Query.of(model, images, target, layer, output)
     product = _gradient(query) * query.pixels
     return product if raw else product.sum(axis=-1)
 
 
+@compared
 def smoothgrad(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    samples: int = 50,
-    noise: float = 0.15,
-    seed: int = 0,
-    raw: bool = False,
+    query: Query, samples: int = 50, noise: float = 0.15, seed: int = 0, raw: bool = False
 ) -> np.ndarray:
     """Smilkov, Thorat, Kim, Viégas, Wattenberg, *SmoothGrad*, arXiv 1706.03825.
 
@@ -79,7 +55,7 @@ def smoothgrad(
     """
     if samples < 1 or noise < 0:
         raise UserError(f"expected samples >= 1 and noise >= 0, got {samples} and {noise}")
-    query = _settled(Query.of(model, images, target, layer, output))
+    query = _settled(query)
     random = np.random.default_rng(seed)
     spread = noise * np.ptp(query.pixels, axis=(1, 2, 3), keepdims=True)
     total = np.zeros(query.pixels.shape, np.float64)
@@ -91,16 +67,9 @@ def smoothgrad(
     return mean if raw else np.abs(mean).max(axis=-1)
 
 
+@compared
 def integrated_gradients(
-    model: keras.Model,
-    images: Any,
-    target: Any = None,
-    *,
-    layer: str | None = None,
-    output: int | str = 0,
-    baseline: float | np.ndarray = 0.0,
-    steps: int = 64,
-    raw: bool = False,
+    query: Query, baseline: float | np.ndarray = 0.0, steps: int = 64, raw: bool = False
 ) -> np.ndarray:
     """Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017, section 3, equation 1.
 
@@ -116,7 +85,7 @@ def integrated_gradients(
     """
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
-    query = _settled(Query.of(model, images, target, layer, output))
+    query = _settled(query)
     start = _baseline(baseline, query.pixels.shape)
     difference = query.pixels - start
     total = np.zeros(difference.shape, np.float64)

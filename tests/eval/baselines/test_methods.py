@@ -40,6 +40,13 @@ def test_one_signature(name):
     kinds = [parameter.kind for parameter in parameters.values()]
     assert kinds[:3] == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 3
     assert inspect.Parameter.POSITIONAL_OR_KEYWORD not in kinds[3:]
+    assert [str(parameter) for parameter in parameters.values()][:5] == [
+        "model: 'keras.Model'",
+        "images: 'Any'",
+        "target: 'Any' = None",
+        "layer: 'str | None' = None",
+        "output: 'int | str' = 0",
+    ]
     assert METHODS[name].__doc__
 
 
