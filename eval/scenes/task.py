@@ -15,7 +15,7 @@ from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
-from gazeback.eval.subjects.captioner import Method, Question, build_method
+from gazeback.eval.subjects.captioner import Method, Question, build_method, chosen_methods
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
 
@@ -25,13 +25,17 @@ SCENES = 400
 
 @dataclass(frozen=True)
 class ScenesTask:
-    """`model`: a bundled captioner of scenes, by name, or a file; `methods`: names of methods."""
+    """`model`: a bundled captioner of scenes, by name, or a file; `chosen`: methods between commas."""
 
     name: ClassVar[str] = "scenes"
     batch: ClassVar[int] = 1
     model: str = "scenes-gap"
     limit: int | None = None
-    methods: tuple[str, ...] = ()
+    chosen: str = "evidence"
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        return chosen_methods(self.chosen)
 
     @property
     def skipped(self) -> Counter[str]:

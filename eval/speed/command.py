@@ -1,12 +1,11 @@
 """`gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gazeback.eval.data.phrases import PhraseData
-from gazeback.eval.data.selection import RULE, Part
+from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness.run import as_result, check_writable, tracked, write_result
 from gazeback.eval.harness.table import Table, print_tables
 from gazeback.eval.speed import captioner as speed
@@ -14,7 +13,7 @@ from gazeback.eval.speed import networks as speed_networks
 from gazeback.eval.speed.peers import PEERS
 from gazeback.eval.subjects.captioner import check_traced
 from gazeback.grounding import methods as explanations
-from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.captioner import load_captioner
 from gazeback.models.errors import UserError
 from gazeback.models.photos import load_photo
 
@@ -69,41 +68,29 @@ def _ratio(value: Any) -> str:
 SPEED_PHOTOS = 10
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What every task is told: the data and which of it, the captioner, and where the figures go."""
-
-    data: Path
-    split: str
-    part: Part
-    limit: int | None
-    model: str | None
-    json_path: Path | None
-
-    def read(self) -> tuple[PhraseData, Captioner]:
-        """The images and the captioner, after a look at whether the result can be written. Raises
-        UserError."""
-        check_writable(self.json_path)
-        return PhraseData(self.data, self.split, self.part, self.limit), load_captioner(self.model)
-
-    def write(self, task: str, captioner: Captioner, result: Mapping[str, Any]) -> None:
-        """The JSON file, if one was asked for, with what was measured on what."""
-        if self.json_path is not None:
-            chosen = {"split": self.split, "part": self.part, "limit": self.limit, "selection": RULE}
-            write_result(self.json_path, task, {"model": captioner.name, **chosen, **result})
-
-
-def run_speed(settings: Settings, method: str, rounds: int) -> None:
+def run_speed(
+    data: Path,
+    split: str,
+    limit: int | None,
+    model: str | None,
+    method: str,
+    rounds: int,
+    json_path: Path | None,
+) -> None:
+    """Time the grounding of a captioner's photos; print the table and write it. Raises UserError."""
     check_traced(method)
-    settings = replace(settings, limit=settings.limit or SPEED_PHOTOS)
-    data, captioner = settings.read()
-    photos = [load_photo(image.path) for image in data]
+    check_writable(json_path)
+    limit = limit or SPEED_PHOTOS
+    images, captioner = PhraseData(data, split, "all", limit), load_captioner(model)
+    photos = [load_photo(image.path) for image in images]
     measured = list(tracked(speed.evaluate(captioner, photos, rounds, method), len(photos), "speed"))
     summary = speed.summarise(measured)
     found = speed_tables(summary)
     print_tables(found)
-    about = {"method": method, "rounds": rounds, **as_result(found)}
-    settings.write("speed", captioner, {**about, **summary, "images": measured})
+    if json_path is not None:
+        about = {"split": split, "part": "all", "limit": limit, "selection": RULE, "method": method}
+        about |= {"model": captioner.name, "rounds": rounds, **as_result(found)}
+        write_result(json_path, "speed", {**about, **summary, "images": measured})
 
 
 def run_networks(
