@@ -42,6 +42,8 @@ class Call:
     """One application of an operation (a layer or an operator) to tensors and constants.
 
     ``part`` is ``"linear"`` or ``"activation"`` where a layer with a fused activation stands as two calls.
+    ``depends_on_embedding``: its values were worked out from embedded words (or other numbers that are no
+    image), and it is not the embedding itself.
     """
 
     operation: keras.Operation
@@ -52,6 +54,7 @@ class Call:
     name: str
     part: str = "whole"
     depends_on_image: bool = False
+    depends_on_embedding: bool = False
 
     def __repr__(self) -> str:
         return f"Call({self.name!r}, {type(self.operation).__name__}, {self.part})"
@@ -409,3 +412,15 @@ def _mark_images(graph: Graph) -> None:
         call.depends_on_image = bool(carrying and reached.intersection(call.inputs))
         if call.depends_on_image:
             reached.update(carrying)
+    _mark_embedded(graph)
+
+
+def _mark_embedded(graph: Graph) -> None:
+    """Mark the calls behind the embeddings of words, and behind inputs of numbers that are no image."""
+    embedded = {t for t in graph.inputs if "float" in t.dtype and t not in graph.image_inputs}
+    for call in graph.calls:
+        numbers = [output for output in call.outputs if "float" in output.dtype]
+        looked_up = isinstance(call.operation, keras.layers.Embedding)
+        call.depends_on_embedding = bool(numbers and not looked_up and embedded.intersection(call.inputs))
+        if numbers and call.inputs:
+            embedded.update(numbers)

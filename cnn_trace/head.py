@@ -7,11 +7,12 @@ linear, so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to floa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.errors import MissingRule, TraceError
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.rules.rule import Adjoint
@@ -50,18 +51,36 @@ def decompose(
         graph: the model; ``recording``: of one forward pass with what :func:`read_by_head` asked for.
         target: the tensor on which the questions start.
         start: float32 ``[questions, ...]``, 1 at the neuron asked about (or any weighting of neurons).
-        image: int64 ``[questions]``, the image of the batch that each question is about.
+        image: int64 ``[questions]``, the row of the batch that each question is about.
         handoff: the maps at which to stop.
     """
-    pending = {target: start}
-    result = Decomposition({}, {}, np.zeros(len(start)))
+    return decompose_all(graph, recording, {target: start}, image, handoff)
+
+
+def decompose_all(
+    graph: Graph,
+    recording: Recording,
+    starts: dict[Tensor, np.ndarray],
+    image: np.ndarray,
+    handoff: frozenset[Tensor],
+    passes: Callable[[Call], bool] = lambda call: call.depends_on_image,
+) -> Decomposition:
+    """:func:`decompose` for questions that start on several tensors.
+
+    Args:
+        starts: for each tensor float32 ``[questions, ...]``, all zero for the questions that start elsewhere.
+        graph, recording, image, handoff: as there.
+        passes: whether coefficients go on through a call.
+    """
+    pending = dict(starts)
+    result = Decomposition({}, {}, np.zeros(len(image)))
     for call in reversed(graph.calls):
         for output in call.outputs:
             if output not in pending:
                 continue
             if output in handoff:
                 result.maps[output] = pending.pop(output)
-            elif not call.depends_on_image:
+            elif not passes(call):
                 result.others[output] = pending.pop(output)
             else:
                 step = Step(call, recording, output, image)
@@ -80,6 +99,42 @@ def adjoint_rule(call: Call) -> Adjoint:
     if rule.adjoint is None:
         raise missing_rule(call, "adjoint (how coefficients pass through it in the head)")
     return rule.adjoint
+
+
+def to_embeddings(
+    graph: Graph, recording: Recording, head: Decomposition, image: np.ndarray
+) -> Decomposition:
+    """Push the coefficients on what saw words alone on to the embeddings of the words.
+
+    Args:
+        graph, image: as for :func:`decompose`; ``head``: what it returned.
+        recording: with what :func:`read_to_embeddings` asked for, too.
+
+    Returns:
+        A decomposition of the sum of ``head.others`` without maps. Its ``others`` are embeddings of words,
+        and tensors behind them through which no rule leads.
+    """
+    return decompose_all(graph, recording, head.others, image, frozenset(), passes=_leads_to_embedding)
+
+
+def read_to_embeddings(graph: Graph, targets: Iterable[Tensor], selection: CNNFixations) -> set[Tensor]:
+    """The tensors whose values :func:`to_embeddings` and its sums will read."""
+    wanted: set[Tensor] = set()
+    for call in graph.ancestors(targets):
+        if _leads_to_embedding(call):
+            read = (*rule_of(call).adjoint_reads(call, selection), *call.inputs, *call.outputs)
+            wanted.update(tensor for tensor in read if "float" in tensor.dtype)
+    return wanted
+
+
+def _leads_to_embedding(call: Call) -> bool:
+    """Whether a call saw words alone, and a rule leads through it towards their embeddings."""
+    if call.depends_on_image or not call.depends_on_embedding:
+        return False
+    try:
+        return adjoint_rule(call) is not None
+    except MissingRule:
+        return False
 
 
 def handoff_maps(graph: Graph, target: Tensor, layer: str | None) -> frozenset[Tensor]:

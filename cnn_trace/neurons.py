@@ -93,6 +93,12 @@ class Evidence:
             flat = flat * shape[axis] + coordinates[:, axis]
         return flat
 
+    def in_batch(self, size: int) -> Evidence:
+        """Of a batch of this size: several rows may share one image, on which their evidence then lies."""
+        if size > 1 or not self.image.any():
+            return self
+        return self.at(np.column_stack([np.zeros_like(self.image), self.coordinates[:, 1:]]))
+
     def at(
         self, coordinates: np.ndarray, sense: np.ndarray | None = None, *, unique: bool = False
     ) -> Evidence:

@@ -41,7 +41,8 @@ class Step:
         """The recorded value of a tensor: ``[n, ...]`` in a walk, ``[questions, ...]`` in an adjoint."""
         value = self.recording[tensor]
         if self.image is None:
-            return value
+            rows = self.recording.shapes[self.output][0]
+            return value if len(value) in (0, rows) else np.broadcast_to(value, (rows, *value.shape[1:]))
         if len(value) == 1:
             return np.broadcast_to(value, (len(self.image), *value.shape[1:]))
         return value[self.image]

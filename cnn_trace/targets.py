@@ -88,7 +88,9 @@ def _index(target: Any) -> int:
     return int(target)
 
 
-def start_evidence(values: np.ndarray, neurons: np.ndarray, once: bool) -> Evidence:
+def start_evidence(
+    values: np.ndarray, neurons: np.ndarray, once: bool, rows: np.ndarray, asked: np.ndarray
+) -> Evidence:
     """Evidence on the neurons asked about, weight 1 in all for each question.
 
     Where a question is about a whole channel, the weight is shared among the places that fire, in proportion
@@ -98,10 +100,12 @@ def start_evidence(values: np.ndarray, neurons: np.ndarray, once: bool) -> Evide
         values: ``[images, ...]`` of the tensor on which the questions start.
         neurons: int ``[images, questions, rank - 1]``.
         once: as the published methods count.
+        rows: int ``[images * questions]``, the row of ``values`` that each question is about.
+        asked: bool, of the same length: which questions start on this tensor.
     """
     images, questions = neurons.shape[:2]
-    flat = np.column_stack([np.repeat(np.arange(images), questions), neurons.reshape(images * questions, -1)])
-    question = np.tile(np.arange(questions), images)
+    flat = np.column_stack([rows, neurons.reshape(images * questions, -1)])[asked]
+    question = np.tile(np.arange(questions), images)[asked]
     weights = np.zeros((len(flat), questions))
     weights[np.arange(len(flat)), question] = 1
     if not (flat == EVERYWHERE).any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from gazeback.cnn_trace import oversampling
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.fixations import Fixations, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
-from gazeback.cnn_trace.head import Decomposition, decompose, handoff_maps, read_by_head
+from gazeback.cnn_trace.head import Decomposition, decompose_all, handoff_maps, read_by_head
 from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
 from gazeback.cnn_trace.methods.evidence import hand_off
 from gazeback.cnn_trace.methods.options import METHODS, Options
@@ -79,17 +79,19 @@ class Tracer:
     def explain(
         self,
         arrays: list[np.ndarray],
-        target: Tensor,
+        target: Tensor | Sequence[Tensor],
         neurons: Neurons,
         options: Options,
         also: frozenset[Tensor] = frozenset(),
         known: Recording | None = None,
     ) -> Traced:
-        """Trace the same number of neurons of one tensor for every image, in one forward pass.
+        """Trace the same number of neurons for every image, in one forward pass.
 
         Args:
-            arrays: one array per model input, batch first (see :func:`recording.check_inputs`).
-            target: where the questions start.
+            arrays: one array per model input, batch first (see :func:`recording.check_inputs`). With a
+                ``known`` recording of one image, the other inputs may have several rows: then there is one
+                question for each row, all about that image.
+            target: where the questions start: one tensor, or one for each question.
             neurons: chooses them from the recording: int ``[images, questions, rank - 1]``, coordinates on
                 the target without the batch axis.
             options: how to trace.
@@ -101,34 +103,40 @@ class Tracer:
                 f"model {self.graph.name!r} has no image input [n, height, width, channels]; its inputs are "
                 f"{[list(t.shape) for t in self.graph.inputs]}"
             )
-        if target.call is None or not target.call.depends_on_image:
-            raise TraceError(f"{target.name!r} does not depend on an image: no pixel to trace it to")
-        by_walk = options.method != "evidence" or (target.is_map and options.handoff is None)
-        if options.contrast:
-            self._check_contrast(target, options.contrast)
-            also |= {target}
-        handoff, wanted = self._plan(target, by_walk, options)
+        targets = (target,) if isinstance(target, Tensor) else tuple(target)
+        for one in targets:
+            if one.call is None or not one.call.depends_on_image:
+                raise TraceError(f"{one.name!r} does not depend on an image: no pixel to trace it to")
+            if options.contrast:
+                self._check_contrast(one, options.contrast)
+                also |= {one}
+        by_walk = options.method != "evidence" or (targets[0].is_map and options.handoff is None)
+        handoff, wanted = self._plan(targets, by_walk, options)
         recording = self.record(arrays, wanted | also, known)
         chosen = neurons(recording)
         images, questions = chosen.shape[:2]
+        image = np.repeat(np.arange(images), questions)
+        rows = np.arange(questions) if recording.shapes[targets[0]][0] > images else image
+        asked = _asked(targets, images, questions)
         with weights(recording.weights):
             head, nets = None, dict[Tensor, np.ndarray]()
             if by_walk:
-                handed = {target: start_evidence(recording[target], chosen, options.selection.once)}
+                once = options.selection.once
+                handed = {t: start_evidence(recording[t], chosen, once, rows, asked[t]) for t in asked}
             else:
-                image = np.repeat(np.arange(images), questions)
-                start = start_coefficients(recording.shapes[target], chosen)
-                if options.contrast:
-                    check_finite(target, recording)
-                    logits = channels_last(target, recording[target])[image]
-                    against = contrasted(channels_last(target, start), logits, options.contrast)
-                    start = as_stored(target, against)
-                head = decompose(self.graph, recording, target, start, image, handoff)
+                starts = {t: _start(recording, t, chosen, rows, options.contrast) for t in asked}
+                starts = {t: k * asked[t].reshape(-1, *[1] * (k.ndim - 1)) for t, k in starts.items()}
+                head = decompose_all(self.graph, recording, starts, rows, handoff)
                 handed, nets = hand_off(head, recording, image, questions, options.share, options.reference)
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]
         return Traced(fixations, head, recording)
+
+    def _seen_with(self, tensors: Iterable[Tensor]) -> set[Tensor]:
+        """What was worked out together with some tensors: the images, and all that leads to them."""
+        calls = self.graph.ancestors(tensors)
+        return {*tensors, *self.graph.image_inputs, *(out for call in calls for out in call.outputs)}
 
     def _check_contrast(self, target: Tensor, contrast: str) -> None:
         """Raises TraceError unless the target holds several classes that can be compared."""
@@ -153,16 +161,16 @@ class Tracer:
                     )
 
     def _plan(
-        self, target: Tensor, by_walk: bool, options: Options
+        self, targets: tuple[Tensor, ...], by_walk: bool, options: Options
     ) -> tuple[frozenset[Tensor], frozenset[Tensor]]:
         """Where the walk starts, and what is read: worked out once for each kind of question."""
-        key = (target, by_walk, options.handoff, options.selection)
+        key = (targets, by_walk, options.handoff, options.selection)
         if key not in self._plans:
-            if by_walk:
-                handoff, wanted = frozenset([target]), {target}
-            else:
-                handoff = handoff_maps(self.graph, target, options.handoff)
-                wanted = read_by_head(self.graph, target, handoff, options.selection)
+            handoff, wanted = frozenset(targets), set(targets)
+            if not by_walk:
+                handoff = frozenset().union(*(handoff_maps(self.graph, t, options.handoff) for t in targets))
+                read = (read_by_head(self.graph, t, handoff, options.selection) for t in targets)
+                wanted = set().union(*read)
             wanted |= read_by_walk(self.graph, list(handoff), options.selection)
             self._plans[key] = handoff, frozenset(wanted)
         return self._plans[key]
@@ -195,11 +203,33 @@ class Tracer:
             ordered = [tensor for tensor in _in_order(self.graph) if tensor in wanted]
             self._recorders[key] = Recorder(self.graph, ordered, key[1])
         inputs = dict(zip(self.graph.inputs, arrays, strict=True))
-        values, masks, recorded = self._recorders[key]({**inputs, **before})
-        shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
+        rows = max(map(len, arrays))
+        values, masks, recorded = self._recorders[key](
+            {t: x if len(x) == rows else np.repeat(x, rows, axis=0) for t, x in {**inputs, **before}.items()}
+        )
+        shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), rows)
         if known is not None:
             recorded = known.weights
+            shapes |= {tensor: known.shapes[tensor] for tensor in self._seen_with(before)}
         return Recording({**inputs, **before, **values}, masks, shapes, recorded)
+
+
+def _asked(targets: tuple[Tensor, ...], images: int, questions: int) -> dict[Tensor, np.ndarray]:
+    """Which questions start on each tensor: bool ``[images * questions]``."""
+    of = targets if len(targets) == questions else targets * questions
+    return {t: np.tile([one is t for one in of], images) for t in dict.fromkeys(targets)}
+
+
+def _start(
+    recording: Recording, target: Tensor, neurons: np.ndarray, rows: np.ndarray, contrast: str | None
+) -> np.ndarray:
+    """The coefficients on a target: 1 on the neurons, less what speaks for the other classes."""
+    start = start_coefficients(recording.shapes[target], neurons)
+    if contrast is None:
+        return start
+    check_finite(target, recording)
+    logits = channels_last(target, recording[target])[rows]
+    return as_stored(target, contrasted(channels_last(target, start), logits, contrast))
 
 
 def _in_order(graph: Graph) -> list[Tensor]:

@@ -34,7 +34,7 @@ def walk(
                 arrived = union(parts, recording.shapes[output], once=selection.once)
             merged[output] = arrived
             for tensor, evidence in _below(call, recording, output, arrived, selection):
-                found.setdefault(tensor, []).append(evidence)
+                found.setdefault(tensor, []).append(evidence.in_batch(recording.shapes[tensor][0]))
     for tensor in graph.image_inputs:
         if tensor in found:
             merged[tensor] = union(found[tensor], recording.shapes[tensor], once=selection.once)

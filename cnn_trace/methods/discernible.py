@@ -165,5 +165,6 @@ def feeding(recording: Recording, tensor: Tensor, elements: np.ndarray) -> np.nd
             rows = evidence.weights[:, 0].astype(np.int64)
             largest[rows] = np.maximum(rule.feeding(step, evidence), 0)
         elif rule.walk is not None:
-            stack.extend(rule.walk(step, evidence, CNNFixations()))
+            for below, part in rule.walk(step, evidence, CNNFixations()):
+                stack.append((below, part.in_batch(recording.shapes[below][0])))
     return largest
