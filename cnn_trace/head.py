@@ -83,7 +83,8 @@ def decompose_all(
             elif not passes(call):
                 result.others[output] = pending.pop(output)
             else:
-                step = Step(call, recording, output, image)
+                reads = frozenset(rule_of(call).adjoint_reads(call, CNNFixations()))
+                step = Step(call, recording, output, image, reads)
                 below, bias = adjoint_rule(call)(step, pending.pop(output))
                 result.bias[:] += bias
                 for tensor, coefficients in below:

@@ -99,6 +99,10 @@ class _TurnedStep(Step):
         return shape_last(tensor, super().shape(tensor))
 
 
+def _turned(step: Step) -> Step:
+    return _TurnedStep(step.call, step.recording, step.output, step.image, step.reads)
+
+
 _turned_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
@@ -121,13 +125,13 @@ def turned_rule(rule: Rule) -> Rule:
 
 
 def _feeding(feeding: Any, step: Step, evidence: Evidence) -> np.ndarray:
-    inner = _TurnedStep(step.call, step.recording, step.output)
+    inner = _turned(step)
     found: np.ndarray = feeding(inner, evidence.at(columns_last(step.output, evidence.coordinates)))
     return found
 
 
 def _walk(walk: Any, step: Step, evidence: Evidence, selection: Any) -> list[tuple[Tensor, Evidence]]:
-    inner = _TurnedStep(step.call, step.recording, step.output)
+    inner = _turned(step)
     turned = evidence.at(columns_last(step.output, evidence.coordinates))
     found = walk(inner, turned, selection)
     return [(tensor, part.at(columns_as_stored(tensor, part.coordinates))) for tensor, part in found]
@@ -136,6 +140,6 @@ def _walk(walk: Any, step: Step, evidence: Evidence, selection: Any) -> list[tup
 def _adjoint(
     adjoint: Any, step: Step, coefficients: np.ndarray
 ) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    inner = _TurnedStep(step.call, step.recording, step.output, step.image)
+    inner = _turned(step)
     below, bias = adjoint(inner, channels_last(step.output, coefficients))
     return [(tensor, as_stored(tensor, part)) for tensor, part in below], bias

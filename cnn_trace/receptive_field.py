@@ -28,6 +28,7 @@ from gazeback.cnn_trace.rules import (
     normalization,
     operators,
     pooling,
+    powers,
     products,
     resampling,
     separable,
@@ -252,7 +253,8 @@ def _kind_of(step: Step) -> Any:
 _IN_PLACE = (
     activation.walk,
     activation.walk_transparent,
-    activation.walk_power,
+    powers.walk,
+    powers.walk_power,
     products.walk,
     products.walk_divide,
     merging.walk_add,

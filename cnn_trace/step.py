@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.recording import Recording
 
@@ -20,12 +21,14 @@ class Step:
         recording: the values of the forward pass, for the tensors that the rule said it reads.
         output: the output tensor from which the walk arrives.
         image: int64 ``[questions]``, for adjoints only: the image of the batch that each question is about.
+        reads: the tensors that the rule declared; it can read the values of no others. None: of all.
     """
 
     call: Call
     recording: Recording
     output: Tensor
     image: np.ndarray | None = None
+    reads: frozenset[Tensor] | None = None
 
     @property
     def layer(self) -> Any:
@@ -39,13 +42,26 @@ class Step:
 
     def value(self, tensor: Tensor) -> np.ndarray:
         """The recorded value of a tensor: ``[n, ...]`` in a walk, ``[questions, ...]`` in an adjoint."""
-        value = self.recording[tensor]
+        value = self.recorded(tensor)
         if self.image is None:
             rows = self.recording.shapes[self.output][0]
             return value if len(value) in (0, rows) else np.broadcast_to(value, (rows, *value.shape[1:]))
         if len(value) == 1:
             return np.broadcast_to(value, (len(self.image), *value.shape[1:]))
         return value[self.image]
+
+    def recorded(self, tensor: Tensor) -> np.ndarray:
+        """The value of a tensor for all images of the batch, ``[n, ...]``.
+
+        Raises:
+            TraceError: the rule did not declare that it reads this tensor.
+        """
+        if self.reads is not None and tensor not in self.reads:
+            raise TraceError(
+                f"the rule of {self.call.name!r} ({type(self.call.operation).__name__}) reads the value of "
+                f"{tensor.name!r} without declaring it; name the tensor in its walk_reads or adjoint_reads"
+            )
+        return self.recording[tensor]
 
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
         """The actual shape of a tensor in this forward pass, batch axis included."""

@@ -10,7 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
-from gazeback.cnn_trace.neurons import Evidence, union
+from gazeback.cnn_trace.neurons import Evidence, union, unravelled
 from gazeback.cnn_trace.recording import Recording
 
 # As a coordinate of a neuron: every place along this axis.
@@ -58,13 +58,15 @@ def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
         values = channels_last(start, recording[start])
         if target is not None:
             channel = _index(target)
+            if not shape:
+                raise TraceError(f"{start.name!r} holds one number for each image: leave the target out")
             if not 0 <= channel < shape[-1]:
                 raise TraceError(
                     f"target {target!r} is out of range: {start.name!r} has {shape[-1]} channels"
                 )
             values = np.where(np.arange(shape[-1]) == channel, values, -np.inf)
         best = values.reshape(images, -1).argmax(axis=1)
-        found = np.stack(np.unravel_index(best, shape), axis=1)
+        found = unravelled(best, (1, *shape))[:, 1:]
     return columns_as_stored(start, np.column_stack([np.zeros(images, np.int64), found]))[:, 1:]
 
 
@@ -127,10 +129,11 @@ def start_coefficients(shape: tuple[int, ...], neurons: np.ndarray) -> np.ndarra
         shape: of the tensor on which the questions start, batch axis included.
         neurons: int ``[images, questions, rank - 1]``.
     """
-    flat = neurons.reshape(-1, neurons.shape[-1])
+    images, questions = neurons.shape[:2]
+    flat = neurons.reshape(images * questions, -1)
     start = np.zeros((len(flat), *shape[1:]), np.float32)
-    for question, neuron in zip(start, flat, strict=True):
-        question[tuple(slice(None) if i == EVERYWHERE else i for i in neuron)] = 1
+    for question, neuron in enumerate(flat):
+        start[(question, *(slice(None) if i == EVERYWHERE else i for i in neuron))] = 1
     return start
 
 

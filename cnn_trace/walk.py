@@ -45,7 +45,9 @@ def _below(
     call: Call, recording: Recording, output: Tensor, evidence: Evidence, selection: CNNFixations
 ) -> list[tuple[Tensor, Evidence]]:
     if len(evidence):
-        return walk_rule(call)(Step(call, recording, output), evidence, selection)
+        rule = walk_rule(call)
+        reads = frozenset(rule_of(call).walk_reads(call, selection))
+        return rule(Step(call, recording, output, reads=reads), evidence, selection)
     nothing = np.zeros((0, evidence.weights.shape[1]))
     return [(t, Evidence.of(np.zeros((0, len(t.shape))), nothing)) for t in call.inputs]
 

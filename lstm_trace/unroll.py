@@ -48,12 +48,12 @@ def unroll(step: Step) -> Unrolled:
     if layer.stateful:
         raise TraceError(f"layer {step.call.name!r} is stateful: its past is not part of this forward pass")
     cell = LSTMCell.of(layer) if isinstance(layer, keras.layers.LSTM) else GRUCell.of(layer)
-    x = step.recording[step.input]
+    x = step.recorded(step.input)
     mask = _mask(step, x.shape[:2])
     if layer.go_backwards:
         x, mask = x[:, ::-1], mask[:, ::-1]
     states: State = tuple(
-        np.zeros((len(x), layer.units), np.float32) if tensor is None else step.recording[tensor]
+        np.zeros((len(x), layer.units), np.float32) if tensor is None else step.recorded(tensor)
         for tensor in initial_states(step, cell.states)
     )
     projected, hs, frozen = cell.project(x), [states[0]], []
@@ -76,7 +76,7 @@ def initial_states(step: Step, count: int) -> list[Tensor | None]:
 def _mask(step: Step, shape: tuple[int, int]) -> np.ndarray:
     given = step.call.keywords.get("mask")
     if isinstance(given, Tensor):
-        return np.asarray(step.recording[given], bool)
+        return np.asarray(step.recorded(given), bool)
     # Keras hands on the mask that a tensor carries only where that tensor is the only one it is called on.
     implied = step.recording.masks.get(step.input) if len(step.call.inputs) == 1 else None
     return np.ones(shape, bool) if implied is None else implied

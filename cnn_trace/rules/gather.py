@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.neurons import Evidence, unravelled
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -17,9 +18,9 @@ from gazeback.cnn_trace.step import Step
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """By where each element of the output was taken from."""
-    taken = source(step)[tuple(evidence.coordinates[:, 1:].T)]
-    inner = np.stack(np.unravel_index(taken, step.shape(step.input)[1:]), axis=1)
-    return [(step.input, evidence.at(np.column_stack([evidence.image, inner])))]
+    taken, shape = source(step)[tuple(evidence.coordinates[:, 1:].T)], step.shape(step.input)
+    elements = evidence.image * math.prod(shape[1:]) + taken
+    return [(step.input, evidence.at(unravelled(elements, shape)))]
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:

@@ -73,9 +73,10 @@ def adjoint_add(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
-    """The mean of several branches: each takes its part."""
-    share = coefficients / len(step.call.inputs)
-    return [(tensor, sum_back(step, share, tensor)) for tensor in step.call.inputs], 0.0
+    """The mean of several branches: each takes its part; a constant operand's is a bias term."""
+    share = coefficients / len(operands(step.call))
+    below = [(tensor, sum_back(step, share, tensor)) for tensor in step.call.inputs]
+    return below, _constant_part(step, share)
 
 
 def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
@@ -158,15 +159,13 @@ def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> li
     signs = [
         1 if place == 0 else -1 for place, x in enumerate(operands(step.call)[:2]) if isinstance(x, Tensor)
     ]
-    values = np.stack(
-        [
+    found, branch = [], np.zeros(len(evidence), np.int64)
+    if len(signs) > 1:
+        values = [
             sign * values_at(step, evidence, tensor) * evidence.sense
             for sign, tensor in zip(signs, step.call.inputs, strict=True)
-        ],
-        axis=1,
-    )
-    branch = values.argmax(axis=1)
-    found = []
+        ]
+        branch = np.stack(values, axis=1).argmax(axis=1)
     for b, (sign, tensor) in enumerate(zip(signs, step.call.inputs, strict=True)):
         part = evidence.take(branch == b, unique=True)
         part = part.at(part.coordinates, (part.sense * sign).astype(np.int8))
@@ -193,6 +192,6 @@ def constants(call: Call) -> list[tuple[int, np.ndarray]]:
     """The operands of an operator that are no tensors of the model, with their places."""
     return [
         (place, np.asarray(as_array(operand), np.float32))
-        for place, operand in enumerate(operands(call)[:2])
+        for place, operand in enumerate(operands(call))
         if not isinstance(operand, Tensor) and operand is not None
     ]

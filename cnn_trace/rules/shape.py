@@ -8,7 +8,7 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.neurons import Evidence, unravelled
 from gazeback.cnn_trace.rules import gather
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -19,9 +19,8 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], float]
 
 def walk_reshape(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
     """The element with the same place in memory order."""
-    flat = np.ravel_multi_index(tuple(evidence.coordinates[:, 1:].T), step.shape(step.output)[1:])
-    inner = np.stack(np.unravel_index(flat, step.shape(step.input)[1:]), axis=1)
-    return [(step.input, evidence.at(np.column_stack([evidence.image, inner]), unique=True))]
+    inner = unravelled(evidence.elements(step.shape(step.output)), step.shape(step.input))
+    return [(step.input, evidence.at(inner, unique=True))]
 
 
 def adjoint_reshape(step: Step, coefficients: np.ndarray) -> Below:

@@ -28,6 +28,7 @@ from gazeback.cnn_trace.rules import (
     normalization,
     operators,
     pooling,
+    powers,
     products,
     resampling,
     separable,
@@ -46,11 +47,15 @@ from gazeback.cnn_trace.step import Step
 
 _ACTIVATION = Rule(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
 
-_POWER = Rule(activation.walk_power, activation.adjoint, inputs, inputs_and_outputs)
+_FALLING = Rule(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
+
+_POWER = Rule(powers.walk_power, powers.adjoint_power, inputs, inputs_and_outputs)
 
 _TRANSPARENT = Rule(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
 
 _ADD = Rule(merging.walk_add, merging.adjoint_add, branches, nothing)
+
+_SUBTRACT = Rule(merging.walk_subtract, merging.adjoint_subtract, branches, nothing)
 
 _PRODUCT = Rule(products.walk, products.adjoint, products.walk_reads, branches)
 
@@ -128,7 +133,7 @@ LAYERS: dict[type, Rule] = {
     layers.Maximum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     layers.Minimum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     layers.Multiply: _PRODUCT,
-    layers.Subtract: Rule(merging.walk_subtract, merging.adjoint_subtract, inputs, nothing),
+    layers.Subtract: _SUBTRACT,
     layers.Concatenate: _CONCATENATE,
     layers.Flatten: _RESHAPE,
     layers.Reshape: _RESHAPE,
@@ -176,18 +181,18 @@ def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.L
 # Operators (``x + y``, ``keras.ops.relu(x)``) by the name of their class.
 OPERATORS: dict[str, Rule] = {
     "Add": _ADD,
-    "Subtract": Rule(merging.walk_subtract, merging.adjoint_subtract, branches, nothing),
+    "Subtract": _SUBTRACT,
     "Negative": Rule(merging.walk_negative, merging.adjoint_negative, nothing, nothing),
     "Multiply": _PRODUCT,
     "Maximum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     "Minimum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
     "Divide": _QUOTIENT,
     "TrueDivide": _QUOTIENT,
-    "Square": _POWER,
+    "Square": _FALLING,
     "Power": _POWER,
-    "Absolute": _POWER,
-    "Reciprocal": _POWER,
-    "Rsqrt": _POWER,
+    "Absolute": _FALLING,
+    "Reciprocal": _FALLING,
+    "Rsqrt": _FALLING,
     "Where": Rule(joining.walk_where, joining.adjoint_where, inputs, inputs),
     "Concatenate": _CONCATENATE,
     "Stack": _STACK,

@@ -1,0 +1,64 @@
+"""Elementwise functions that fall somewhere: ``x**2``, ``|x|``, ``1 / x``, ``c**x``, ``x**y``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.activation import frozen_ratio
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.rules.merging import broadcast_back, operands, sum_back, values_at
+from gazeback.cnn_trace.selection import CNNFixations
+from gazeback.cnn_trace.step import Step
+
+
+def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """In place; where the function falls, a high output means a low input: the sense turns."""
+    if type(step.layer).__name__ in ("Square", "Absolute"):
+        slope = values_at(step, evidence, step.input)
+    else:
+        slope = -np.ones(len(evidence))
+    return [(step.input, evidence.turned(slope))]
+
+
+def walk_power(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """In place, on to the base (to the exponent of a constant); where the power falls, the sense turns."""
+    base, exponent = (_at(step, evidence, x) for x in operands(step.call))
+    below = _followed(step)
+    of_base = below is operands(step.call)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = exponent * np.power(base, exponent - 1) if of_base else np.log(base)
+    return [(below, broadcast_back(step, evidence.turned(slope), below))]
+
+
+def adjoint_power(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    """``x**e`` is frozen as ``0**e + x * (x**e - 0**e) / x``, and ``c**x`` as ``1 + x * (c**x - 1) / x``."""
+    base, exponent = operands(step.call)
+    below = _followed(step)
+    if below is base:
+        power = step.value(exponent) if isinstance(exponent, Tensor) else as_array(exponent)
+        at_zero = np.broadcast_to(power == 0, coefficients.shape).astype(np.float32)
+    else:
+        at_zero = np.ones(coefficients.shape, np.float32)
+    y = step.value(step.output)
+    z = np.broadcast_to(step.value(below), y.shape)
+    bias = (coefficients * at_zero).reshape(len(coefficients), -1).sum(axis=1)
+    return [(below, sum_back(step, coefficients * frozen_ratio(z, y, at_zero), below))], bias
+
+
+def _followed(step: Step) -> Tensor:
+    """The operand that depends on the image: the base if both do."""
+    seen = [t for t in step.call.inputs if t.call is None or t.call.depends_on_image]
+    return seen[0]
+
+
+def _at(step: Step, evidence: Evidence, operand: Any) -> np.ndarray:
+    """The values of an operand, tensor or constant, where the evidence lies on the output, ``[n]``."""
+    if isinstance(operand, Tensor):
+        return values_at(step, evidence, operand)
+    full = np.broadcast_to(np.asarray(as_array(operand), np.float32), (1, *step.shape(step.output)[1:]))
+    found: np.ndarray = full[(0, *evidence.coordinates[:, 1:].T)]
+    return found
