@@ -98,6 +98,9 @@ class _TurnedStep(Step):
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
         return shape_last(tensor, super().shape(tensor))
 
+    def places(self, tensor: Tensor) -> tuple[int, ...]:
+        return self.shape(tensor)[1:-1]
+
 
 def _turned(step: Step) -> Step:
     return _TurnedStep(step.call, step.recording, step.output, step.image, step.reads)
@@ -121,7 +124,12 @@ def turned_rule(rule: Rule) -> Rule:
     walk = None if rule.walk is None else partial(_walk, rule.walk)
     adjoint = None if rule.adjoint is None else partial(_adjoint, rule.adjoint)
     feeding = None if rule.feeding is None else partial(_feeding, rule.feeding)
-    return replace(rule, walk=walk, adjoint=adjoint, feeding=feeding)
+    geometry = None if rule.geometry is None else partial(_geometry, rule.geometry)
+    return replace(rule, walk=walk, adjoint=adjoint, feeding=feeding, geometry=geometry)
+
+
+def _geometry(geometry: Any, step: Step, tensor: Tensor, field: Any) -> Any:
+    return geometry(_TurnedStep(step.call, step.recording, step.output), tensor, field)
 
 
 def _feeding(feeding: Any, step: Step, evidence: Evidence) -> np.ndarray:

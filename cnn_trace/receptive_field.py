@@ -6,37 +6,20 @@ paths join (residual additions, inception branches), the smallest window that ho
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import keras
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.errors import MissingRule, TraceError
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.layout import shape_last
 from gazeback.cnn_trace.recording import Recording, shapes_of
-from gazeback.cnn_trace.rules import (
-    activation,
-    convolution,
-    dense,
-    gather,
-    joining,
-    merging,
-    normalization,
-    operators,
-    pooling,
-    powers,
-    products,
-    resampling,
-    separable,
-    shape,
-    transposed,
-)
-from gazeback.cnn_trace.rules.table import find_rule
-from gazeback.cnn_trace.rules.window import Window
+from gazeback.cnn_trace.rules.geometry import ActsAlike, Field, Interval, SeesEverything, undefined
+from gazeback.cnn_trace.rules.rule import Rule
+from gazeback.cnn_trace.rules.table import rule_of
 from gazeback.cnn_trace.step import Step
 from gazeback.cnn_trace.tracer import tracer_of
 
@@ -102,17 +85,10 @@ def field_of_tensor(
     return _of_one_size(tensor.name, found, walk.enlarged_by)
 
 
-# Where the units of some consecutive places look: for rows, then columns, the first and the last place of
-# another tensor, int [places] each. Places beyond the map count on.
-Interval = tuple[np.ndarray, np.ndarray]
-
-Field = tuple[Interval, ...]
-
-
 def _of_one_size(layer: str, field: Field, enlarged_by: str | None) -> ReceptiveField:
     sizes, strides, offsets = [], [], []
     for first, last in field:
-        size, stride = set((last - first + 1).tolist()), set(np.diff(first).tolist())
+        size, stride = _sizes_and_strides((first, last))
         if len(size) > 1 or len(stride) > 1:
             raise TraceError(
                 f"the units of layer {layer!r} see windows of different sizes, as {enlarged_by!r} enlarges "
@@ -122,6 +98,16 @@ def _of_one_size(layer: str, field: Field, enlarged_by: str | None) -> Receptive
         strides.append(stride.pop())
         offsets.append(int(first[0]))
     return ReceptiveField(*(cast(tuple[int, int], tuple(pair)) for pair in (sizes, strides, offsets)))
+
+
+def _sizes_and_strides(interval: Interval) -> tuple[set[int], set[int]]:
+    first, last = interval
+    return set((last - first + 1).tolist()), set(np.diff(first).tolist())
+
+
+def _is_even(field: Field) -> bool:
+    """Whether all units see windows of one size, at even steps."""
+    return all(len(found) == 1 for interval in field for found in _sizes_and_strides(interval))
 
 
 def _shapes(graph: Graph, input_size: tuple[int, int] | None) -> dict[Tensor, tuple[int, ...]]:
@@ -140,10 +126,6 @@ def _shapes(graph: Graph, input_size: tuple[int, int] | None) -> dict[Tensor, tu
             known[first : first + 2] = input_size
         sizes.append(tuple(side or 1 for side in known))
     return shapes_of(graph, tuple(sizes), 1)
-
-
-class _Everything(Exception):
-    """A unit sees the whole image."""
 
 
 class _Walk:
@@ -177,7 +159,7 @@ class _Walk:
                 for output in call.outputs:
                     if output in fields:
                         self._pass(Step(call, self._recording, output), fields)
-        except _Everything:
+        except SeesEverything:
             return None
         return fields[self.image]
 
@@ -204,213 +186,29 @@ class _Walk:
             TraceError: that is not defined.
         """
         if len(tensor.shape) == 2 or len(step.output.shape) == 2:
-            raise _Everything
+            raise SeesEverything
         if len(tensor.shape) != 4 or len(step.output.shape) != 4:
-            raise _undefined(step, "gives up rows and columns")
-        kind = _kind_of(step)
-        if self._is_gate(step, tensor, kind):
+            raise undefined(step, "gives up rows and columns")
+        rule = _rule_of(step.call)
+        if rule is None or rule.geometry is None:
+            raise undefined(step, "is of a kind whose geometry is not known")
+        try:
+            below = rule.geometry(step, tensor, field)
+        except ActsAlike as gate:
             if self.gates:
-                raise _Everything
-            return None
-        if kind is resampling.walk or kind is transposed.walk:
+                raise SeesEverything from None
+            return gate.in_place
+        if self.enlarged_by is None and _is_even(field) and not _is_even(below):
             self.enlarged_by = step.call.name
-        if kind in _IN_PLACE:
-            if self.gates and _mixes_places(step):
-                raise _Everything
-            if self.places(tensor) != self.places(step.output):
-                raise _undefined(step, "joins maps along their height or width")
-            return field
-        if kind not in _GEOMETRY:
-            raise _undefined(step, "is of a kind whose geometry is not known")
-        return _GEOMETRY[kind](step, field)
-
-    def _is_gate(self, step: Step, tensor: Tensor, kind: Any) -> bool:
-        """Whether an input has one place only and acts on all places of the output."""
-        alike = set(self.places(tensor)) == {1} and set(self.places(step.output)) != {1}
-        return alike and (kind in _IN_PLACE or kind is resampling.walk)
+        return below
 
 
-def _undefined(step: Step, why: str) -> TraceError:
-    kind = type(step.call.operation).__name__
-    return TraceError(
-        f"layer {step.call.name!r} of class {kind} {why}: the units behind it have no receptive field; "
-        "choose a layer before it"
-    )
+def _rule_of(call: Call) -> Rule | None:
+    try:
+        return rule_of(call)
+    except MissingRule:
+        return None
 
 
 def _hull(one: Field, other: Field) -> Field:
     return tuple((np.minimum(a[0], b[0]), np.maximum(a[1], b[1])) for a, b in zip(one, other, strict=True))
-
-
-def _kind_of(step: Step) -> Any:
-    """The family that the tracer's rule table puts a call in."""
-    if step.call.part == "activation":
-        return activation.walk
-    rule = find_rule(step.call.operation)
-    return None if rule is None or rule.walk is None else inspect.unwrap(rule.walk)
-
-
-_IN_PLACE = (
-    activation.walk,
-    activation.walk_transparent,
-    powers.walk,
-    powers.walk_power,
-    products.walk,
-    products.walk_divide,
-    merging.walk_add,
-    merging.walk_extreme,
-    merging.walk_subtract,
-    merging.walk_negative,
-    joining.walk_concatenate,
-    joining.walk_where,
-    normalization.walk_batch,
-    normalization.walk_layer,
-    normalization.walk_group,
-    normalization.walk_root_mean_square,
-    normalization.walk_rescaling,
-    dense.walk,
-)
-
-_NORMALISING = (
-    "LayerNormalization",
-    "RMSNormalization",
-    "UnitNormalization",
-    "Normalize",
-    "Softmax",
-    "LogSoftmax",
-)
-
-
-def _mixes_places(step: Step) -> bool:
-    """Whether an operation divides by something that it takes from all places."""
-    kind = type(step.call.operation).__name__
-    if step.call.part == "activation" or kind not in _NORMALISING:
-        return kind == "GroupNormalization"
-    axis = getattr(step.layer, "axis", -1)
-    rank = len(step.input.shape)
-    axes = [a % rank for a in (axis if isinstance(axis, list | tuple) else [axis])]
-    return axes != [1 if step.input.channels_first else rank - 1]
-
-
-def _window(step: Step, field: Field) -> Field:
-    """Convolutions and pools: the first tap of the first window to the last tap of the last."""
-    layer = _LAYER_OF.get(type(step.call.operation).__name__, _itself)(step)
-    window = Window.of(layer, shape_last(step.input, step.shape(step.input))[1:-1])
-    return tuple(
-        (first * stride - pad, last * stride - pad + (size - 1) * dilation)
-        for (first, last), stride, pad, size, dilation in zip(
-            field, window.stride, window.pad_before, window.size, window.dilation, strict=True
-        )
-    )
-
-
-def _itself(step: Step) -> Any:
-    return step.layer
-
-
-_LAYER_OF: dict[str, Callable[[Step], Any]] = {
-    "Conv": operators.convolution,
-    "DepthwiseConv": operators.depthwise,
-    "MaxPool": operators.pool,
-    "AveragePool": operators.pool,
-}
-
-
-def _transposed(step: Step, field: Field) -> Field:
-    """Place p is fed by every place y and tap t with ``p = y * stride - pad + t * dilation``."""
-    window = Window.of(step.layer, shape_last(step.output, step.shape(step.output))[1:-1])
-    found = []
-    for axis, (first, last) in enumerate(field):
-        size, stride, dilation = window.size[axis], window.stride[axis], window.dilation[axis]
-        if stride > size or (stride > 1 and dilation > 1):
-            raise _undefined(step, "leaves places between its taps empty")
-        pad = window.pad_before[axis]
-        found.append((-(-(first + pad - (size - 1) * dilation) // stride), (last + pad) // stride))
-    return tuple(found)
-
-
-def _enlarged(step: Step, field: Field) -> Field:
-    """Upsampling by repetition, and cropping to the centre."""
-    inner, outer = (shape_last(t, step.shape(t))[1:-1] for t in (step.input, step.output))
-    kind = type(step.call.operation).__name__
-    if kind == "CenterCrop" and all(a <= b for a, b in zip(outer, inner, strict=True)):
-        return _shifted(field, [(b - a) // 2 for a, b in zip(outer, inner, strict=True)])
-    if kind.startswith("UpSampling") and step.layer.interpolation == "nearest":
-        return tuple(
-            (first // (a // b), last // (a // b))
-            for (first, last), a, b in zip(field, outer, inner, strict=True)
-        )
-    raise _undefined(step, "mixes places by interpolation")
-
-
-def _padded(step: Step, field: Field) -> Field:
-    return _shifted(field, [-before for before, _ in step.layer.padding])
-
-
-def _cropped(step: Step, field: Field) -> Field:
-    return _shifted(field, [before for before, _ in step.layer.cropping])
-
-
-def _padded_by_operator(step: Step, field: Field) -> Field:
-    if step.layer.mode != "constant":
-        raise _undefined(step, "repeats places")
-    sides = list(step.layer.pad_width)
-    sides = sides * 4 if len(sides) == 1 else sides
-    first = 2 if step.input.channels_first else 1
-    return _shifted(field, [-before for before, _ in sides[first : first + 2]])
-
-
-def _shifted(field: Field, by: list[int]) -> Field:
-    return tuple((first + shift, last + shift) for (first, last), shift in zip(field, by, strict=True))
-
-
-def _reshaped(step: Step, field: Field) -> Field:
-    if step.shape(step.input) != step.shape(step.output):
-        raise _undefined(step, "rearranges places")
-    return field
-
-
-def _reduced(step: Step, field: Field) -> Field:
-    """Global pools see everything; what reduces channels only stays in place."""
-    if not hasattr(step.layer, "axis"):
-        raise _Everything
-    first = 2 if step.input.channels_first else 1
-    reduced = set(pooling.named_axes(step)).intersection((first, first + 1))
-    if len(reduced) == 1:
-        raise _undefined(step, "reduces one of height and width")
-    if reduced:
-        raise _Everything
-    return field
-
-
-def _moved(step: Step, field: Field) -> Field:
-    """Slices, splits and the like: where each place was taken from, at even steps."""
-    shape = step.shape(step.input)[1:]
-    taken = np.stack(np.unravel_index(gather.source(step), shape))
-    first = 1 if step.input.channels_first else 0
-    found = []
-    for axis, (low, high) in zip((first, first + 1), field, strict=True):
-        by_place = np.moveaxis(taken[axis], axis, 0).reshape(taken.shape[1 + axis], -1)
-        starts, ends = by_place.min(axis=1), by_place.max(axis=1)
-        steps = set(np.diff(starts).tolist()) | set(np.diff(ends).tolist()) or {1}
-        if len(steps) > 1 or min(steps) < 1:
-            raise _undefined(step, "moves places about")
-        stride = steps.pop()
-        found.append((low * stride + starts[0], high * stride + ends[0]))
-    return tuple(found)
-
-
-_GEOMETRY: dict[Any, Callable[[Step, Field], Field]] = {
-    convolution.walk: _window,
-    separable.walk: _window,
-    pooling.walk: _window,
-    transposed.walk: _transposed,
-    resampling.walk: _enlarged,
-    shape.walk_pad: _padded,
-    shape.walk_crop: _cropped,
-    shape.walk_pad_operator: _padded_by_operator,
-    shape.walk_reshape: _reshaped,
-    pooling.walk_global: _reduced,
-    pooling.walk_reduction: _reduced,
-    gather.walk: _moved,
-}

@@ -66,3 +66,8 @@ class Step:
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
         """The actual shape of a tensor in this forward pass, batch axis included."""
         return self.recording.shapes[tensor]
+
+    def places(self, tensor: Tensor) -> tuple[int, ...]:
+        """Height and width of a map (or its one length, or three)."""
+        shape = self.shape(tensor)
+        return shape[2:] if tensor.channels_first else shape[1:-1]

@@ -11,6 +11,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence, unravelled
+from gazeback.cnn_trace.rules.geometry import Field, undefined
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -53,6 +54,22 @@ def source(step: Step) -> np.ndarray:
     if first.shape != wanted or (first >= size).any():
         raise _mixing(step)
     return first
+
+
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Where each place was taken from, at even steps."""
+    taken = np.stack(np.unravel_index(source(step), step.shape(tensor)[1:]))
+    first = 1 if tensor.channels_first else 0
+    found = []
+    for axis, (low, high) in zip((first, first + 1), field, strict=True):
+        by_place = np.moveaxis(taken[axis], axis, 0).reshape(taken.shape[1 + axis], -1)
+        starts, ends = by_place.min(axis=1), by_place.max(axis=1)
+        steps = set(np.diff(starts).tolist()) | set(np.diff(ends).tolist()) or {1}
+        if len(steps) > 1 or min(steps) < 1:
+            raise undefined(step, "moves places about")
+        stride = steps.pop()
+        found.append((low * stride + starts[0], high * stride + ends[0]))
+    return tuple(found)
 
 
 def _mixing(step: Step) -> TraceError:

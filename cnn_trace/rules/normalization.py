@@ -9,6 +9,7 @@ import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.geometry import ActsAlike, Field
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -39,6 +40,21 @@ def adjoint_batch(step: Step, coefficients: np.ndarray) -> Below:
     shape = [1] * coefficients.ndim
     shape[_axis(step)] = -1
     return [(step.input, coefficients * scale.reshape(shape))], per_channel @ shift
+
+
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """In place; statistics that are taken over places see the whole map besides."""
+    axis = getattr(step.layer, "axis", -1)
+    rank = len(tensor.shape)
+    axes = [a % rank for a in (axis if isinstance(axis, list | tuple) else [axis])]
+    if axes != [1 if tensor.channels_first else rank - 1]:
+        raise ActsAlike(field)
+    return field
+
+
+def geometry_group(step: Step, tensor: Tensor, field: Field) -> Field:
+    """In place; the statistics see the whole map besides."""
+    raise ActsAlike(field)
 
 
 def _axis(step: Step) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.rule import Geometry
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -55,6 +56,11 @@ def feeding_as(
 ) -> Callable[[Step, Evidence], np.ndarray]:
     """What feeds the neurons of a layer, for an operator."""
     return lambda step, evidence: feeding(_as_layer(step, layer_of), evidence)
+
+
+def geometry_as(layer_of: Callable[[Step], LayerOf], geometry: Geometry) -> Geometry:
+    """A layer's geometry for an operator."""
+    return lambda step, tensor, field: geometry(_as_layer(step, layer_of), tensor, field)
 
 
 def _as_layer(step: Step, layer_of: Callable[[Step], LayerOf]) -> Step:

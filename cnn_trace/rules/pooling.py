@@ -11,6 +11,7 @@ from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.convolution import scatter
+from gazeback.cnn_trace.rules.geometry import Field, SeesEverything, undefined
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -87,6 +88,19 @@ def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list
     coordinates[:, kept] = keys
     coordinates[:, axes] = np.stack(np.unravel_index(places, last.shape[len(kept) :]), axis=1)
     return [(step.input, evidence.at(coordinates))]
+
+
+def geometry_global(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Global pools see everything; what reduces channels only stays in place."""
+    if not hasattr(step.layer, "axis"):
+        raise SeesEverything
+    first = 2 if tensor.channels_first else 1
+    reduced = {first, first + 1}.intersection(named_axes(step))
+    if len(reduced) == 1:
+        raise undefined(step, "reduces one of height and width")
+    if reduced:
+        raise SeesEverything
+    return field
 
 
 def reduced_axes(step: Step) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.geometry import ActsAlike, Field, shifted, undefined
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -29,6 +30,20 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
     for axis, mixture in enumerate(mixtures(step), start=1):
         below = np.moveaxis(np.tensordot(below, mixture, axes=(axis, 0)), -1, axis)
     return [(step.input, below)], 0.0
+
+
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Upsampling by repetition, and cropping to the centre."""
+    inner, outer = step.places(tensor), step.places(step.output)
+    if set(inner) == {1} != set(outer):
+        raise ActsAlike
+    kind = type(step.layer).__name__
+    if kind == "CenterCrop" and all(a <= b for a, b in zip(outer, inner, strict=True)):
+        return shifted(field, [(b - a) // 2 for a, b in zip(outer, inner, strict=True)])
+    if kind.startswith("UpSampling") and step.layer.interpolation == "nearest":
+        times = [a // b for a, b in zip(outer, inner, strict=True)]
+        return tuple((first // n, last // n) for (first, last), n in zip(field, times, strict=True))
+    raise undefined(step, "mixes places by interpolation")
 
 
 def mixtures(step: Step) -> list[np.ndarray]:

@@ -10,12 +10,15 @@ import numpy as np
 
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.rules.geometry import Field
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
 Walk = Callable[[Step, Evidence, CNNFixations], list[tuple[Tensor, Evidence]]]
 
 Adjoint = Callable[[Step, np.ndarray], tuple[list[tuple[Tensor, np.ndarray]], Any]]
+
+Geometry = Callable[[Step, Tensor, Field], Field]
 
 Reads = Callable[[Call, CNNFixations], Iterable[Tensor]]
 
@@ -56,6 +59,9 @@ class Rule:
         walk_reads, adjoint_reads: the tensors whose recorded values the two need.
         feeding: of layers that weigh their inputs: ``feeding(step, evidence)``, the largest single product
             that feeds each neuron, float32 ``[n]``.
+        geometry: of layers from map to map: ``geometry(step, tensor, field)`` -> the rows and columns of an
+            input tensor that the units see whose own rows and columns are ``field``. It raises ``ActsAlike``
+            or ``SeesEverything`` (:mod:`gazeback.cnn_trace.rules.geometry`) where the place does not matter.
     """
 
     walk: Walk | None = None
@@ -63,3 +69,4 @@ class Rule:
     walk_reads: Reads = inputs
     adjoint_reads: Reads = inputs
     feeding: Callable[[Step, Evidence], np.ndarray] | None = None
+    geometry: Geometry | None = None

@@ -10,6 +10,7 @@ from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence, unravelled
 from gazeback.cnn_trace.rules import gather
+from gazeback.cnn_trace.rules.geometry import Field, shifted, undefined
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -26,6 +27,13 @@ def walk_reshape(step: Step, evidence: Evidence, selection: CNNFixations) -> Fou
 def adjoint_reshape(step: Step, coefficients: np.ndarray) -> Below:
     """The same elements in the other shape."""
     return [(step.input, coefficients.reshape(len(coefficients), *step.shape(step.input)[1:]))], 0.0
+
+
+def geometry_reshape(step: Step, tensor: Tensor, field: Field) -> Field:
+    """In place where the shape stays."""
+    if step.shape(tensor) != step.shape(step.output):
+        raise undefined(step, "rearranges places")
+    return field
 
 
 def walk_pad(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
@@ -65,6 +73,16 @@ def adjoint_crop(step: Step, coefficients: np.ndarray) -> Below:
     return [(step.input, below)], 0.0
 
 
+def geometry_pad(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Shifted by the padding."""
+    return shifted(field, [-before for before in _before(step, "padding")[:-1]])
+
+
+def geometry_crop(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Shifted by what was cropped."""
+    return shifted(field, _before(step, "cropping")[:-1])
+
+
 def _inner(step: Step, before: list[int], smaller: Tensor) -> tuple[slice, ...]:
     """Where the smaller of two tensors lies in the larger one."""
     sizes = step.shape(smaller)[1:]
@@ -86,6 +104,14 @@ def adjoint_pad_operator(step: Step, coefficients: np.ndarray) -> tuple[list[tup
     constant = (*step.call.arguments[1:], *step.call.keywords.values(), None)[0] or 0.0
     outside = coefficients.reshape(len(below), -1).sum(axis=1) - below.reshape(len(below), -1).sum(axis=1)
     return [(step.input, below)], constant * outside
+
+
+def geometry_pad_operator(step: Step, tensor: Tensor, field: Field) -> Field:
+    """Shifted by a constant padding."""
+    if step.layer.mode != "constant":
+        raise undefined(step, "repeats places")
+    first = 1 if tensor.channels_first else 0
+    return shifted(field, [-before for before in _padded(step)[first : first + 2]])
 
 
 def _padded(step: Step) -> list[int]:

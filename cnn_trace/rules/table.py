@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -34,7 +35,9 @@ from gazeback.cnn_trace.rules import (
     separable,
     shape,
     transposed,
+    window,
 )
+from gazeback.cnn_trace.rules.geometry import in_place
 from gazeback.cnn_trace.rules.rule import (
     Rule,
     branches,
@@ -45,57 +48,76 @@ from gazeback.cnn_trace.rules.rule import (
 )
 from gazeback.cnn_trace.step import Step
 
-_ACTIVATION = Rule(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
+# Each unit sees its own place only.
+_in_place = partial(Rule, geometry=in_place)
 
-_FALLING = Rule(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
+_ACTIVATION = _in_place(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
 
-_POWER = Rule(powers.walk_power, powers.adjoint_power, inputs, inputs_and_outputs)
+# They divide by something that is taken from many elements.
+_NORMALIZED = replace(_ACTIVATION, geometry=normalization.geometry)
 
-_TRANSPARENT = Rule(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
+_FALLING = _in_place(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
 
-_ADD = Rule(merging.walk_add, merging.adjoint_add, branches, nothing)
+_POWER = _in_place(powers.walk_power, powers.adjoint_power, inputs, inputs_and_outputs)
 
-_SUBTRACT = Rule(merging.walk_subtract, merging.adjoint_subtract, branches, nothing)
+_TRANSPARENT = _in_place(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
 
-_PRODUCT = Rule(products.walk, products.adjoint, products.walk_reads, branches)
+_ADD = _in_place(merging.walk_add, merging.adjoint_add, branches, nothing)
 
-_QUOTIENT = Rule(products.walk_divide, products.adjoint_divide, branches, inputs)
+_SUBTRACT = _in_place(merging.walk_subtract, merging.adjoint_subtract, branches, nothing)
 
-_CONCATENATE = Rule(joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing)
+_EXTREME = _in_place(merging.walk_extreme, merging.adjoint_extreme, branches, inputs)
+
+_PRODUCT = _in_place(products.walk, products.adjoint, products.walk_reads, branches)
+
+_QUOTIENT = _in_place(products.walk_divide, products.adjoint_divide, branches, inputs)
+
+_CONCATENATE = _in_place(joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing)
 
 _STACK = Rule(joining.walk_stack, joining.adjoint_stack, nothing, nothing)
 
-_RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing)
+_RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing, geometry=shape.geometry_reshape)
 
-_GATHER = Rule(gather.walk, gather.adjoint, nothing, nothing)
+_GATHER = Rule(gather.walk, gather.adjoint, nothing, nothing, geometry=gather.geometry)
 
-_PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing)
+_PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing, geometry=shape.geometry_pad)
 
-_CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing)
+_CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing, geometry=shape.geometry_crop)
 
-_RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing)
+_RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing, geometry=resampling.geometry)
 
-_TRANSPOSED = Rule(transposed.walk, transposed.adjoint, inputs, nothing, transposed.feeding)
-
-_CONVOLUTION = Rule(convolution.walk, convolution.adjoint, inputs, nothing, convolution.feeding)
-
-_DEPTHWISE = Rule(
-    convolution.walk, convolution.adjoint_depthwise, inputs_for_windows, nothing, convolution.feeding
+_TRANSPOSED = Rule(
+    transposed.walk, transposed.adjoint, inputs, nothing, transposed.feeding, transposed.geometry
 )
 
-_SEPARABLE = Rule(separable.walk, separable.adjoint, inputs, nothing, separable.feeding)
+_CONVOLUTION = Rule(
+    convolution.walk, convolution.adjoint, inputs, nothing, convolution.feeding, window.geometry
+)
 
-_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs)
+_DEPTHWISE = Rule(
+    convolution.walk,
+    convolution.adjoint_depthwise,
+    inputs_for_windows,
+    nothing,
+    convolution.feeding,
+    window.geometry,
+)
 
-_AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing)
+_SEPARABLE = Rule(separable.walk, separable.adjoint, inputs, nothing, separable.feeding, window.geometry)
 
-_GLOBAL_AVERAGE = Rule(pooling.walk_global, pooling.adjoint_global_average, inputs, nothing)
+_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs, geometry=window.geometry)
 
-_GLOBAL_MAX = Rule(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
+_AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing, geometry=window.geometry)
 
-_MINIMUM = Rule(pooling.walk_reduction, pooling.adjoint_min, inputs, inputs)
+_global = partial(Rule, geometry=pooling.geometry_global)
 
-_RESCALING = Rule(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
+_GLOBAL_AVERAGE = _global(pooling.walk_global, pooling.adjoint_global_average, inputs, nothing)
+
+_GLOBAL_MAX = _global(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
+
+_MINIMUM = _global(pooling.walk_reduction, pooling.adjoint_min, inputs, inputs)
+
+_RESCALING = _in_place(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
 
 LAYERS: dict[type, Rule] = {
     layers.Conv1D: _CONVOLUTION,
@@ -108,11 +130,25 @@ LAYERS: dict[type, Rule] = {
     layers.Conv1DTranspose: _TRANSPOSED,
     layers.Conv2DTranspose: _TRANSPOSED,
     layers.Conv3DTranspose: _TRANSPOSED,
-    layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing, dense.feeding),
-    layers.BatchNormalization: Rule(normalization.walk_batch, normalization.adjoint_batch, nothing, nothing),
-    layers.LayerNormalization: Rule(normalization.walk_layer, normalization.adjoint_layer, nothing, inputs),
-    layers.GroupNormalization: Rule(normalization.walk_group, normalization.adjoint_group, nothing, inputs),
-    layers.UnitNormalization: _ACTIVATION,
+    layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing, dense.feeding, in_place),
+    layers.BatchNormalization: _in_place(
+        normalization.walk_batch, normalization.adjoint_batch, nothing, nothing
+    ),
+    layers.LayerNormalization: Rule(
+        normalization.walk_layer,
+        normalization.adjoint_layer,
+        nothing,
+        inputs,
+        geometry=normalization.geometry,
+    ),
+    layers.GroupNormalization: Rule(
+        normalization.walk_group,
+        normalization.adjoint_group,
+        nothing,
+        inputs,
+        geometry=normalization.geometry_group,
+    ),
+    layers.UnitNormalization: _NORMALIZED,
     layers.Embedding: Rule(shape.walk_nowhere, shape.adjoint_nowhere, nothing, nothing),
     layers.Rescaling: _RESCALING,
     layers.Normalization: _RESCALING,
@@ -129,9 +165,9 @@ LAYERS: dict[type, Rule] = {
     layers.GlobalMaxPooling2D: _GLOBAL_MAX,
     layers.GlobalMaxPooling3D: _GLOBAL_MAX,
     layers.Add: _ADD,
-    layers.Average: Rule(merging.walk_add, merging.adjoint_average, branches, nothing),
-    layers.Maximum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
-    layers.Minimum: Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
+    layers.Average: _in_place(merging.walk_add, merging.adjoint_average, branches, nothing),
+    layers.Maximum: _EXTREME,
+    layers.Minimum: _EXTREME,
     layers.Multiply: _PRODUCT,
     layers.Subtract: _SUBTRACT,
     layers.Concatenate: _CONCATENATE,
@@ -156,12 +192,16 @@ LAYERS: dict[type, Rule] = {
     layers.LeakyReLU: _ACTIVATION,
     layers.PReLU: _ACTIVATION,
     layers.ELU: _ACTIVATION,
-    layers.Softmax: _ACTIVATION,
+    layers.Softmax: _NORMALIZED,
 }
 
 if hasattr(layers, "RMSNormalization"):  # Keras 3.9 and later
     LAYERS[layers.RMSNormalization] = Rule(
-        normalization.walk_root_mean_square, activation.adjoint, nothing, inputs_and_outputs
+        normalization.walk_root_mean_square,
+        activation.adjoint,
+        nothing,
+        inputs_and_outputs,
+        geometry=normalization.geometry,
     )
 
 
@@ -175,6 +215,7 @@ def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.L
         walk=operators.walk_as(layer_of, rule.walk),
         adjoint=operators.adjoint_as(layer_of, rule.adjoint),
         feeding=rule.feeding and operators.feeding_as(layer_of, rule.feeding),
+        geometry=rule.geometry and operators.geometry_as(layer_of, rule.geometry),
     )
 
 
@@ -182,10 +223,10 @@ def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.L
 OPERATORS: dict[str, Rule] = {
     "Add": _ADD,
     "Subtract": _SUBTRACT,
-    "Negative": Rule(merging.walk_negative, merging.adjoint_negative, nothing, nothing),
+    "Negative": _in_place(merging.walk_negative, merging.adjoint_negative, nothing, nothing),
     "Multiply": _PRODUCT,
-    "Maximum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
-    "Minimum": Rule(merging.walk_extreme, merging.adjoint_extreme, branches, inputs),
+    "Maximum": _EXTREME,
+    "Minimum": _EXTREME,
     "Divide": _QUOTIENT,
     "TrueDivide": _QUOTIENT,
     "Square": _FALLING,
@@ -193,20 +234,26 @@ OPERATORS: dict[str, Rule] = {
     "Absolute": _FALLING,
     "Reciprocal": _FALLING,
     "Rsqrt": _FALLING,
-    "Where": Rule(joining.walk_where, joining.adjoint_where, inputs, inputs),
+    "Where": _in_place(joining.walk_where, joining.adjoint_where, inputs, inputs),
     "Concatenate": _CONCATENATE,
     "Stack": _STACK,
     "Reshape": _RESHAPE,
     "ExpandDims": _RESHAPE,
     "Squeeze": _RESHAPE,
-    "Pad": Rule(shape.walk_pad_operator, shape.adjoint_pad_operator, nothing, nothing),
+    "Pad": Rule(
+        shape.walk_pad_operator,
+        shape.adjoint_pad_operator,
+        nothing,
+        nothing,
+        geometry=shape.geometry_pad_operator,
+    ),
     "Resize": _RESAMPLE,
     "Mean": _GLOBAL_AVERAGE,
     "Max": _GLOBAL_MAX,
     "Amax": _GLOBAL_MAX,
     "Min": _MINIMUM,
     "Amin": _MINIMUM,
-    "Sum": Rule(pooling.walk_reduction, pooling.adjoint_sum, inputs, nothing),
+    "Sum": _global(pooling.walk_reduction, pooling.adjoint_sum, inputs, nothing),
     "Matmul": _as_layer(operators.dense, layers.Dense),
     "Conv": _as_layer(operators.convolution, layers.Conv2D),
     "DepthwiseConv": _as_layer(operators.depthwise, layers.DepthwiseConv2D),
@@ -281,6 +328,7 @@ ELEMENTWISE_OPERATORS = (
 )
 
 OPERATORS.update(dict.fromkeys(ELEMENTWISE_OPERATORS, _ACTIVATION))
+OPERATORS.update(dict.fromkeys(("Normalize", "Softmax", "LogSoftmax"), _NORMALIZED))
 
 # Layers that change nothing when the model is used; Keras has had some of them for a few versions only.
 TRANSPARENT = (

@@ -16,6 +16,7 @@ from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.convolution import bias_part
 from gazeback.cnn_trace.rules.fan import Fan
+from gazeback.cnn_trace.rules.geometry import Field, undefined
 from gazeback.cnn_trace.rules.kernels import as_array, derived
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
@@ -45,6 +46,14 @@ class TransposedWindow(Window):
             flat = (flat[:, :, None] * length + place[:, None]).reshape(len(positions), -1)
             inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)
         return flat, inside
+
+    def seen(self, field: Field) -> Field:
+        """From the first input place that reaches the first position to the last that reaches the last."""
+        each = zip(field, self.size, self.stride, self.dilation, self.pad_before, strict=True)
+        return tuple(
+            (-((first + pad - (size - 1) * dilation) // -stride), (last + pad) // stride)
+            for (first, last), size, stride, dilation, pad in each
+        )
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
         """The input place nearest the middle of all that may feed a position, int ``[n, axes]``."""
@@ -92,6 +101,15 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 def feeding(step: Step, evidence: Evidence) -> np.ndarray:
     """The largest single ``a * w`` that feeds each neuron, float32 ``[n]``."""
     return TransposedFan(step, evidence.coordinates, evidence.sense).largest()
+
+
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """The window, where its places lie side by side."""
+    window = TransposedWindow.of_step(step)
+    for size, stride, dilation in zip(window.size, window.stride, window.dilation, strict=True):
+        if stride > size or (stride > 1 and dilation > 1):
+            raise undefined(step, "leaves places between its taps empty")
+    return window.seen(field)
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.geometry import Field
+from gazeback.cnn_trace.step import Step
+
 
 @dataclass(frozen=True)
 class Window:
@@ -90,12 +94,25 @@ class Window:
         half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
         return half - self.pad_before, np.subtract(self.map_size, 1)
 
+    def seen(self, field: Field) -> Field:
+        """From the first tap of the first window to the last tap of the last."""
+        each = zip(field, self.size, self.stride, self.dilation, self.pad_before, strict=True)
+        return tuple(
+            (first * stride - pad, last * stride - pad + (size - 1) * dilation)
+            for (first, last), size, stride, dilation, pad in each
+        )
+
     def centre(self, positions: np.ndarray) -> np.ndarray:
         """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map; int ``[n, axes]``."""
         if self.is_point:
             return positions
         offset, last = self._middle
         return np.minimum(np.maximum(positions * self.stride + offset, 0), last)
+
+
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """What the units of a convolution or a pool see through their windows."""
+    return Window.of(step.layer, step.places(tensor)).seen(field)
 
 
 def _per_axis(setting: Any, rank: int) -> tuple[int, ...]:
