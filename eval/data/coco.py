@@ -1,46 +1,50 @@
-"""Words of COCO's captions that name a category, with the masks of the photo's instances of it.
+"""COCO's folders: photos with captions, objects with outlines, and the words that name the objects.
 
 Word -> category as in `gazeback.grounding.coco.categories`; the words that name one thing ("hot dog") are a
-phrase. Its mask is the union of all instances of the category in the photo, crowds with them; its type is the
+phrase. Its mask is the union of all objects of the category in the photo, crowds with them; its type is the
 category's supercategory.
 """
 
-import warnings
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as rle
 
-from gazeback.eval.data.files import read_json, split_file
-from gazeback.eval.data.image import Caption, CaptionedImage, Phrase, PhraseImage, Sentence
-from gazeback.eval.metrics.maps import Box
-from gazeback.grounding.coco.categories import CategoryNames
-from gazeback.models.errors import DataError
+from gazeback.eval.data.files import split_file
+from gazeback.eval.data.image import (
+    Caption,
+    CaptionedImage,
+    Object,
+    ObjectImage,
+    Phrase,
+    PhraseImage,
+    Sentence,
+    checked_box,
+    is_outline,
+    unique,
+)
+from gazeback.grounding.coco.annotations import Instance, Instances, read_instances
+from gazeback.models.captions_file import CocoImage, coco_format, read_captions_file
 from gazeback.models.vocabulary import tokenize
 
 
 def read_captions(file: Path, photos: Path, skipped: Counter[str]) -> list[CaptionedImage]:
     """The images of a captions file, each once, with their captions. Raises DataError."""
-    content = read_json(file)
-    try:
-        entries = _each_once(content["images"], skipped)
-        captions: dict[Any, list[Caption]] = {number: [] for number in entries}
-        for annotation in content["annotations"]:
-            words = tuple(tokenize(annotation["caption"]))
-            if annotation["image_id"] not in captions:
-                skipped["caption of an unknown image"] += 1
-            elif not words:
-                skipped["empty caption"] += 1
-            else:
-                captions[annotation["image_id"]].append(words)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: not a COCO captions file ({type(error).__name__}: {error})") from None
+    content = read_captions_file(file)
+    entries = _each_once(content.images, skipped)
+    captions: dict[int, list[Caption]] = {number: [] for number in entries}
+    for number, text in content.captions:
+        words = tuple(tokenize(text))
+        if number not in captions:
+            skipped["caption of an unknown image"] += 1
+        elif not words:
+            skipped["empty caption"] += 1
+        else:
+            captions[number].append(words)
     skipped["image without a caption"] += sum(not said for said in captions.values())
     return [
         CaptionedImage(number, name, photos / name, tuple(captions[number]))
@@ -49,119 +53,115 @@ def read_captions(file: Path, photos: Path, skipped: Counter[str]) -> list[Capti
     ]
 
 
-def _each_once(images: Any, skipped: Counter[str]) -> dict[Any, str]:
+def _each_once(images: Iterable[CocoImage], skipped: Counter[str]) -> dict[int, str]:
     """File names by id; what comes again under its id or name is counted."""
-    found: dict[Any, str] = {}
+    found: dict[int, str] = {}
     names: set[str] = set()
     for image in images:
-        if image["id"] in found or image["file_name"] in names:
+        if image.id in found or image.file_name in names:
             skipped["duplicated image"] += 1
             continue
-        found[image["id"]] = image["file_name"]
-        names.add(image["file_name"])
+        found[image.id] = image.file_name
+        names.add(image.file_name)
     return found
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One object: its category, box `[x, y, w, h]` and COCO segmentation, in pixels of (height, width)."""
+class CocoObjects:
+    """The images of an instances file by their id, with their objects, and what it says of the categories."""
 
-    category: str
-    box: Box
-    segmentation: Any
-    size: tuple[int, int]
+    images: Mapping[int, ObjectImage]
+    instances: Instances
 
-    def mask(self) -> np.ndarray:
-        """bool [height, width]. Raises DataError."""
-        height, width = self.size
-        try:
-            packed = self.segmentation
-            if isinstance(packed, list):
-                packed = rle.merge(rle.frPyObjects(packed, height, width))
-            elif isinstance(packed["counts"], list):
-                packed = rle.frPyObjects(packed, height, width)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
-                return np.asarray(rle.decode(packed)).astype(bool)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DataError(f"a segmentation of {self.category} is not in COCO's format: {error!r}") from None
+
+def read_objects(file: Path, photos: Path, skipped: Counter[str]) -> CocoObjects:
+    """The images of an instances file, those without an object too, and their objects. Raises DataError."""
+    instances = read_instances(file)
+    skipped["annotation of no known image or category"] += instances.dangling
+    entries = {
+        image.id: image
+        for image in unique(instances.images, lambda image: image.id, "duplicated image", skipped)
+    }
+    objects: dict[int, list[Object]] = {number: [] for number in entries}
+    with coco_format(file, "instances"):
+        sizes = {number: _checked_size(image) for number, image in entries.items()}
+        for instance in unique(instances.found, _identity, "duplicated annotation", skipped):
+            found = _object(instance, sizes[instance.image_id], skipped)
+            objects[instance.image_id] += [found] if found is not None else []
+    images = {
+        number: ObjectImage(image.file_name, photos / image.file_name, sizes[number], tuple(objects[number]))
+        for number, image in entries.items()
+    }
+    return CocoObjects(images, instances)
+
+
+def _identity(instance: Instance) -> object:
+    """What two annotations of one object share; one without an id is like no other."""
+    return instance if instance.id is None else instance.id
+
+
+def _checked_size(image: CocoImage) -> tuple[int, int]:
+    if image.size is None or min(image.size) < 1:
+        raise ValueError(f"{image.file_name} needs a height and a width of 1 pixel or more")
+    return image.size
+
+
+def _object(instance: Instance, size: tuple[int, int], skipped: Counter[str]) -> Object | None:
+    box = checked_box(instance.box, size, skipped)
+    outline = instance.segmentation or None
+    if box is None:
+        return None
+    if outline is not None and not is_outline(outline, size):
+        skipped["outline that cannot be read"] += 1
+        return None
+    return Object(instance.category, box, outline, instance.crowd)
 
 
 @dataclass(frozen=True)
 class Outlined:
-    """The union of instances, on the photo squeezed to a size."""
+    """The union of objects, annotated in pixels of (height, width), on the photo resized to a square."""
 
-    instances: tuple[Instance, ...]
+    objects: tuple[Object, ...]
+    size: tuple[int, int]
 
     def __call__(self, size: int) -> np.ndarray:
         union = np.zeros((size, size), bool)
-        for instance in self.instances:
-            image = Image.fromarray(instance.mask())
+        for one in self.objects:
+            image = Image.fromarray(one.mask(*self.size))
             union |= np.asarray(image.resize((size, size), Image.Resampling.NEAREST))
         return union
 
 
-@dataclass(frozen=True)
-class Instances:
-    """The categories, what kind of thing each is, and the objects by the image's id."""
-
-    names: CategoryNames
-    supercategory: Mapping[str, str]
-    by_image: Mapping[Any, Sequence[Instance]]
-
-
-def read_coco(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
+def read_phrases(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
     """The images that have captions, in the file's order. Raises DataError."""
     captioned = read_captions(split_file(folder, split, "captions"), folder / split, skipped)
-    instances = read_instances(split_file(folder, split, "instances"), skipped)
-    return [_image(image, instances, skipped) for image in captioned]
+    objects = read_objects(split_file(folder, split, "instances"), folder / split, skipped)
+    return [_image(image, objects, skipped) for image in captioned]
 
 
-def read_instances(file: Path, skipped: Counter[str]) -> Instances:
-    """Raises DataError."""
-    content = read_json(file)
-    by_image: dict[Any, list[Instance]] = defaultdict(list)
-    try:
-        sizes = {image["id"]: (int(image["height"]), int(image["width"])) for image in content["images"]}
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        groups = {str(entry["name"]): str(entry.get("supercategory", "")) for entry in content["categories"]}
-        for entry in content["annotations"]:
-            if entry["image_id"] not in sizes or entry["category_id"] not in categories:
-                skipped["instance of an unknown image or category"] += 1
-            elif not entry["segmentation"] or min(entry["bbox"][2:]) <= 0:
-                skipped["empty instance"] += 1
-            else:
-                category, box = categories[entry["category_id"]], tuple(map(float, entry["bbox"]))
-                size = sizes[entry["image_id"]]
-                by_image[entry["image_id"]].append(Instance(category, box, entry["segmentation"], size))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{file}: not a COCO instances file ({type(error).__name__}: {error})") from None
-    return Instances(CategoryNames(categories.values()), groups, by_image)
-
-
-def _image(image: CaptionedImage, instances: Instances, skipped: Counter[str]) -> PhraseImage:
-    there = instances.by_image.get(image.id, ())
+def _image(image: CaptionedImage, objects: CocoObjects, skipped: Counter[str]) -> PhraseImage:
+    shown = objects.images.get(image.id)
     sentences = tuple(
-        Sentence(words, tuple(_phrases(words, there, instances, skipped))) for words in image.captions
+        Sentence(words, tuple(_phrases(words, shown, objects.instances, skipped))) for words in image.captions
     )
     return PhraseImage(image.file_name, image.path, sentences)
 
 
 def _phrases(
-    words: Sequence[str], there: Sequence[Instance], instances: Instances, skipped: Counter[str]
+    words: Sequence[str], image: ObjectImage | None, instances: Instances, skipped: Counter[str]
 ) -> list[Phrase]:
     named = instances.names.named_by(words)
     found = []
     for categories, group in groupby(sorted(named), key=lambda position: named[position]):
         for first, last in _runs(list(group)):
-            shown = tuple(instance for instance in there if instance.category in categories)
-            if not shown:
+            shown = tuple(one for one in (image.objects if image else ()) if one.category in categories)
+            if image is None or not shown:
                 skipped["word for a category of which the photo has no instance"] += 1
                 continue
-            types = tuple(sorted({instances.supercategory[instance.category] for instance in shown}))
-            text = " ".join(words[first:last])
-            boxes = tuple(instance.box for instance in shown)
-            found.append(Phrase(text, first, last, types, boxes, Outlined(shown)))
+            types = tuple(sorted({instances.supercategory[one.category] for one in shown}))
+            boxes = tuple(one.box for one in shown)
+            outlined = Outlined(shown, image.annotated)
+            found.append(Phrase(" ".join(words[first:last]), first, last, types, boxes, outlined))
     return found
 
 

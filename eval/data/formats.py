@@ -6,17 +6,18 @@ reason and left out.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gazeback.eval.data.coco import read_objects
 from gazeback.eval.data.files import read_json
-from gazeback.eval.data.image import Object, ObjectImage, is_outline
+from gazeback.eval.data.image import Object, ObjectImage, checked_box, unique
 from gazeback.eval.data.selection import Part, select
-from gazeback.eval.metrics.maps import Box, boxes_mask
+from gazeback.eval.metrics.maps import boxes_mask
 from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
@@ -220,50 +221,8 @@ Read = tuple[list[ObjectImage], tuple[str, ...]]
 
 def read_coco(folder: Path, split: str, skipped: Counter[str]) -> Read:
     """`annotations/instances_SPLIT.json` and the images in `SPLIT/`; images without an object count."""
-    path = folder / "annotations" / f"instances_{split}.json"
-    content = read_json(path)
-    try:
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        entries = _unique(content["images"], lambda entry: entry["id"], "duplicated image", skipped)
-        sizes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in entries}
-        objects: dict[Any, list[Object]] = {entry["id"]: [] for entry in entries}
-        annotations = _unique(content["annotations"], lambda e: e["id"], "duplicated annotation", skipped)
-        for entry in annotations:
-            if entry["image_id"] not in sizes or entry["category_id"] not in categories:
-                skipped["annotation of no known image or category"] += 1
-                continue
-            found = _object(entry, categories, sizes[entry["image_id"]], skipped)
-            if found is not None:
-                objects[entry["image_id"]].append(found)
-        images = [_coco_image(entry, folder / split, sizes, objects) for entry in entries]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path}: not in COCO's instances format, an object with images (id, file_name, height, width), "
-            f"annotations (id, image_id, category_id, bbox) and categories (id, name): {error!r}"
-        ) from None
-    return images, tuple(categories.values())
-
-
-def _coco_image(
-    entry: Any, folder: Path, sizes: Mapping[Any, tuple[int, int]], objects: Mapping[Any, list[Object]]
-) -> ObjectImage:
-    name, size = str(entry["file_name"]), sizes[entry["id"]]
-    if min(size) < 1:
-        raise ValueError(f"{name} is {size[0]} x {size[1]} pixels")
-    return ObjectImage(name, folder / name, size, tuple(objects[entry["id"]]))
-
-
-def _object(
-    entry: Any, categories: Mapping[Any, str], size: tuple[int, int], skipped: Counter[str]
-) -> Object | None:
-    box = checked_box(entry["bbox"], size, skipped)
-    outline = entry.get("segmentation") or None
-    if box is None:
-        return None
-    if outline is not None and not is_outline(outline, size):
-        skipped["outline that cannot be read"] += 1
-        return None
-    return Object(categories[entry["category_id"]], box, outline, bool(entry.get("iscrowd", 0)))
+    found = read_objects(folder / "annotations" / f"instances_{split}.json", folder / split, skipped)
+    return list(found.images.values()), found.instances.categories
 
 
 def read_labelled(folder: Path, skipped: Counter[str]) -> Read:
@@ -279,7 +238,7 @@ def read_labelled(folder: Path, skipped: Counter[str]) -> Read:
     path = folder / "annotations.json"
     content = read_json(path)
     try:
-        entries = _unique(content["images"], lambda e: e["file_name"], "duplicated image", skipped)
+        entries = unique(content["images"], lambda e: e["file_name"], "duplicated image", skipped)
         images = [_labelled_image(entry, folder / "images", names, skipped) for entry in entries]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(
@@ -340,33 +299,5 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
 
 
-def checked_box(values: Any, size: tuple[int, int], skipped: Counter[str]) -> Box | None:
-    """A box `[x, y, w, h]`; None, counted, where it is empty or wholly outside. Raises ValueError."""
-    box = np.asarray(values, float)
-    if box.shape != (4,):
-        raise ValueError(f"a box is [x, y, w, h], this one is {values!r}")
-    if not np.isfinite(box).all() or not (box[2:] > 0).all():
-        skipped["empty box"] += 1
-        return None
-    if not boxes_overlap(box, size):
-        skipped["box outside the image"] += 1
-        return None
-    return tuple(box.tolist())
-
-
-def boxes_overlap(box: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether a box shares any area with an image of (height, width)."""
-    height, width = size
-    return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
-
-
 def _stem(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
-
-
-def _unique(entries: Any, key: Callable[[Any], Any], reason: str, skipped: Counter[str]) -> list[Any]:
-    first: dict[Any, Any] = {}
-    for entry in entries:
-        skipped[reason] += key(entry) in first
-        first.setdefault(key(entry), entry)
-    return list(first.values())

@@ -5,10 +5,11 @@ size than the one it is stored in.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from gazeback.eval.metrics.maps import Box, boxes_mask
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import Vocabulary, tokenize
+
+T = TypeVar("T")
 
 Caption = tuple[str, ...]
 """Tokenised as the captioner's own."""
@@ -132,6 +135,35 @@ def _is_polygon(polygon: Any) -> bool:
         and len(polygon) % 2 == 0
         and all(isinstance(value, int | float) and np.isfinite(value) for value in polygon)
     )
+
+
+def checked_box(values: Any, size: tuple[int, int], skipped: Counter[str]) -> Box | None:
+    """A box `[x, y, w, h]`; None, counted, where it is empty or wholly outside. Raises ValueError."""
+    box = np.asarray(values, float)
+    if box.shape != (4,):
+        raise ValueError(f"a box is [x, y, w, h], this one is {values!r}")
+    if not np.isfinite(box).all() or not (box[2:] > 0).all():
+        skipped["empty box"] += 1
+        return None
+    if not boxes_overlap(box, size):
+        skipped["box outside the image"] += 1
+        return None
+    return tuple(box.tolist())
+
+
+def boxes_overlap(box: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether a box shares any area with an image of (height, width)."""
+    height, width = size
+    return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
+
+
+def unique(entries: Iterable[T], key: Callable[[T], object], reason: str, skipped: Counter[str]) -> list[T]:
+    """The entries without those whose key came before, which are counted under the reason."""
+    first: dict[object, T] = {}
+    for entry in entries:
+        skipped[reason] += key(entry) in first
+        first.setdefault(key(entry), entry)
+    return list(first.values())
 
 
 def picture_mask(path: Path) -> np.ndarray:

@@ -53,9 +53,9 @@ def select_images(images: list[PhraseImage], part: Part, limit: int | None) -> l
 
 def _read(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
     if is_coco(folder, split):
-        from gazeback.eval.data.coco import read_coco
+        from gazeback.eval.data.coco import read_phrases
 
-        return read_coco(folder, split, skipped)
+        return read_phrases(folder, split, skipped)
     entries = _without_duplicates(_annotations(folder, split), skipped)
     return [_image(entry, folder / split) for entry in entries]
 

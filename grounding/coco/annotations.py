@@ -1,19 +1,20 @@
-"""COCO's annotation files: the images of a split, the outlines of its instances, the results file."""
+"""COCO's instances and results: the reader of instances, their outlines on a photo, the writer of results."""
 
 import json
 import os
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gazeback.grounding.coco.categories import CategoryNames
-from gazeback.models.errors import DataError
+from gazeback.models.captions_file import CocoImage, coco_format, images_of, read_coco_object
 from gazeback.models.photos import Photo
 
 Polygon = list[list[float]]
@@ -21,69 +22,76 @@ Polygon = list[list[float]]
 TOLERANCE = 0.5  # pixels by which a mask's outline may be simplified
 
 
-@dataclass(frozen=True)
-class CocoImage:
-    """One entry of "images"; the size, (height, width) in pixels, is None where the file does not tell it."""
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object as the file has it; nothing of it is checked but that image and category are known.
 
-    id: int
-    file_name: str
-    size: tuple[int, int] | None
+    id, box `[x, y, w, h]`, segmentation (polygons or run lengths): None where the file does not tell them.
+    crowd: many objects that nobody told apart.
+    """
 
-
-@dataclass(frozen=True)
-class CocoSplit:
-    """images: in the file's order. strays: annotations of images that the file does not list."""
-
-    images: tuple[CocoImage, ...]
-    strays: int
+    id: Any
+    image_id: int
+    category: str
+    box: Any
+    segmentation: Any
+    crowd: bool
 
 
 @dataclass(frozen=True)
 class Instances:
-    """by_image: image id -> (category, segmentation). strays: annotations of no known image or category."""
+    """found: in the file's order. supercategory: of each category. dangling: how many annotations are of no
+    known image or category."""
 
-    names: CategoryNames
-    by_image: dict[int, list[tuple[str, Any]]]
-    strays: int
+    images: tuple[CocoImage, ...]
+    supercategory: Mapping[str, str]
+    found: tuple[Instance, ...]
+    dangling: int
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """In the file's order."""
+        return tuple(self.supercategory)
+
+    @cached_property
+    def names(self) -> CategoryNames:
+        """The words that name the categories."""
+        return CategoryNames(self.categories)
+
+    @cached_property
+    def by_image(self) -> dict[int, list[Instance]]:
+        """The objects of each image that has any, by its id."""
+        by_image: dict[int, list[Instance]] = defaultdict(list)
+        for instance in self.found:
+            by_image[instance.image_id].append(instance)
+        return dict(by_image)
 
 
-def read_split(path: Path) -> CocoSplit:
-    """A captions file (or an image list without annotations). Raises DataError."""
-    content = _read(path, "captions")
-    try:
-        images = tuple(
-            CocoImage(int(entry["id"]), str(entry["file_name"]), _size(entry)) for entry in content["images"]
-        )
-        annotations = content.get("annotations", [])
+def read_instances(path: Path, images: Sequence[CocoImage] | None = None) -> Instances:
+    """A file of COCO instances; all that read such a file build on it.
+
+    images: those whose objects are wanted, where they are not the file's own. Raises DataError.
+    """
+    content = read_coco_object(path, "instances")
+    with coco_format(path, "instances"):
+        images = tuple(images_of(content) if images is None else images)
+        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        groups = {str(entry["name"]): str(entry.get("supercategory", "")) for entry in content["categories"]}
         ids = {image.id for image in images}
-        strays = sum(entry["image_id"] not in ids for entry in annotations)
-        captioned = not annotations or any("caption" in entry for entry in annotations)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(_no_coco(path, "captions", error)) from None
-    if not captioned:
-        raise DataError(f"{path}: its annotations have no captions; --annotations takes the captions file")
-    if not images:
-        raise DataError(f"{path}: lists no images")
-    return CocoSplit(images, strays)
+        annotations = [
+            (int(entry["image_id"]), entry["category_id"], entry) for entry in content["annotations"]
+        ]
+        found = tuple(
+            _instance(entry, image, names[category])
+            for image, category, entry in annotations
+            if image in ids and category in names
+        )
+    return Instances(images, groups, found, len(annotations) - len(found))
 
 
-def read_instances(path: Path, split: CocoSplit) -> Instances:
-    """The instances of the split's images. Raises DataError."""
-    content = _read(path, "instances")
-    ids = {image.id for image in split.images}
-    by_image: dict[int, list[tuple[str, Any]]] = defaultdict(list)
-    strays = 0
-    try:
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        for entry in content["annotations"]:
-            if entry["image_id"] in ids and entry["category_id"] in categories:
-                found = (categories[entry["category_id"]], entry["segmentation"])
-                by_image[entry["image_id"]].append(found)
-            else:
-                strays += 1
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(_no_coco(path, "instances", error)) from None
-    return Instances(CategoryNames(categories.values()), dict(by_image), strays)
+def _instance(entry: Mapping[str, Any], image: int, category: str) -> Instance:
+    box, segmentation = entry.get("bbox"), entry.get("segmentation")
+    return Instance(entry.get("id"), image, category, box, segmentation, bool(entry.get("iscrowd", 0)))
 
 
 def word_outlines(
@@ -99,9 +107,9 @@ def word_outlines(
     for index, categories in instances.names.named_by(words).items():
         polygons = [
             [[x * scale[0], y * scale[1]] for x, y in polygon]
-            for category, segmentation in instances.by_image.get(image.id, ())
-            if category in categories
-            for polygon in outlines(segmentation, height, width)
+            for instance in instances.by_image.get(image.id, ())
+            if instance.category in categories
+            for polygon in outlines(instance.segmentation, height, width)
         ]
         if polygons:
             drawn[index] = polygons
@@ -160,30 +168,3 @@ def write_results(entries: Iterable[dict[str, Any]], path: Path) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
-
-
-def _read(path: Path, kind: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected COCO {kind} in JSON") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder; expected a file of COCO {kind} in JSON") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error}); expected COCO {kind}") from None
-    if not isinstance(content, dict):
-        raise DataError(_no_coco(path, kind, f"the file is a {type(content).__name__}"))
-    return content
-
-
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = entry.get("height"), entry.get("width")
-    return (int(height), int(width)) if height and width else None
-
-
-def _no_coco(path: Path, kind: str, problem: object) -> str:
-    told = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
-    wanted = {"captions": '"images" (id, file_name)', "instances": '"categories" and "annotations"'}[kind]
-    return f"{path}: not in COCO's {kind} format, an object with {wanted}: {told}"

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from gazeback.grounding.coco.annotations import CocoImage, CocoSplit, Instances, word_outlines, write_results
+from gazeback.grounding.coco.annotations import Instances, word_outlines, write_results
 from gazeback.grounding.output.files import unique_stems, write_atomically, writing_to
 from gazeback.grounding.output.index import IndexEntry, write_index
 from gazeback.grounding.output.writer import write_outputs
+from gazeback.models.captions_file import CaptionsFile, CocoImage
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
 
@@ -39,7 +40,7 @@ class Item:
 
 @dataclass
 class Summary:
-    """What became of a split's images. missing and bad: file names. strays: annotations of nothing known."""
+    """What became of a split's images. missing, bad: file names. *_strays: annotations of nothing known."""
 
     images: int
     written: int = 0
@@ -62,7 +63,7 @@ class CocoRun:
     def __init__(
         self,
         images_dir: Path,
-        split: CocoSplit,
+        split: CaptionsFile,
         instances: Instances | None,
         out: Path,
         settings: dict[str, Any],
@@ -124,8 +125,8 @@ class CocoRun:
         advance: Callable[[], None],
     ) -> Summary:
         """Ground what is missing of `items`; `mistake` hears of each bad image, `advance` of each image."""
-        summary = Summary(len(items), caption_strays=self.split.strays)
-        summary.instance_strays = self.instances.strays if self.instances else 0
+        summary = Summary(len(items), caption_strays=self.split.dangling)
+        summary.instance_strays = self.instances.dangling if self.instances else 0
         todo = set(self.todo(items))
         for item in items:
             if item not in todo:

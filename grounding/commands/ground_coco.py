@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gazeback.grounding.coco.annotations import read_instances, read_split
+from gazeback.grounding.coco.annotations import read_instances
 from gazeback.grounding.coco.run import CocoRun, Item, Summary, fingerprint
 from gazeback.grounding.commands.terminal import Screen, screen
+from gazeback.models.captions_file import read_captions_file
 from gazeback.models.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def ground_coco(
         raise UserError("--coco DIR needs --annotations FILE: COCO captions, which list the images")
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected 1 image or more, got {limit}")
-    split = read_split(annotations)
-    found = read_instances(instances, split) if instances else None
+    split = read_captions_file(annotations)
+    found = read_instances(instances, split.images) if instances else None
     run = CocoRun(images_dir, split, found, out, _identity(settings, images_dir, annotations, instances))
     items = run.items[:limit]
     if not any(run.photo(item).is_file() for item in items):

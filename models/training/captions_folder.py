@@ -1,9 +1,9 @@
 """A folder of photos with captions in COCO's format, read into photos and tokenised captions."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from gazeback.models.captions_file import read_captions_file
 from gazeback.models.errors import DataError
 from gazeback.models.vocabulary import tokenize
 
@@ -57,17 +57,15 @@ def read_split(file: Path, photo_folder: Path, name: str) -> Split:
     """Read one COCO captions file whose photos lie in ``photo_folder``; photos without captions are left
     out.
     """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        paths = {image["id"]: photo_folder / image["file_name"] for image in content["images"]}
-        captions: dict[int, list[tuple[str, ...]]] = {}
-        for annotation in content["annotations"]:
-            words = tuple(tokenize(annotation["caption"]))
-            if words:
-                captions.setdefault(annotation["image_id"], []).append(words)
-        kept = [(paths[image], tuple(sentences)) for image, sentences in captions.items()]
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: not a COCO captions file ({type(error).__name__}: {error})") from None
+    content = read_captions_file(file)
+    paths = {image.id: photo_folder / image.file_name for image in content.images}
+    captions: dict[int, list[tuple[str, ...]]] = {}
+    for image, text in content.captions:
+        if image not in paths:
+            raise DataError(f"{file}: a caption of image {image}, which is not in its list of images")
+        if words := tuple(tokenize(text)):
+            captions.setdefault(image, []).append(words)
+    kept = [(paths[image], tuple(sentences)) for image, sentences in captions.items()]
     if not kept:
         raise DataError(f"{file}: holds no captions")
     missing = next((path for path, _ in kept if not path.is_file()), None)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gazeback.eval.data.coco import Instance, Outlined
+from gazeback.eval.data.coco import Outlined
+from gazeback.eval.data.image import Object
 from gazeback.eval.data.phrases import PhraseData, phrase_mask
 from gazeback.models.errors import DataError
 
@@ -37,7 +38,9 @@ def coco(tmp_path):
         (1, 2, square(10, 10, 10), [10, 10, 10, 10]),
         (1, 9, square(0, 0, 5), [0, 0, 5, 5]),
         (7, 1, square(0, 0, 5), [0, 0, 5, 5]),
-        (1, 1, [], [0, 0, 5, 5]),
+        (1, 1, [], [0, 0, 5, 5]),  # without an outline the box is what is known
+        (1, 1, {"counts": None}, [0, 0, 5, 5]),
+        (1, 1, square(0, 0, 5), [0, 0, 0, 5]),
     ]
     instances = [
         {"image_id": image_id, "category_id": category, "segmentation": shape, "bbox": box}
@@ -58,10 +61,11 @@ def test_words_name_categories_and_their_masks(coco):
         ("hot dog", 7, 9, ("food",)),
     ]
     assert second.phrases == ()
-    assert first.phrases[0].boxes == ((0, 0, 10, 10), (30, 0, 10, 20))
+    assert first.phrases[0].boxes == ((0, 0, 10, 10), (30, 0, 10, 20), (0, 0, 5, 5))
     assert {reason: count for reason, count in data.skipped.items() if count} == {
-        "instance of an unknown image or category": 2,
-        "empty instance": 1,
+        "annotation of no known image or category": 2,
+        "outline that cannot be read": 1,
+        "empty box": 1,
         "word for a category of which the photo has no instance": 1,
     }
 
@@ -78,17 +82,12 @@ def test_the_mask_is_the_union_on_the_squeezed_photo(coco):
 def test_a_mask_that_is_too_small_is_counted(coco):
     phrase = next(iter(PhraseData(coco, "val"))).sentences[0].phrases[2]
     skipped = Counter()
-    tiny = Outlined((Instance("dog", (0, 0, 1, 1), square(1, 1, 0.2), (20, 40)),))
+    tiny = Outlined((Object("dog", (0, 0, 1, 1), square(1, 1, 0.2)),), (20, 40))
     assert phrase_mask(type(phrase)("x", 0, 1, (), (), tiny), (0.1, 0.1), 2, skipped) is None
     assert skipped == {"mask too small": 1}
 
 
-def test_a_broken_segmentation():
-    with pytest.raises(DataError, match="a segmentation of dog is not in COCO's format"):
-        Instance("dog", (0, 0, 1, 1), {"counts": None}, (20, 40)).mask()
-
-
 def test_a_wrong_format(coco):
     (coco / "annotations" / "instances_val.json").write_text('{"images": []}')
-    with pytest.raises(DataError, match="not a COCO instances file"):
+    with pytest.raises(DataError, match=r"not in COCO.s instances format.*'categories' is missing"):
         PhraseData(coco, "val")

@@ -159,7 +159,7 @@ def test_splits(coco):
     ],
 )
 def test_another_format_is_one_clear_error(coco, changes):
-    with pytest.raises(DataError, match="not in COCO's instances format, an object with images") as caught:
+    with pytest.raises(DataError, match=r'not in COCO.s instances format, an object with "images"') as caught:
         ObjectData(coco([annotation(1, 1)], changes=changes))
     assert "\n" not in str(caught.value)
 

@@ -10,13 +10,12 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 
 from gazeback.grounding.coco.annotations import (
-    CocoImage,
     outlines,
     read_instances,
-    read_split,
     word_outlines,
     write_results,
 )
+from gazeback.models.captions_file import CocoImage, read_captions_file
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
 
@@ -46,13 +45,13 @@ def stored(folder: Path, content: object) -> Path:
 
 
 def test_a_captions_file(tmp_path: Path) -> None:
-    split = read_split(stored(tmp_path, CAPTIONS))
+    split = read_captions_file(stored(tmp_path, CAPTIONS))
     assert split.images == (CocoImage(7, "a.jpg", (10, 20)), CocoImage(9, "b.jpg", None))
-    assert split.strays == 1
+    assert split.dangling == 1
 
 
 def test_an_image_list_without_annotations(tmp_path: Path) -> None:
-    assert len(read_split(stored(tmp_path, {"images": CAPTIONS["images"]})).images) == 2
+    assert len(read_captions_file(stored(tmp_path, {"images": CAPTIONS["images"]})).images) == 2
 
 
 @pytest.mark.parametrize(
@@ -66,36 +65,44 @@ def test_an_image_list_without_annotations(tmp_path: Path) -> None:
         ({"images": [{"id": "x", "file_name": "a"}]}, "not in COCO's captions format"),
         ({"images": []}, "lists no images"),
         ({**CAPTIONS, "annotations": [{"id": 1}]}, "'image_id' is missing"),
-        (INSTANCES, "its annotations have no captions; --annotations takes the captions file"),
+        (INSTANCES, "its annotations have no captions; expected COCO's captions file"),
     ],
 )
 def test_wrong_captions_files_are_one_line(tmp_path: Path, content: object, problem: str) -> None:
     path = stored(tmp_path, content)
     with pytest.raises(DataError, match=problem) as caught:
-        read_split(path)
+        read_captions_file(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file; expected COCO captions in JSON"):
-        read_split(tmp_path / "no.json")
+        read_captions_file(tmp_path / "no.json")
     with pytest.raises(DataError, match="a folder; expected a file of COCO captions"):
-        read_split(tmp_path)
+        read_captions_file(tmp_path)
 
 
 def test_an_instances_file(tmp_path: Path) -> None:
-    split = read_split(stored(tmp_path, CAPTIONS))
-    instances = read_instances(stored(tmp_path, INSTANCES), split)
-    assert instances.by_image == {7: [("dog", [SQUARE])]}
-    assert instances.strays == 2
-    assert instances.names.categories == ("dog", "person")
+    split = read_captions_file(stored(tmp_path, CAPTIONS))
+    instances = read_instances(stored(tmp_path, INSTANCES), split.images)
+    assert {
+        image: [(one.category, one.segmentation) for one in of] for image, of in instances.by_image.items()
+    } == {7: [("dog", [SQUARE])]}
+    assert instances.dangling == 2
+    assert instances.names.categories == instances.categories == ("dog", "person")
+
+
+def test_an_instances_file_lists_its_own_images(tmp_path: Path) -> None:
+    instances = read_instances(stored(tmp_path, INSTANCES))
+    assert [image.file_name for image in instances.images] == ["a.jpg", "b.jpg"]
+    assert instances.dangling == 2
 
 
 @pytest.mark.parametrize("content", [CAPTIONS, {**INSTANCES, "annotations": [{"image_id": 7}]}])
 def test_wrong_instances_files(tmp_path: Path, content: object) -> None:
-    split = read_split(stored(tmp_path, CAPTIONS))
+    split = read_captions_file(stored(tmp_path, CAPTIONS))
     with pytest.raises(DataError, match=r"not in COCO's instances format.* is missing"):
-        read_instances(stored(tmp_path, content), split)
+        read_instances(stored(tmp_path, content), split.images)
 
 
 def area(polygon: list[list[float]]) -> float:
@@ -145,8 +152,8 @@ def test_segmentations_that_are_none_have_no_outline(odd: object) -> None:
 
 
 def test_words_get_the_outlines_of_what_they_name(tmp_path: Path) -> None:
-    split = read_split(stored(tmp_path, CAPTIONS))
-    instances = read_instances(stored(tmp_path, INSTANCES), split)
+    split = read_captions_file(stored(tmp_path, CAPTIONS))
+    instances = read_instances(stored(tmp_path, INSTANCES), split.images)
     photo = load_photo(np.zeros((20, 80, 3), np.uint8))  # twice the height, four times the width annotated
     drawn = word_outlines(["a", "man", "and", "puppies"], split.images[0], photo, instances)
     assert drawn == {3: [[[8, 6], [32, 6], [32, 18], [8, 18]]]}
