@@ -15,16 +15,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.cnn_trace.recording import Recording
-from gazeback.cnn_trace.tracer import METHODS, Options, Traced, Tracer, tracer_of
+from gazeback.cnn_trace.tracer import METHODS
 from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
 from gazeback.grounding.methods import check_methods, explained_words, is_traced
 from gazeback.grounding.preceding import measured
-from gazeback.models.captioner import Captioner
+from gazeback.grounding.traced_words import WordTracer
+from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
-from gazeback.models.vocabulary import tokenize
 
 RUNNERS_UP = 5
 
@@ -40,7 +39,7 @@ class GroundedWord:
         visual: ``logprob - language``: what the photo adds to the word, in nats.
         language: log p(word | mean picture, words before), in nats. ``logprob == visual + language`` exactly.
         visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo
-            brought.
+            brought. This and the two above are None where the captioner has no average picture.
         preceding: the signed exact contribution of each earlier word to this word's logit; with a
             ``contrast``, to how far it is above those of the other words.
         runners_up: the most probable other words at this step, with their probabilities.
@@ -53,9 +52,9 @@ class GroundedWord:
     text: str
     known: bool
     logprob: float
-    visual: float
-    language: float
-    visual_share: float
+    visual: float | None
+    language: float | None
+    visual_share: float | None
     preceding: tuple[float, ...]
     runners_up: tuple[tuple[str, float], ...]
     fixations: Fixations
@@ -98,7 +97,7 @@ class Grounding:
 
 
 def ground(
-    captioner: Captioner,
+    captioner: CaptionGenerator,
     photo: Any,
     caption: str | None = None,
     *,
@@ -130,10 +129,10 @@ def ground(
         raise UserError(f"beam must be at least 1, got {beam}")
     names = (method,) if methods is None else compared(methods)
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
-    texts = None if caption is None else caption_words(caption)
+    texts = None if caption is None else caption_words(captioner.vocabulary, caption)
     small = squeeze(photo, captioner.image_size)
     first = next((name for name in names if is_traced(name)), method)
-    session = _Session(captioner, small.pixels, first, options)
+    session = WordTracer(captioner, small.pixels, first, options)
     if texts is None:
         width = {} if beam is None else {"beam": beam}
         texts = list(captioner.search(session.features, **width)[0][0].words)
@@ -157,20 +156,20 @@ def ground(
     return Grounding(photo, caption or " ".join(texts), scores.total, words, first, captioner.name, names)
 
 
-def caption_words(caption: str) -> list[str]:
-    """The words of a caption, as the captioner's vocabulary splits them.
+def caption_words(vocabulary: Words, caption: str) -> list[str]:
+    """The words of a caption, as a captioner's vocabulary splits them.
 
     Raises:
         UserError: there is no word in it.
     """
-    words = tokenize(caption)
+    words = vocabulary.tokenize(caption)
     if not words:
         raise UserError(f"the caption {caption!r} has no words; give at least one word to explain")
     return words
 
 
 def word_evidence(
-    captioner: Captioner,
+    captioner: CaptionGenerator,
     image: np.ndarray,
     word_ids: Sequence[int],
     positions: Sequence[int] | None = None,
@@ -187,11 +186,11 @@ def word_evidence(
         method, options: as for :func:`ground`.
     """
     positions = range(len(word_ids)) if positions is None else positions
-    return _Session(captioner, image, method, options).explain(list(word_ids), positions).fixations[0]
+    return WordTracer(captioner, image, method, options).explain(word_ids, positions).fixations
 
 
 def preceding_contributions(
-    captioner: Captioner, image: np.ndarray, captions: Iterable[Sequence[int]]
+    captioner: CaptionGenerator, image: np.ndarray, captions: Iterable[Sequence[int]]
 ) -> list[np.ndarray]:
     """The exact contributions of the words of captions to the logits of the words behind them.
 
@@ -202,8 +201,9 @@ def preceding_contributions(
     Returns:
         float64 ``[n, n]`` per caption of n words: row j, column k < j is what word k contributes to word j.
     """
-    session = _Session(captioner, image, "evidence", {})
-    return [_contributions([session.explain(list(ids), range(len(ids)))], len(ids)) for ids in captions]
+    session = WordTracer(captioner, image, "evidence", {})
+    found = [session.explain(ids, range(len(ids))).contributions for ids in captions]
+    return [values for values in found if values is not None]
 
 
 def compared(methods: Sequence[str]) -> tuple[str, ...]:
@@ -222,18 +222,21 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def _explained(
-    session: _Session, methods: Iterable[str], small: Preprocessed, ids: list[int]
+    session: WordTracer, methods: Iterable[str], small: Preprocessed, ids: list[int]
 ) -> tuple[dict[str, list[Explanation]], np.ndarray]:
-    """What each method found, word by word, and the contributions of the words before (`_contributions`)."""
-    found, traced = {}, []
+    """What each method found, word by word, and the contributions of the words before, ``[n, n]``; all zero
+    where no method has an exact head.
+    """
+    found, exact = {}, np.zeros((len(ids), len(ids)))
     for name in methods:
         if is_traced(name):
-            traced.append(session.using(name).explain(ids, range(len(ids))))
-            found[name] = _on_photo(name, traced[-1].fixations[0], small)
+            traced = session.using(name).explain(ids, range(len(ids)))
+            exact = exact if traced.contributions is None else traced.contributions
+            found[name] = _on_photo(name, traced.fixations, small)
         else:
             maps = explained_words(name, session.captioner, small.pixels, ids)
             found[name] = _maps_on_photo(name, maps, small)
-    return found, _contributions(traced, len(ids))
+    return found, exact
 
 
 def _on_photo(method: str, found: Iterable[Fixations], small: Preprocessed) -> list[Explanation]:
@@ -249,63 +252,6 @@ def _maps_on_photo(method: str, maps: Iterable[np.ndarray], small: Preprocessed)
     return [Explanation(method, None, on_photo(heat, prepared, MAP_LONGEST)) for heat in maps]
 
 
-class _Session:
-    """One image seen once: the CNN's forward pass, then as many questions as there are words."""
-
-    def __init__(self, captioner: Captioner, image: np.ndarray, method: str, options: dict[str, Any]) -> None:
-        self.captioner = captioner
-        self.given = options
-        # The reference is the mean of that map; behind it others may follow, such as a pooled one.
-        given = {"handoff": captioner.features_layer, **options}
-        self.options = Options(method=method, reference=captioner.mean_features, **given)
-        self.tracer: Tracer = tracer_of(captioner.model)
-        self.inputs = {"image": np.asarray(image, np.float32)[None], "words": np.zeros((1, 1), np.int32)}
-        self.map = self.tracer.target(captioner.features_layer)
-        self.seen: Recording = self.tracer.first_recording(
-            self._arrays(), frozenset([self.map]), self.options
-        )
-
-    def using(self, method: str) -> _Session:
-        """The same image, seen for another method; this session for its own."""
-        if method == self.options.method:
-            return self
-        return _Session(self.captioner, self.inputs["image"][0], method, self.given)
-
-    @property
-    def features(self) -> np.ndarray:
-        """The encoder's last map, float32 ``[1, h, w, C]``."""
-        return self.seen[self.map]
-
-    def _arrays(self) -> list[np.ndarray]:
-        return [self.inputs[name] for name in self.tracer.graph.input_names]
-
-    def explain(self, ids: list[int], positions: Sequence[int]) -> Traced:
-        """Trace the logits of the words at some positions, all in one walk."""
-        start = self.captioner.vocabulary.start
-        self.inputs["words"] = np.array([[start, *ids[:-1]]], np.int32)
-        # Output step 0 has seen only the image; step j + 1 predicts word j.
-        neurons = np.array([[(j + 1, ids[j]) for j in positions]])
-        target = self.tracer.target()
-        return self.tracer.explain(
-            self._arrays(), target, lambda recording: neurons, self.options, known=self.seen
-        )
-
-
-def _contributions(traced: Iterable[Traced], words: int) -> np.ndarray:
-    """What each word contributes to the words behind it, float64 ``[words, words]``; see
-    :func:`preceding_contributions`. All zero where no method has an exact head.
-    """
-    found = [(one.decomposition, one.recording) for one in traced if one.decomposition is not None]
-    total = np.zeros((words, words))
-    for head, recording in found[:1]:
-        for tensor, coefficients in head.others.items():
-            value = recording[tensor]
-            if value.ndim == 3 and value.shape[1] == words:
-                total += (coefficients * value).sum(axis=-1)
-    # Input step 0 is the start token, step k + 1 is word k; the last word is not read by any.
-    return np.tril(np.roll(total, -1, axis=1), -1)
-
-
 def _before(values: np.ndarray, j: int) -> tuple[float, ...]:
     return tuple(float(x) for x in values[j, :j])
 
@@ -313,20 +259,24 @@ def _before(values: np.ndarray, j: int) -> tuple[float, ...]:
 class _Scores:
     """Log-probabilities of a caption's words given the photo, and given the mean picture."""
 
-    def __init__(self, captioner: Captioner, features: np.ndarray, ids: list[int]) -> None:
+    def __init__(self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int]) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
-        # Whole maps: a captioner need not pool them.
-        both = np.concatenate([features, np.broadcast_to(captioner.mean_features, features.shape)])
-        words = np.array([[self.vocabulary.start, *ids]] * 2, np.int32)
-        self.photo, self.mean = captioner.log_probabilities(both, words).astype(np.float64)
-        steps = np.arange(len(ids) + 1)
-        self.total = float(self.photo[steps, [*ids, self.vocabulary.end]].sum())
+        pictures = [features]
+        if captioner.mean_features is not None:  # as a whole map: a captioner need not pool it
+            pictures.append(np.broadcast_to(captioner.mean_features, features.shape))
+        words = np.array([[self.vocabulary.start, *ids]] * len(pictures), np.int32)
+        scores = captioner.log_probabilities(np.concatenate(pictures), words).astype(np.float64)
+        self.photo, self.mean = scores[0], scores[1] if len(scores) > 1 else None
+        said = [*ids, self.vocabulary.end] if self.vocabulary.end != NO_WORD else ids
+        self.total = float(self.photo[np.arange(len(said)), said].sum())
 
     def word(self, j: int, text: str, **explained: Any) -> GroundedWord:
         """Word ``j`` with its scores, and with what explains it."""
-        logprob, language = _exact(self.photo[j, self.ids[j]]), _exact(self.mean[j, self.ids[j]])
-        visual = logprob - language
-        share = max(0.0, 1 - float(np.exp(-visual)))
+        logprob, language, visual, share = _exact(self.photo[j, self.ids[j]]), None, None, None
+        if self.mean is not None:
+            language = _exact(self.mean[j, self.ids[j]])
+            visual = logprob - language
+            share = max(0.0, 1 - float(np.exp(-visual)))
         known = self.ids[j] != self.vocabulary.unknown
         return GroundedWord(
             text, known, logprob, visual, language, share, runners_up=self._runners_up(j), **explained
@@ -334,9 +284,10 @@ class _Scores:
 
     def _runners_up(self, j: int) -> tuple[tuple[str, float], ...]:
         hidden = {self.ids[j], self.vocabulary.start, self.vocabulary.unknown}
-        order = np.argsort(-self.photo[j])[: RUNNERS_UP + len(hidden)]
+        order = np.argsort(-self.photo[j])
         names = self.vocabulary.words
-        found = [(names[i], float(np.exp(self.photo[j, i]))) for i in order if int(i) not in hidden]
+        said = (int(i) for i in order if int(i) not in hidden and names[i])
+        found = [(names[i], float(np.exp(self.photo[j, i]))) for i in said]
         return tuple(found[:RUNNERS_UP])
 
 

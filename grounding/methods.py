@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace import METHODS
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.errors import UserError
 
 GROUP = "gazeback.methods"
@@ -67,7 +67,7 @@ def explained(
 
 
 def explained_words(
-    method: str, captioner: Captioner, pixels: np.ndarray, word_ids: Sequence[int]
+    method: str, captioner: CaptionGenerator, pixels: np.ndarray, word_ids: Sequence[int]
 ) -> list[np.ndarray]:
     """The maps of a registered method, one per word of a caption: float32 ``[size, size]``, 0 to 1.
 

@@ -11,16 +11,16 @@ from importlib.metadata import EntryPoint, entry_points
 
 import numpy as np
 
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.errors import UserError
 
 GROUP = "gazeback.preceding"
 REMOVAL = "removal"
 
-Measure = Callable[[Captioner, np.ndarray, Sequence[int]], np.ndarray]
+Measure = Callable[[CaptionGenerator, np.ndarray, Sequence[int]], np.ndarray]
 
 
-def removal(captioner: Captioner, features: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
+def removal(captioner: CaptionGenerator, features: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
     """By how many nats each word's log probability drops when an earlier word is left out of the caption.
 
     The words behind the one that is left out move up by one step. All captions with one word less are one
@@ -52,7 +52,7 @@ def removal(captioner: Captioner, features: np.ndarray, word_ids: Sequence[int])
 
 
 def measured(
-    captioner: Captioner, image: np.ndarray, features: np.ndarray, word_ids: Sequence[int]
+    captioner: CaptionGenerator, image: np.ndarray, features: np.ndarray, word_ids: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Every measure by name, float ``[n, n]`` each: `removal` first, then the registered ones.
 

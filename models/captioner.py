@@ -9,35 +9,15 @@ import keras
 import numpy as np
 
 from gazeback.models import bundled, captioner_file
-from gazeback.models.beam_search import beam_search
+from gazeback.models.caption_generator import NO_WORD, Caption, CaptionGenerator, Reading
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
 
-BEAM = 3
-LENGTH_NORMALISATION = 0.7
-MAX_WORDS = 20
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One generated caption.
-
-    ``words`` and their numbers ``ids`` are without start and end; ``logprobs`` (nats) has one entry per
-    word and then the end token's; ``logprob`` is their sum; ``score`` is what beam search ranked by.
-    """
-
-    words: tuple[str, ...]
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    logprob: float
-    score: float
-
-    def __str__(self) -> str:
-        return " ".join(self.words)
+__all__ = ["Caption", "Captioner", "load_captioner"]
 
 
 @dataclass
-class Captioner:
+class Captioner(CaptionGenerator):
     """A caption generator: one functional model and its vocabulary.
 
     ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start
@@ -92,40 +72,12 @@ class Captioner:
             raise ValueError(f"expected words [n, T] for {len(features)} images, got shape {words.shape}")
         return self._steps.all_steps(features, words)
 
-    def generate(
-        self,
-        images: np.ndarray,
-        beam: int = BEAM,
-        length_normalisation: float = LENGTH_NORMALISATION,
-        max_words: int = MAX_WORDS,
-    ) -> list[Caption]:
-        """The best caption of each image ``[n, s, s, 3]`` by beam search; never says the unknown word."""
-        return [best[0] for best in self.search(self.features(images), beam, length_normalisation, max_words)]
-
-    def search(
-        self,
-        features: np.ndarray,
-        beam: int = BEAM,
-        length_normalisation: float = LENGTH_NORMALISATION,
-        max_words: int = MAX_WORDS,
-    ) -> list[list[Caption]]:
-        """Up to ``beam`` captions per row of ``features`` (maps or pooled vectors), best first."""
-        found = beam_search(
-            self._steps,
-            features,
-            start=self.vocabulary.start,
-            end=self.vocabulary.end,
-            forbidden=(self.vocabulary.unknown,),
-            beam=beam,
-            length_normalisation=length_normalisation,
-            max_words=max_words,
-        )
-        return [[self._caption(h.ids, h.logprobs, h.score) for h in hypotheses] for hypotheses in found]
-
-    def _caption(self, ids: Sequence[int], logprobs: Sequence[float], score: float) -> Caption:
-        return Caption(
-            tuple(self.vocabulary.decode(ids)), tuple(ids), tuple(logprobs), float(np.sum(logprobs)), score
-        )
+    def readings(self, ids: Sequence[int]) -> list[Reading]:
+        """The whole caption at once: output step 0 has seen only the image, step j + 1 predicts word j."""
+        words = np.array([[self.vocabulary.start, *ids[:-1]]], np.int32)
+        columns = np.arange(NO_WORD, len(ids) - 1)[None]
+        neurons = np.column_stack([np.arange(len(ids)) + 1, ids])
+        return [Reading(self.model, words, columns, tuple(range(len(ids))), neurons)]
 
     def save(self, path: str | Path) -> None:
         """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""

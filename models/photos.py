@@ -79,9 +79,13 @@ def load_photo(source: "str | Path | Image.Image | np.ndarray") -> Photo:
     )
 
 
-def squeeze(photo: Photo, size: int) -> Preprocessed:
-    """The whole photo as float32 [size, size, 3]: antialiased bicubic, nothing cropped, aspect not kept."""
-    image = Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.BICUBIC)
+def squeeze(photo: Photo, size: int | tuple[int, int]) -> Preprocessed:
+    """The whole photo as float32 [height, width, 3]: antialiased bicubic, nothing cropped, aspect not kept.
+
+    ``size``: the side of a square, or (height, width).
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    image = Image.fromarray(photo.pixels).resize((width, height), Image.Resampling.BICUBIC)
     return Preprocessed(np.asarray(image, np.float32), (photo.height, photo.width))
 
 

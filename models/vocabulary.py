@@ -60,6 +60,10 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._numbers and word not in _SPECIAL
 
+    def tokenize(self, text: str) -> list[str]:
+        """:func:`tokenize`."""
+        return tokenize(text)
+
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Return the words' numbers; a word that is not in the vocabulary becomes ``unknown``."""
         return [self._numbers[token] if token in self else self.unknown for token in tokens]

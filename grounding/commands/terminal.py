@@ -12,7 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gazeback.grounding.output.text import facts, is_language_habit, probability_text, value_text
+from gazeback.grounding.output.text import (
+    NOT_MEASURED,
+    facts,
+    is_language_habit,
+    probability_text,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import GroundedWord, Grounding
@@ -114,15 +120,19 @@ def _table(grounding: "Grounding", block: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for word in grounding.words:
-        length = round(BAR_WIDTH * word.visual_share) if word.visual_share > 0 else 0
-        table.add_row(
-            Text(word.text),
-            f"{100 * word.visual_share:3.0f} % {block * length}",
-            f"{word.visual:+.2f}",
-            f"{word.language:+.2f}",
-            _remark(word),
-        )
+        table.add_row(Text(word.text), *_figures(word, block), _remark(word))
     return table
+
+
+def _figures(word: "GroundedWord", block: str) -> tuple[str, str, str]:
+    if word.visual_share is None:
+        return NOT_MEASURED, "", ""
+    length = round(BAR_WIDTH * word.visual_share) if word.visual_share > 0 else 0
+    return (
+        f"{100 * word.visual_share:3.0f} % {block * length}",
+        f"{word.visual:+.2f}",
+        f"{word.language:+.2f}",
+    )
 
 
 def _remark(word: "GroundedWord") -> str:

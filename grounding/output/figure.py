@@ -149,7 +149,8 @@ def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: Grou
     notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
     share, colour = percent(word.visual_share), SOFT if habit else INK
     write(figure, panels, cells[0], word.text, colour, share, ", ".join(notes), cells[-1])
-    draw_bar(figure, panels, cells[-1], word.visual_share)
+    if word.visual_share is not None:
+        draw_bar(figure, panels, cells[-1], word.visual_share)
 
 
 def write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:

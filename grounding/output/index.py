@@ -64,14 +64,14 @@ def index_html(entries: Sequence[IndexEntry], title: str, kind: Literal["words",
 
 
 def _shown(entry: IndexEntry) -> dict[str, Any]:
-    shares = [(word["text"], word["visual_share"] or 0.0) for word in entry.result["words"]]
+    shares = [(word["text"], word["visual_share"]) for word in entry.result["words"]]
     is_data = entry.picture.startswith("data:image/")
     return {
         "photo": entry.result["photo"],
         "caption": entry.result["caption"],
         "page": quote(entry.page),
         "picture": entry.picture if is_data else quote(entry.picture),
-        "words": [(text, bar_width(share), share < LITTLE) for text, share in shares],
+        "words": [(text, bar_width(share), share is not None and share < LITTLE) for text, share in shares],
     }
 
 

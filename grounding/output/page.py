@@ -205,8 +205,8 @@ def _relevances(values: Sequence[float]) -> list[float]:
     return [_finite(value) or 0.0 for value in values]
 
 
-def _finite(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return round(float(value), 4) if value is not None and math.isfinite(value) else None
 
 
 PHOTO_LONGEST = 1200  # pixels of the photo on the page
@@ -241,9 +241,9 @@ def jpeg_uri(photo: Photo, longest: int, quality: int = 85) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def bar_width(share: float) -> str:
-    """A share as a CSS length; nothing for what is not a number."""
-    return f"{100 * share:.1f}%" if math.isfinite(share) else "0%"
+def bar_width(share: float | None) -> str:
+    """A share as a CSS length; nothing for what is not a number or was not measured."""
+    return f"{100 * share:.1f}%" if share is not None and math.isfinite(share) else "0%"
 
 
 @functools.cache

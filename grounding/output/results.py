@@ -142,6 +142,6 @@ def points_to_json(fixations: Fixations) -> list[list[float | None]]:
     ]
 
 
-def number(value: float) -> float | None:
+def number(value: float | None) -> float | None:
     """Six significant digits: float32 carries seven, and points make up most of the file."""
-    return float(f"{float(value):.6g}") if math.isfinite(value) else None
+    return float(f"{float(value):.6g}") if value is not None and math.isfinite(value) else None

@@ -57,14 +57,19 @@ def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
     return f"{count} point{'s' * (count != 1)}, box {share}"
 
 
+NOT_MEASURED = "not measured"  # what stands for the figures that need an average picture
+
 LITTLE = 0.1  # a photo that brings less than this share of a word's probability hardly matters for it
 
 AGAINST = -0.1  # nats below which the photo is said to speak against the word
 
 
 def is_language_habit(word: GroundedWord) -> bool:
-    """True where the words before, not the photo, explain the word: a visual share below `LITTLE`."""
-    return not word.visual_share >= LITTLE
+    """True where the words before, not the photo, explain the word: a visual share below `LITTLE`.
+
+    Of a word whose share was not measured, this is not known, and False.
+    """
+    return word.visual_share is not None and not word.visual_share >= LITTLE
 
 
 def verdict(word: GroundedWord, first: bool = False) -> str:
@@ -73,6 +78,8 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
     Args:
         first: the word opens the caption, so there are no words before it.
     """
+    if word.visual is None:
+        return f"Visual share: {NOT_MEASURED}, as the captioner has no average picture."
     source = "captions often begin so" if first else "the words before explain it"
     if not is_language_habit(word):
         return f"About {percent(word.visual_share)} of its probability came from the photo."
@@ -83,6 +90,8 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
     return f"Language habit: {source}; the photo makes it less likely."
 
 
-def percent(share: float) -> str:
-    """``0.734`` as ``73 %`` (with a no-break space); what is not a number as a dash."""
+def percent(share: float | None) -> str:
+    """``0.734`` as ``73 %`` (no-break space); what is not a number as a dash; None as "not measured"."""
+    if share is None:
+        return NOT_MEASURED
     return f"{100 * share:.0f}\u00a0%" if math.isfinite(share) else "\u2013\u00a0%"

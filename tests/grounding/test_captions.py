@@ -1,5 +1,7 @@
 """``ground``: exact bookkeeping for every word, evidence in photo pixels, clear errors."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from PIL import Image
 from gazeback.cnn_trace import TraceError
 from gazeback.grounding import ground, word_evidence
 from gazeback.grounding.captions import preceding_contributions
+from gazeback.grounding.commands.terminal import print_grounding
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 
@@ -58,6 +61,27 @@ def test_a_photo_like_the_mean_picture_adds_nothing(captioner: Captioner, photo:
     same = Captioner(captioner.model, captioner.vocabulary, mean, "last", "same")
     for word in ground(same, photo, CAPTION).words:
         assert word.visual == pytest.approx(0, abs=1e-5)
+
+
+def test_without_a_mean_picture_nothing_is_said_about_language(
+    captioner: Captioner, photo: np.ndarray, tmp_path, capsys
+) -> None:
+    meanless = Captioner(captioner.model, captioner.vocabulary, None, "last", "meanless")
+    grounding, measured = ground(meanless, photo, CAPTION), ground(captioner, photo, CAPTION)
+    for word, other in zip(grounding.words, measured.words, strict=True):
+        assert word.visual is word.language is word.visual_share is None
+        assert word.logprob == pytest.approx(other.logprob, abs=1e-6)
+        assert word.preceding == pytest.approx(other.preceding, abs=1e-5)
+    paths = grounding.save(tmp_path)
+    page = paths["html"].read_text()
+    assert page.count("Visual share: not measured, as the captioner has no average picture.") == 5
+    assert 'class="word habit' not in page
+    (written,) = {word["visual_share"] for word in json.loads(paths["json"].read_text())["words"]}
+    assert written is None
+    print_grounding(grounding, paths["html"])
+    printed = capsys.readouterr().out
+    assert printed.count("not measured") == 5
+    assert "language habit" not in printed
 
 
 def test_a_generated_caption_is_the_one_that_beam_search_finds(

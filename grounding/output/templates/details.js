@@ -32,10 +32,10 @@ function meterRow(label, probability, largest, own = false) {
 function likelihood(word, largest) {
   const probability = (nats) => (nats === null ? 0 : Math.exp(nats));
   const rows = [
-    ...meterRow("with an average photo", probability(word.language), largest),
+    ...(word.language === null ? [] : meterRow("with an average photo", probability(word.language), largest)),
     ...meterRow("with this photo", probability(word.logprob), largest, true),
   ];
-  const nats = `log p ${signed(word.logprob)} = visual ${signed(word.visual)} + language ${signed(word.language)} nats`;
+  const nats = word.language === null ? `log p ${signed(word.logprob)} nats` : `log p ${signed(word.logprob)} = visual ${signed(word.visual)} + language ${signed(word.language)} nats`;
   return section(`How likely is “${word.text}” here?`, element("div", "rows", ...rows), element("p", "nats", nats));
 }
 

@@ -1,0 +1,163 @@
+"""One image seen once, and as many questions as a caption has words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.head import Decomposition, read_to_embeddings, to_embeddings
+from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.tracer import Options, Traced, Tracer, tracer_of
+from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Reading
+
+
+@dataclass(frozen=True)
+class TracedWords:
+    """What was found about some words of a caption of n words.
+
+    Attributes:
+        fixations: for each position asked, in pixels of the model's input.
+        contributions: float64 ``[n, n]``: row j, column k < j is what word k contributes to the logit of word
+            j; NaN where no rule leads to the words; None where the method has no exact head.
+    """
+
+    fixations: list[Fixations]
+    contributions: np.ndarray | None
+
+
+class WordTracer:
+    """An image as a captioner sees it, for one method.
+
+    Args:
+        captioner: the caption generator.
+        image: float32 ``[h, w, 3]``, RGB, 0 to 255.
+        method: one of the core's.
+        options: of the method, see :class:`gazeback.cnn_trace.tracer.Options`.
+    """
+
+    def __init__(
+        self, captioner: CaptionGenerator, image: np.ndarray, method: str, options: dict[str, Any]
+    ) -> None:
+        self.captioner, self.pixels, self.given = captioner, image, options
+        self.image = captioner.model_input(np.asarray(image, np.float32)[None])
+        layer = captioner.features_layer
+        # The reference is the mean of that map; behind it others may follow, such as a pooled one.
+        reference = None if layer is None else captioner.mean_features
+        self.options = Options(method=method, reference=reference, **{"handoff": layer, **options})
+        self._seen: dict[Tracer, Recording] = {}
+        self.features = self._first_look(tracer_of(captioner.model))[self._map(tracer_of(captioner.model))]
+
+    def using(self, method: str) -> WordTracer:
+        """The same image, seen for another method; this one for its own."""
+        if method == self.options.method:
+            return self
+        return WordTracer(self.captioner, self.pixels, method, self.given)
+
+    def explain(self, ids: Sequence[int], positions: Sequence[int]) -> TracedWords:
+        """Trace the logits of the words at some positions, those that are read together in one walk."""
+        found: dict[int, Fixations] = {}
+        contributions: np.ndarray | None = None
+        for reading in self.captioner.readings(ids):
+            asked = reading.about(positions)
+            if not asked.positions:
+                continue
+            tracer = tracer_of(asked.model)
+            traced = self._traced(tracer, asked)
+            found |= dict(zip(asked.positions, traced.fixations[0], strict=True))
+            if traced.decomposition is not None:
+                if contributions is None:
+                    contributions = np.zeros((len(ids), len(ids)))
+                contributions[list(asked.positions)] = _of_words(tracer, asked, traced, len(ids))
+        return TracedWords([found[position] for position in positions], contributions)
+
+    def _traced(self, tracer: Tracer, asked: Reading) -> Traced:
+        targets = [tracer.target(output=output) for output in asked.outputs]
+        also = read_to_embeddings(tracer.graph, targets, self.options.selection)
+        return tracer.explain(
+            self._arrays(tracer, asked.words),
+            targets,
+            lambda recording: asked.neurons[None],
+            self.options,
+            frozenset(also if self.options.method == "evidence" else ()),
+            known=self._first_look(tracer),
+        )
+
+    def _first_look(self, tracer: Tracer) -> Recording:
+        """The forward pass up to the last map, once for each model."""
+        if tracer not in self._seen:
+            arrays = self._arrays(tracer, np.zeros((1, 1), np.int32))
+            self._seen[tracer] = tracer.first_recording(arrays, frozenset([self._map(tracer)]), self.options)
+        return self._seen[tracer]
+
+    def _map(self, tracer: Tracer) -> Tensor:
+        if self.captioner.features_layer is None:
+            return tracer.graph.image_inputs[0]
+        return tracer.target(self.captioner.features_layer)
+
+    def _arrays(self, tracer: Tracer, words: np.ndarray) -> list[np.ndarray]:
+        images = tracer.graph.image_inputs
+        return [self.image if tensor in images else words for tensor in tracer.graph.inputs]
+
+
+def _of_words(tracer: Tracer, asked: Reading, traced: Traced, words: int) -> np.ndarray:
+    """What each of the caption's words contributes to each answer, float64 ``[answers, words]``."""
+    head, recording = traced.decomposition, traced.recording
+    assert head is not None
+    rows = np.arange(len(asked.positions)) if len(asked.words) > 1 else np.zeros(len(asked.positions), int)
+    total = np.zeros((len(rows), words))
+    for tensor, coefficients in _embeddings(tracer, recording, head, rows).items():
+        value = recording[tensor]
+        products = coefficients * (value[rows] if len(value) > 1 else value)
+        read = _columns_read(tracer, tensor, asked)
+        if read is None:
+            total[:] = np.nan
+        elif len(read):
+            products = products.reshape(len(rows), len(read), -1).sum(axis=-1, dtype=np.float64)
+            word = np.where(read >= 0, asked.columns[:, read], NO_WORD)[rows]
+            for row, place in zip(*np.nonzero(word >= 0), strict=True):
+                total[row, word[row, place]] += products[row, place]
+    return np.where(np.arange(words) < np.array(asked.positions)[:, None], total, 0.0)
+
+
+def _embeddings(
+    tracer: Tracer, recording: Recording, head: Decomposition, rows: np.ndarray
+) -> dict[Tensor, np.ndarray]:
+    """The coefficients on the embeddings, or on what saw the words as far as rules lead."""
+    try:
+        return to_embeddings(tracer.graph, recording, head, rows).others
+    except TraceError:  # a layer that works otherwise than its rule expects: pixels do not depend on it
+        return head.others
+
+
+def _columns_read(tracer: Tracer, tensor: Tensor, asked: Reading) -> np.ndarray | None:
+    """Which column of the words' input each place of an embedding was looked up from, int ``[places]``.
+
+    ``NO_WORD`` where it was no column; empty where the tensor does not read the words at all; None where it
+    is no embedding, so that its places are no words.
+    """
+    graph = tracer.graph
+    if tensor.call is None or not graph.inputs_of(tensor) - set(graph.image_inputs):
+        return np.zeros(0, int)
+    if tensor.call.depends_on_embedding or not tensor.call.inputs:
+        return None
+    numbers, length = tensor.call.inputs[0], asked.words.shape[1]
+    coded = [_value(tracer, numbers, np.arange(length) + shift) for shift in (0, length)]
+    moved = (coded[1] - coded[0] == length) & (coded[0] >= 0) & (coded[0] < length)
+    return np.where(moved, coded[0], NO_WORD).reshape(-1).astype(int)
+
+
+def _value(tracer: Tracer, tensor: Tensor, words: np.ndarray) -> np.ndarray:
+    """A tensor of the words alone, for one row of them."""
+    graph = tracer.graph
+    blank = [np.zeros((1, *(side or 1 for side in t.shape[1:])), np.float32) for t in graph.inputs]
+    arrays = [
+        x if t in graph.image_inputs else words[None].astype(t.dtype)
+        for t, x in zip(graph.inputs, blank, strict=True)
+    ]
+    return tracer.record(arrays, {tensor})[tensor]

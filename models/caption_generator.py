@@ -1,0 +1,205 @@
+"""What every captioner answers, so that its captions can be generated, explained and measured."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from gazeback.models.beam_search import Hypothesis, beam_search
+from gazeback.models.language_half import LanguageHalf
+
+BEAM = 3
+LENGTH_NORMALISATION = 0.7
+MAX_WORDS = 20
+NO_WORD = -1
+"""The number of a start, end or unknown word that a captioner does not have."""
+
+
+class Words(Protocol):
+    """The words of a captioner by their numbers; ``NO_WORD`` where it has no start, end or unknown word."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """A word's number is its place; ``""`` where a number has no word."""
+        ...
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def unknown(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, word: str) -> bool: ...
+
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a caption, without start and end."""
+        ...
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """The words' numbers; raises UserError for a word that cannot be told."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words with these numbers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One generated caption.
+
+    ``words`` and their numbers ``ids`` are without start and end; ``logprobs`` (nats) has one entry per
+    word and then the end token's; ``logprob`` is their sum; ``score`` is what beam search ranked by.
+    """
+
+    words: tuple[str, ...]
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    logprob: float
+    score: float
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How a Keras model reads a caption, or a part of it, and where it scores each word.
+
+    Attributes:
+        model: inputs are the image and the words, in this order.
+        words: int32 ``[rows, T]``, what stands at the words' input: one row, or one for each scored word.
+        columns: int ``[rows, T]``: which word of the caption stands there, counted from 0; ``NO_WORD`` at the
+            start word and at padding.
+        positions: the words of the caption that are scored.
+        neurons: int ``[positions, rank - 1]``: where each is scored, without the batch axis.
+        outputs: which output of the model scores each; one for all where there is only one.
+    """
+
+    model: keras.Model
+    words: np.ndarray
+    columns: np.ndarray
+    positions: tuple[int, ...]
+    neurons: np.ndarray
+    outputs: tuple[int, ...] = (0,)
+
+    def about(self, positions: Sequence[int]) -> "Reading":
+        """The part of it that scores the words at some positions."""
+        chosen = [i for i, position in enumerate(self.positions) if position in positions]
+        rows = chosen if len(self.words) > 1 else slice(None)
+        return Reading(
+            self.model,
+            self.words[rows],
+            self.columns[rows],
+            tuple(self.positions[i] for i in chosen),
+            self.neurons[chosen],
+            tuple(self.outputs[i] for i in chosen) if len(self.outputs) > 1 else self.outputs,
+        )
+
+
+class CaptionGenerator(ABC):
+    """A captioner: from an image to the probabilities of each next word.
+
+    Attributes:
+        model: a Keras model of the image and the words that computes at least the last map.
+        features_layer: the layer in it whose output is the last map that all evidence passes, by its path;
+            None where that is the image itself.
+        mean_features: the last map of the average picture, ``[h, w, C]``, or its mean ``[C]``; None where it
+            was not measured.
+        vocabulary: its words by their numbers.
+        name: for people.
+        max_words: the number of words after which a generated caption ends.
+    """
+
+    model: keras.Model
+    vocabulary: Words
+    features_layer: str | None
+    mean_features: np.ndarray | None
+    name: str
+    max_words: int = MAX_WORDS
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int | tuple[int, int]:
+        """The side of the square image that it reads, or (height, width), in pixels."""
+
+    @property
+    @abstractmethod
+    def _steps(self) -> LanguageHalf:
+        """The language half, one word at a time."""
+
+    def model_input(self, images: np.ndarray) -> np.ndarray:
+        """Images ``[n, h, w, 3]`` (RGB 0..255) as the model reads them."""
+        return np.asarray(images, np.float32)
+
+    @abstractmethod
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """The last map of images ``[n, h, w, 3]`` (RGB 0..255), float32 ``[n, h, w, C]``. One CNN pass."""
+
+    @abstractmethod
+    def log_probabilities(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """log p(next word) after each input word, in nats: float32 ``[n, T, V]``. The language half only.
+
+        Args:
+            features: the last maps ``[n, h, w, C]``.
+            words: int ``[n, T]``, the start word first (``NO_WORD`` where there is none).
+        """
+
+    @abstractmethod
+    def readings(self, ids: Sequence[int]) -> list[Reading]:
+        """How the Keras model reads a caption (ids without start and end), such that each word is scored
+        once.
+        """
+
+    @abstractmethod
+    def save(self, path: str | Path) -> None:
+        """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""
+
+    def generate(
+        self,
+        images: np.ndarray,
+        beam: int = BEAM,
+        length_normalisation: float = LENGTH_NORMALISATION,
+        max_words: int | None = None,
+    ) -> list[Caption]:
+        """The best caption of each image ``[n, h, w, 3]`` (RGB 0..255); see :meth:`search`."""
+        return [best[0] for best in self.search(self.features(images), beam, length_normalisation, max_words)]
+
+    def search(
+        self,
+        features: np.ndarray,
+        beam: int = BEAM,
+        length_normalisation: float = LENGTH_NORMALISATION,
+        max_words: int | None = None,
+    ) -> list[list[Caption]]:
+        """Up to ``beam`` captions per row of ``features``, best first; never with the unknown word."""
+        found = beam_search(
+            self._steps,
+            features,
+            start=self.vocabulary.start,
+            end=self.vocabulary.end,
+            forbidden=self.unsaid,
+            beam=beam,
+            length_normalisation=length_normalisation,
+            max_words=self.max_words if max_words is None else max_words,
+        )
+        return [[self.caption(hypothesis) for hypothesis in hypotheses] for hypotheses in found]
+
+    @property
+    def unsaid(self) -> tuple[int, ...]:
+        """The words that beam search never says."""
+        return (self.vocabulary.unknown,)
+
+    def caption(self, found: Hypothesis) -> Caption:
+        """What a search found, in words."""
+        words = tuple(self.vocabulary.decode(found.ids))
+        return Caption(words, found.ids, found.logprobs, found.logprob, found.score)
