@@ -1,68 +1,63 @@
-"""Images with objects from a data folder in any of four formats.
-
-- COCO: `annotations/instances_SPLIT.json` and the images in `SPLIT/`.
-- labelled: `images/`, `annotations.json` and `class_names.json`, a class and boxes for each image.
-- masks: `images/` and `masks/` with equal names; a folder in them is a category.
-- class folders: a folder of images for each class, without objects.
-"""
+"""The images of a data folder, in whatever format, that a task can use: which of them, and in which order."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from gazeback.eval.data import formats as object_formats
-from gazeback.eval.data.image import ObjectImage
+from gazeback.eval.data.formats import FORMATS, format_of
+from gazeback.eval.data.image import ObjectImage, unique
 from gazeback.eval.data.selection import Part, select
 from gazeback.models.errors import DataError
-
-Kind = Literal["COCO", "labelled", "masks", "class folders"]
 
 WRONG_CLASS_RULE = (
     "sha256 of the file name, bytes 9-12, modulo the number of wrong classes, "
     "which are counted from the first right one on"
 )
 
-USUAL_SPLIT = "val2017"
+Need = Literal["objects", "masks", "labels"]
 
-FORMATS: dict[Kind, str] = {
-    "COCO": "annotations/instances_SPLIT.json with images in SPLIT/",
-    "labelled": "images/ with annotations.json and class_names.json",
-    "masks": "images/ with masks/",
-    "class folders": "a folder of images for each class",
+NEEDS: dict[Need, tuple[str, Callable[[ObjectImage], bool]]] = {
+    "objects": ("an object", lambda image: bool(image.objects)),
+    "masks": ("an object", lambda image: bool(image.objects) or image.mask_path is not None),
+    "labels": ("a class", lambda image: image.label is not None),
 }
-"""What a folder of each format holds."""
+"""What a task may need of an image, in words, and whether an image has it."""
 
 
 class ObjectData:
-    """The images of a folder, in the order of their names' hashes; `skipped` counts what cannot be used.
+    """The images of a folder in one of the `FORMATS`, in the order of their names' hashes.
 
-    class_names: what the labels of images count. kind: the folder's format. digest: stands for all that
-    was read.
+    Attributes:
+        format: the name of the folder's format.
+        split: which split was read, where the folder has any.
+        class_names: what the labels of images count, or all categories.
+        ordered: whether labels count a classifier's classes in their order; else the names say which.
+        skipped: what was left out, counted by the reason.
+        digest: stands for all that was read.
     """
 
     def __init__(
         self, folder: Path, split: str | None = None, part: Part = "all", limit: int | None = None,
-        kinds: Collection[Kind] = ("COCO", "labelled", "masks"),
+        need: Need | None = "objects",
     ) -> None:  # fmt: skip
-        """Reads the annotations. `kinds`: the formats that will do. Raises DataError."""
-        if not folder.is_dir():
-            raise DataError(f"no such data folder: {folder}")
+        """Read the annotations. Images without what the task needs are left out. Raises DataError."""
         self.folder, self.skipped = folder, Counter[str]()
-        self.kind, self.split = _kind(folder), split
-        if self.kind not in kinds:
-            wanted = ", or ".join(FORMATS[kind] for kind in kinds)
-            raise DataError(f"{folder} looks like {FORMATS[self.kind]}; this task reads {wanted}")
-        images, self.class_names = self._read()
-        images = [image for image in self._without_doubles(images) if self._is_usable(image)]
+        self.format = format_of(folder)
+        read = FORMATS[self.format].read(folder, split, self.skipped)
+        self.class_names, self.split, self.ordered = read.class_names, read.split, read.ordered
+        images = unique(read.images, lambda image: image.name, "duplicated image", self.skipped)
+        images = [image for image in images if self._is_usable(image, need)]
         self.digest = _digest(images)
         self.images = select(images, [image.name for image in images], part, limit)
         if not self.images:
-            told = ", ".join(f"{reason}: {count}" for reason, count in self.skipped.items() if count)
-            raise DataError(f"no image in the {part} part of {folder}" + (f" ({told})" if told else ""))
+            counts = ", ".join(f"{reason}: {count}" for reason, count in self.skipped.items() if count)
+            told = f" ({counts})" if counts else ""
+            holds = FORMATS[self.format].holds
+            raise DataError(f"no image in the {part} part of {folder}, read as {holds}{told}")
         self._by_name = {image.name: image for image in self.images}
 
     def __len__(self) -> int:
@@ -75,29 +70,18 @@ class ObjectData:
     def names(self) -> list[str]:
         return list(self._by_name)
 
-    def _read(self) -> object_formats.Read:
-        if self.kind == "COCO":
-            self.split = _split(self.folder, self.split)
-            return object_formats.read_coco(self.folder, self.split, self.skipped)
-        if self.kind == "labelled":
-            return object_formats.read_labelled(self.folder, self.skipped)
-        if self.kind == "masks":
-            return object_formats.read_masks(self.folder, self.skipped)
-        return object_formats.read_class_folders(self.folder, self.skipped)
+    def _is_usable(self, image: ObjectImage, need: Need | None) -> bool:
+        reason = _lack(image, need)
+        if reason:
+            self.skipped[reason] += 1
+        return not reason
 
-    def _without_doubles(self, images: list[ObjectImage]) -> list[ObjectImage]:
-        first = {image.name: image for image in reversed(images)}
-        self.skipped["duplicated image"] += len(images) - len(first)
-        return list(reversed(first.values()))
 
-    def _is_usable(self, image: ObjectImage) -> bool:
-        if not image.path.is_file():
-            self.skipped["missing image"] += 1
-            return False
-        if not image.objects and self.kind in ("COCO", "labelled"):
-            self.skipped["image without an object"] += 1
-            return False
-        return True
+def _lack(image: ObjectImage, need: Need | None) -> str:
+    """Why a task cannot use an image; nothing where it can."""
+    if not image.path.is_file():
+        return "missing image"
+    return "" if need is None or NEEDS[need][1](image) else f"image without {NEEDS[need][0]}"
 
 
 def _digest(images: Sequence[ObjectImage]) -> str:
@@ -118,34 +102,3 @@ def wrong_class(name: str, right: Collection[int], classes: int) -> int:
         raise DataError(f"{name}: all {classes} classes are right, none is wrong")
     digest = hashlib.sha256(name.encode()).digest()[9:13]
     return int(wrong[int.from_bytes(digest, "big") % len(wrong)])
-
-
-def _kind(folder: Path) -> Kind:
-    if any(folder.glob("annotations/instances_*.json")):
-        return "COCO"
-    images = (folder / "images").is_dir()
-    if images and (folder / "annotations.json").is_file() and (folder / "class_names.json").is_file():
-        return "labelled"
-    if images and (folder / "masks").is_dir():
-        return "masks"
-    known = {"images", "masks", "annotations"}
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    if folders and not known & {path.name for path in folders} and any(map(_has_picture, folders)):
-        return "class folders"
-    raise DataError(f"{folder}: expected {', or '.join(FORMATS.values())}")
-
-
-def _has_picture(folder: Path) -> bool:
-    return any(path.suffix.lower() in object_formats.PICTURES for path in folder.iterdir())
-
-
-def _split(folder: Path, split: str | None) -> str:
-    """The split that is asked for, or the usual one, or the only one. Raises DataError."""
-    files = sorted((folder / "annotations").glob("instances_*.json"))
-    there = [path.stem.removeprefix("instances_") for path in files]
-    if split in there:
-        return split
-    if split is None and (USUAL_SPLIT in there or len(there) == 1):
-        return USUAL_SPLIT if USUAL_SPLIT in there else there[0]
-    asked = "name a split" if split is None else f"no split {split!r} in {folder}"
-    raise DataError(f"{asked}: its splits are {', '.join(there)}")

@@ -6,7 +6,7 @@ reason and left out.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,17 +215,66 @@ def _published(path: Path, entries: list[dict[str, Any]]) -> dict[str, dict[str,
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
-Read = tuple[list[ObjectImage], tuple[str, ...]]
-"""The images, and the names of the classes that their labels count."""
+USUAL_SPLIT = "val2017"
 
 
-def read_coco(folder: Path, split: str, skipped: Counter[str]) -> Read:
-    """`annotations/instances_SPLIT.json` and the images in `SPLIT/`; images without an object count."""
+@dataclass(frozen=True)
+class Read:
+    """What a reader found in a folder.
+
+    Attributes:
+        images: all images, those without an object or a label too.
+        class_names: what the labels of images count, or all categories.
+        split: which one was read, where the folder has splits.
+        ordered: whether the labels count a classifier's classes in their order; else the names say which.
+    """
+
+    images: list[ObjectImage]
+    class_names: tuple[str, ...] = ()
+    split: str | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of data folder is recognised and read.
+
+    Attributes:
+        holds: what such a folder holds, in words.
+        matches: whether a folder is of this kind.
+        read: takes a folder, the split that is asked for and a counter of what is left out. Raises DataError.
+    """
+
+    holds: str
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, str | None, Counter[str]], Read]
+
+
+def holding(*patterns: str) -> Callable[[Path], bool]:
+    """A test of a folder: every pattern, as of `Path.glob`, finds something in it."""
+    return lambda folder: all(any(folder.glob(pattern)) for pattern in patterns)
+
+
+def read_coco(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
+    """`annotations/instances_SPLIT.json` and the images in `SPLIT/`."""
+    split = _coco_split(folder, split)
     found = read_objects(folder / "annotations" / f"instances_{split}.json", folder / split, skipped)
-    return list(found.images.values()), found.instances.categories
+    return Read(list(found.images.values()), found.instances.categories, split)
 
 
-def read_labelled(folder: Path, skipped: Counter[str]) -> Read:
+def _coco_split(folder: Path, split: str | None) -> str:
+    """The split that is asked for, or the usual one, or the only one. Raises DataError."""
+    files = sorted((folder / "annotations").glob("instances_*.json"))
+    there = [path.stem.removeprefix("instances_") for path in files]
+    if split in there:
+        return split
+    if split is None and (USUAL_SPLIT in there or len(there) == 1):
+        return USUAL_SPLIT if USUAL_SPLIT in there else there[0]
+    asked = "name a split" if split is None else f"no split {split!r} in {folder}"
+    raise DataError(f"{asked}: its splits are {', '.join(there)}")
+
+
+def read_labelled(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
     """`images/`, `annotations.json` with `images[]`: `{file_name, width, height, label, boxes}`, and
     `class_names.json`, in the order of the labels.
 
@@ -245,7 +294,7 @@ def read_labelled(folder: Path, skipped: Counter[str]) -> Read:
             f"{path} must be an object with images[]: file_name, width, height, label (0 to "
             f"{len(names) - 1}), boxes [x, y, w, h]; {error!r}"
         ) from None
-    return images, tuple(names)
+    return Read(images, tuple(names), ordered=True)
 
 
 def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter[str]) -> ObjectImage:
@@ -262,7 +311,7 @@ def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter
     return ObjectImage(name, folder / name, original, objects, label)
 
 
-def read_masks(folder: Path, skipped: Counter[str]) -> Read:
+def read_masks(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
     """`images/` and `masks/` with the same names but for the ending; a folder in them is a category."""
     masks = {_stem(path, folder / "masks"): path for path in pictures(folder / "masks")}
     images = []
@@ -275,10 +324,10 @@ def read_masks(folder: Path, skipped: Counter[str]) -> Read:
         group = name.split("/")[0] if "/" in name else ""
         images.append(ObjectImage(name, path, mask_path=masks.pop(stem), group=group))
     skipped["mask without an image"] += len(masks)
-    return images, ()
+    return Read(images)
 
 
-def read_class_folders(folder: Path, skipped: Counter[str]) -> Read:
+def read_class_folders(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
     """A folder of images for each class, named as the class."""
     images: list[ObjectImage] = []
     names: list[str] = []
@@ -291,13 +340,50 @@ def read_class_folders(folder: Path, skipped: Counter[str]) -> Read:
                 for path in found
             ]
             names.append(of_class.name)
-    return images, tuple(names)
+    return Read(images, tuple(names))
+
+
+def _has_class_folders(folder: Path) -> bool:
+    folders = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    known = {"images", "masks", "annotations"} & set(folders)
+    return not known and any(_is_picture(path) for one in folders.values() for path in one.iterdir())
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
 
 
 def pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and the folders in it, in order."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    return sorted(p for p in folder.rglob("*") if _is_picture(p) and p.is_file())
 
 
 def _stem(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
+
+
+FORMATS = {
+    "COCO": Format(
+        "annotations/instances_SPLIT.json with images in SPLIT/",
+        holding("annotations/instances_*.json"),
+        read_coco,
+    ),
+    "labelled": Format(
+        "images/ with annotations.json and class_names.json",
+        holding("images", "annotations.json", "class_names.json"),
+        read_labelled,
+    ),
+    "masks": Format("images/ with masks/", holding("images", "masks"), read_masks),
+    "class folders": Format("a folder of images for each class", _has_class_folders, read_class_folders),
+}
+"""The formats of data folders, by name: a folder is read as the first one that matches."""
+
+
+def format_of(folder: Path) -> str:
+    """The name of a folder's format. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(f"no such data folder: {folder}")
+    found = next((name for name, one in FORMATS.items() if one.matches(folder)), None)
+    if found is None:
+        raise DataError(f"{folder}: expected {', or '.join(one.holds for one in FORMATS.values())}")
+    return found

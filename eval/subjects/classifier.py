@@ -1,7 +1,7 @@
 """Images with objects, and a classifier that is asked about them: what several tasks share."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.recording import Recording, check_inputs
 from gazeback.cnn_trace.tracer import Options, tracer_of
-from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.folder import Need, ObjectData
 from gazeback.eval.data.formats import LabelledImage, LocalizationData
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Records, Shown
@@ -203,15 +203,15 @@ class ObjectTask(ClassifierTask):
     split: str | None = None
 
     batch: ClassVar[int] = 8
-    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled")
-    """The formats that the task can read."""
+    need: ClassVar[Need | None] = "objects"
+    """What the task needs of an image."""
     tunes: ClassVar[bool] = False
     """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
 
     @cached_property
     def read(self) -> ObjectData:
         part: Part = "all" if self.tunes and self.part != "tune" else self.part
-        return ObjectData(self.data, self.split, part, self.limit, self.kinds)
+        return ObjectData(self.data, self.split, part, self.limit, self.need)
 
     @property
     def skipped(self) -> Counter[str]:
@@ -233,7 +233,7 @@ class ObjectTask(ClassifierTask):
         return AskedClassifier(load_named(self.model, self.weights))
 
     def details(self, records: Records) -> Mapping[str, Any]:
-        return {**super().details(records), "format": self.read.kind, "split": self.read.split}
+        return {**super().details(records), "format": self.read.format, "split": self.read.split}
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +283,7 @@ def label_classes(data: ObjectData, classifier: Classifier) -> list[int]:
     Labels of an annotation file count the classifier's classes in order; folders go by their names.
     """
     known = classifier.class_names
-    if data.kind == "labelled":
+    if data.ordered:
         if len(data.class_names) != len(known):
             raise DataError(
                 f"class_names.json names {len(data.class_names)} classes, {classifier.name} has {len(known)}"

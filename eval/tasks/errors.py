@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.folder import Need, ObjectData
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.page import OUTLINE, TEMPLATES
 from gazeback.eval.harness.table import Table
@@ -190,7 +190,7 @@ class ErrorsTask(ObjectTask):
     """The maps of the predicted and of the true class on images that are predicted wrong."""
 
     name: ClassVar[str] = "errors"
-    kinds: ClassVar[Collection[Kind]] = ("labelled", "class folders")
+    need: ClassVar[Need | None] = "labels"
 
     def open(self) -> ErrorsMeasurer:
         return ErrorsMeasurer(self.read, self.ask())

@@ -127,7 +127,7 @@ class PointingTask(ObjectTask):
 
     @property
     def _single(self) -> bool:
-        return self.read.kind == "labelled"
+        return self.read.ordered
 
 
 def _asked(records: Mapping[str, Record]) -> dict[str, list[Asked]]:
@@ -181,7 +181,7 @@ class PointingMeasurer:
 
     def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
         """Raises DataError: the classifier has none of the classes."""
-        self._data, self._asked, self._single = data, asked, data.kind == "labelled"
+        self._data, self._asked, self._single = data, asked, data.ordered
         self._labels = label_classes(data, asked.classifier) if self._single else []
         self._classes = {} if self._single else category_classes(data.class_names, asked.classifier)
 

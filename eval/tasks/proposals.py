@@ -1,12 +1,12 @@
 """`gazeback evaluate proposals`: does the one box of the predicted class hold an object, whatever it is?"""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.formats import Batch, LabelledImage
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import part_of
@@ -131,7 +131,6 @@ class ProposalsTask(ObjectTask):
     """A box for each image, by every rule of a method, against the boxes of all its objects but crowds."""
 
     name: ClassVar[str] = "proposals"
-    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled")
     tunes: ClassVar[bool] = True
 
     @property

@@ -4,7 +4,7 @@ The question is the class that the classifier predicts, as in *CNN Fixations* an
 need not be one that it knows.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from gazeback.eval.data.folder import Kind, ObjectData
+from gazeback.eval.data.folder import Need, ObjectData
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell
@@ -148,15 +148,20 @@ BLOB = "center-blob"
 BLOB_WIDTH = 0.25
 """Standard deviation of a Gaussian in the middle, as a share of each side; it knows no image and no class."""
 
-OBJECTS = {"COCO": "outlines", "labelled": "boxes", "masks": "masks"}
-"""What is known of the objects in each format."""
+
+def known_of(images: Sequence[ObjectImage]) -> str:
+    """What is known of the objects, in words."""
+    if any(image.mask_path is not None for image in images):
+        return "masks"
+    outlined = any(one.outline is not None for image in images for one in image.objects)
+    return "outlines" if outlined else "boxes"
 
 
 class SaliencyTask(ObjectTask):
     """Maps of the predicted class against masks. `part`: "tune", or else the rest is reported."""
 
     name: ClassVar[str] = "saliency"
-    kinds: ClassVar[Collection[Kind]] = ("COCO", "labelled", "masks")
+    need: ClassVar[Need | None] = "masks"
     tunes: ClassVar[bool] = True
 
     @cached_property
@@ -186,7 +191,7 @@ class SaliencyTask(ObjectTask):
                 )
             levels[method] = choose_level(list(tune.values()))
         return [
-            equal_error_table(images, OBJECTS[self.read.kind]),
+            equal_error_table(images, known_of(self.read.images)),
             *threshold_tables(reported, levels, "tune" if self.part == "tune" else "report"),
         ]
 

@@ -51,7 +51,7 @@ def counted(data):
 def test_coco(coco):
     folder = coco([annotation(1, 1), annotation(2, 1, 7, iscrowd=1), annotation(3, 2, 7, (0, 0, 3, 4))])
     data = ObjectData(folder)
-    assert (data.kind, data.split, len(data), counted(data)) == ("COCO", "val2017", 2, {})
+    assert (data.format, data.split, len(data), counted(data)) == ("COCO", "val2017", 2, {})
     assert data.class_names == ("cup", "dog")
     image = data["1.png"]
     assert image.categories == ("cup", "dog")
@@ -174,7 +174,7 @@ def test_labelled(squares_folder):
     (squares_folder / "images" / "3.png").unlink()
     path.write_text(json.dumps(content))
     data = ObjectData(squares_folder)
-    assert data.kind == "labelled"
+    assert data.format == "labelled"
     assert counted(data) == {
         "empty box": 1,
         "box outside the image": 1,
@@ -216,8 +216,8 @@ def test_masks(tmp_path):
         picture(tmp_path / "images" / name)
     for name in ("bike/1.png", "car/1.png", "car/9.png"):
         picture(tmp_path / "masks" / name, value=255)
-    data = ObjectData(tmp_path)
-    assert (data.kind, counted(data)) == ("masks", {"image without a mask": 1, "mask without an image": 1})
+    data = ObjectData(tmp_path, need="masks")
+    assert (data.format, counted(data)) == ("masks", {"image without a mask": 1, "mask without an image": 1})
     assert {name: data[name].group for name in data.names} == {"bike/1.jpg": "bike", "car/1.jpg": "car"}
 
 
@@ -235,12 +235,12 @@ def test_class_folders(tmp_path):
     for name in ("ant/1.png", "ant/2.png", "bee/1.png"):
         picture(tmp_path / name)
     (tmp_path / "wasp").mkdir()
-    data = ObjectData(tmp_path, kinds=("class folders",))
+    data = ObjectData(tmp_path, need="labels")
     assert data.class_names == ("ant", "bee")
     assert counted(data) == {"folder without an image": 1}
     assert {name: data[name].label for name in data.names} == {"ant/1.png": 0, "ant/2.png": 0, "bee/1.png": 1}
     with pytest.raises(
-        DataError, match="looks like a folder of images for each class; this task reads annot"
+        DataError, match=r"read as a folder of images for each class \(.*image without an object: 3\)"
     ):
         ObjectData(tmp_path)
 
