@@ -14,12 +14,13 @@ KEPT = ("task", "gazeback", "command", "selection", "about", "images measured", 
 
 HEAD = """# Results
 
-Every table here was printed by the command above it; the document is made from the JSON files by
-`gazeback evaluate report`.
+Use this page to look up how well each method does, and to repeat a measurement. Every table was printed by
+the command above it. `gazeback evaluate report` makes this page from the JSON files of the results.
 
-± is one standard error. The trivial baselines: `center`, a point or a box in the middle and the share of the
-area, and `activation`, the channel sum of the last map, which no question changes. Settings are chosen on
-the tune part of the images, three in ten by a hash of the file name, and reported on the others.
+± is one standard error. Two trivial baselines stand beside the methods. `center` is a point or a box in the
+middle, and the fraction of the area. `activation` is the channel sum of the last map, which is the same for
+every question. Settings are chosen on the tune part of the images, three in ten by a hash of the file name,
+and reported on the others.
 """
 
 
