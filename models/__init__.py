@@ -1,6 +1,6 @@
-"""What is explained: captioners and classifiers, their words and weights, photos on their way into a network.
+"""Models to explain: captioners and classifiers, vocabularies, weights, and the preprocessing of photos.
 
-Names are handed on when first used, so that importing the package loads no TensorFlow.
+Each name is imported when it is first used, so importing the package does not load TensorFlow.
 """
 
 from importlib import import_module

@@ -1,10 +1,10 @@
 """Beam search for the most probable complete captions, all photos at once.
 
-A hypothesis is complete when it has its end token; only complete ones are returned. Each step takes the
-best ``beam`` extensions *by a word*, and separately completes every hypothesis of the beam; so a good word
-is never crowded out by an end token, nor the other way around (im2txt's search lost the best words where it
-sorted partial and complete hypotheses into one heap). With a beam as wide as the number of possible
-prefixes the search is exhaustive.
+A hypothesis is complete when it has its end token. Only complete hypotheses are returned. Each step takes the
+best ``beam`` extensions *by a word*, and separately completes every hypothesis of the beam. So an end token
+never displaces a good word, and a word never displaces an end token. (The search of im2txt lost the best
+words because it sorted partial and complete hypotheses into one heap.) With a beam as wide as the number of
+possible prefixes the search is exhaustive.
 """
 
 from collections.abc import Sequence
@@ -56,10 +56,10 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Return up to ``beam`` complete captions per photo, best score first.
 
-    ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never said;
-    neither is the start token. Score: log-probability ÷ length**``length_normalisation`` (0 off, 1 the mean
-    per word), the length counting the end token. A caption that reaches ``max_words`` words is completed
-    there.
+    ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never generated,
+    nor is the start token. The score is log-probability ÷ length**``length_normalisation``; the length
+    includes the end token. A ``length_normalisation`` of 0 switches it off, and 1 gives the mean per word. A
+    caption ends when it has ``max_words`` words.
     """
     if beam < 1 or max_words < 1:
         raise ValueError(f"beam and max_words are at least 1; got beam={beam}, max_words={max_words}")
@@ -89,7 +89,7 @@ def _first(state: State, photos: int) -> _Beams:
 def _complete(
     beams: _Beams, log_end: np.ndarray, complete: list[list[Hypothesis]], beam: int, normalisation: float
 ) -> None:
-    """End every live row here, and keep each photo's best ``beam`` complete captions."""
+    """Complete every live row, and keep each photo's best ``beam`` complete captions."""
     length = beams.ids.shape[2] + 1
     scores = (beams.total + log_end) / length**normalisation
     for photo, found in enumerate(complete):
@@ -110,9 +110,7 @@ def _complete(
 def _can_improve(
     beams: _Beams, complete: list[list[Hypothesis]], beam: int, normalisation: float, max_words: int
 ) -> bool:
-    """Whether some partial caption may still beat a complete one: its log-probability can only fall from
-    here.
-    """
+    """Whether a partial caption may still beat a complete one; its log-probability can only decrease."""
     best = beams.total.max(axis=1) / (max_words + 1.0) ** normalisation
     worst = [found[-1].score if len(found) == beam else -np.inf for found in complete]
     return bool(np.any(best > worst))

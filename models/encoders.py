@@ -1,4 +1,4 @@
-"""The convolutional half of a captioner: image in, last spatial map out, preprocessing inside the model."""
+"""Build the encoder of a captioner: from the image to the last spatial map, preprocessing included."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from gazeback.models.errors import UserError
 LITE0 = "efficientnet_lite0"
 
 # keras.applications families by what their weights expect instead of RGB 0..255. Families that are not
-# named here (EfficientNet, EfficientNetV2, ConvNeXt, MobileNetV3) carry their own preprocessing.
+# named here (EfficientNet, EfficientNetV2, ConvNeXt, MobileNetV3) include their own preprocessing.
 _MINUS_ONE_TO_ONE = ("Inception", "Xception", "MobileNet", "MobileNetV2", "NASNet")
 _IMAGENET_STATISTICS = ("DenseNet",)
 _BGR_MINUS_MEAN = ("VGG", "ResNet")
@@ -89,7 +89,7 @@ def _input_and_pixels(name: str, size: int) -> tuple[keras.KerasTensor, keras.Ke
 
 
 def _read_rgb(encoder: keras.Model) -> None:
-    """Turn the first convolution of a network trained on BGR into one that reads RGB."""
+    """Change the first convolution of a network trained on BGR so that it reads RGB."""
     first = next(layer for layer in encoder.layers if isinstance(layer, layers.Conv2D))
     kernel, *bias = first.get_weights()
     first.set_weights([kernel[:, :, ::-1, :], *bias])

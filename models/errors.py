@@ -5,11 +5,11 @@ A message says what was expected, what came, and what to do about it.
 
 
 class UserError(ValueError):
-    """Something that the user asked for or handed in cannot be used; the command line exits with code 2."""
+    """Something that the user asked for or passed in cannot be used; the command line exits with code 2."""
 
 
 class PhotoError(UserError):
-    """A photo that is missing, is no photo, is broken, or has an unusable size."""
+    """A photo that is missing or broken, is not a picture, or has an unusable size."""
 
 
 class ModelError(UserError):

@@ -16,12 +16,12 @@ from gazeback.models import show_and_tell
 
 State = tuple[np.ndarray, ...]
 
-# The products of one step are small: on several threads they mostly wait for each other.
+# The products of one step are small: several threads would mostly wait for each other.
 one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 
 class LanguageHalf(Protocol):
-    """What beam search steps through. A state is a tuple of arrays whose first axis counts the rows."""
+    """The interface that beam search uses. A state is a tuple of arrays whose first axis is the rows."""
 
     def start(self, features: np.ndarray) -> State:
         """The state after the image step; ``features``: maps ``[n, h, w, C]`` or pooled vectors ``[n,
@@ -45,7 +45,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def pooled(features: np.ndarray) -> np.ndarray:
-    """Maps ``[n, h, w, C]`` averaged over the places; pooled vectors ``[n, C]`` as they are."""
+    """Average maps ``[n, h, w, C]`` over height and width; return pooled vectors ``[n, C]`` unchanged."""
     features = np.asarray(features, np.float32)
     if features.ndim not in (2, 4):
         raise ValueError(
@@ -56,8 +56,8 @@ def pooled(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShowAndTellSteps:
-    """The layers of ``show_and_tell`` behind the pooled features, as arrays. C features, E embedding, H
-    units, V words.
+    """The layers of ``show_and_tell`` after the pooled features, as arrays. C features, E embedding, H units,
+    V words.
     """
 
     image_weights: np.ndarray  # [C, E], batch normalisation folded in
@@ -141,8 +141,8 @@ def _is_show_and_tell(by_name: dict[str, keras.layers.Layer]) -> bool:
 
 
 class PrefixSteps:
-    """Any other captioner: the whole prefix goes through its layers behind the last map again at every
-    step.
+    """Steps of any other captioner: at every step the whole prefix runs through the layers after the last
+    map.
     """
 
     def __init__(self, model: keras.Model, features_layer: str) -> None:
@@ -169,7 +169,7 @@ class PrefixSteps:
         return log_softmax(keras.ops.convert_to_numpy(logits))[:, 1:]
 
     def _maps(self, features: np.ndarray) -> np.ndarray:
-        """Pooled vectors as maps that are the same everywhere."""
+        """Turn pooled vectors into maps that are constant over height and width."""
         features = np.asarray(features, np.float32)
         if features.ndim == 2:
             features = np.tile(features[:, None, None, :], (1, *self._map_size, 1))

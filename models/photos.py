@@ -1,7 +1,8 @@
-"""Photos: any picture as upright 8-bit RGB pixels, and the squeeze to a model's input that can be undone.
+"""Read pictures as upright 8-bit RGB pixels, and resize them to a model's input.
 
-`load_photo` is the only door for pictures. What it returns has at least `MIN_SIDE` pixels a side and looks
-as in a viewer; what it cannot read is a `PhotoError` that names the picture and says what is wrong.
+All pictures are read by `load_photo`. Its photos have at least `MIN_SIDE` pixels a side and look as in a
+viewer. For a picture that cannot be read it raises a `PhotoError` that names the picture and says what is
+wrong.
 """
 
 import warnings
@@ -43,7 +44,7 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Preprocessed:
-    """A photo as a model's input, with the way back.
+    """A photo as a model's input, with the mapping back to the photo.
 
     pixels: float32 [size, size, 3], RGB, 0..255. photo_shape: (height, width) of the photo.
     """
@@ -52,7 +53,7 @@ class Preprocessed:
     photo_shape: tuple[int, int]
 
     def to_photo(self, points: np.ndarray) -> np.ndarray:
-        """Photo pixels under input pixels: float [n, 2] (row, column) -> float [n, 2] (row, column).
+        """Map points of the input to the photo: float [n, 2] (row, column) -> float [n, 2] (row, column).
 
         Whole numbers are the centres of pixels in both, so a map of equal sizes is the identity.
         """
@@ -61,10 +62,10 @@ class Preprocessed:
 
 
 def load_photo(source: "str | Path | Image.Image | np.ndarray") -> Photo:
-    """The photo in a file, a Pillow image or an array (uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]).
+    """Read the photo in a file, a Pillow image or an array (uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]).
 
-    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits; an animation is
-    its first frame. Raises PhotoError.
+    EXIF rotation is applied, transparency is composed on white, and 16-bit grey is scaled to 8 bits. The
+    first frame of an animation is used. Raises PhotoError.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -80,7 +81,7 @@ def load_photo(source: "str | Path | Image.Image | np.ndarray") -> Photo:
 
 
 def squeeze(photo: Photo, size: int | tuple[int, int]) -> Preprocessed:
-    """The whole photo as float32 [height, width, 3]: antialiased bicubic, nothing cropped, aspect not kept.
+    """Resize the whole photo to float32 [height, width, 3]: antialiased bicubic, aspect ratio not kept.
 
     ``size``: the side of a square, or (height, width).
     """
@@ -90,7 +91,8 @@ def squeeze(photo: Photo, size: int | tuple[int, int]) -> Preprocessed:
 
 
 def bundled_photo() -> Path:
-    """The astronaut photo (NASA, public domain) that the installed scikit-image carries; imports nothing."""
+    """The path of the astronaut photo (NASA, public domain) in the installed scikit-image, which is not
+    imported."""
     spec = find_spec("skimage")
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder, "data", "astronaut.png")
@@ -102,7 +104,7 @@ def bundled_photo() -> Path:
 
 
 def _read(path: Path) -> np.ndarray:
-    """uint8 [height, width, 3] of a file."""
+    """Read a file as uint8 [height, width, 3]."""
     _check_file(path)
     with _reporting(str(path)), Image.open(path) as image:
         return _upright_rgb(image, str(path))
@@ -110,10 +112,10 @@ def _read(path: Path) -> np.ndarray:
 
 @contextmanager
 def _reporting(name: str) -> Iterator[None]:
-    """Whatever Pillow raises while it opens or decodes, as a PhotoError."""
+    """Turn everything that Pillow raises while it opens or decodes a picture into a PhotoError."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata, which the user need not know, and of bombs, an error here.
+            # Warnings of odd metadata are ignored; a warning of a decompression bomb is an error.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
@@ -146,7 +148,7 @@ def _check_file(path: Path) -> None:
 
 
 def _upright_rgb(image: Image.Image, name: str) -> np.ndarray:
-    """uint8 [height, width, 3]; the size is checked before anything is decoded."""
+    """Decode a picture as uint8 [height, width, 3]; its size is checked first."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise PhotoError(f"{name}: {width} x {height} pixels; a photo needs at least {MIN_SIDE} x {MIN_SIDE}")
@@ -157,14 +159,14 @@ def _upright_rgb(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits scaled to 8; Pillow would clip it at 255. Other modes as they are."""
+    """Scale grey of 16 or 32 bits to 8 bits, which Pillow would clip at 255; other modes are unchanged."""
     if not image.mode.startswith(("I", "F")):
         return image
     grey = np.asarray(image, float)
     grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
     if image.mode.startswith("I;16"):
         white = 65535.0
-    else:  # the file does not say what is white: the smallest usual range that holds the values
+    else:  # the file does not say which value is white: use the smallest usual range that contains the values
         ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
         white = next((top for top in ranges if grey.max() <= top), float(grey.max()))
     return Image.fromarray(np.rint(np.clip(grey / white, 0, 1) * 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Two small captioners for scenes: one averages the encoder's last map, one reads it place by place."""
+"""Two small captioners for scenes: one averages the encoder's last map, one reads it location by location."""
 
 import keras
 import numpy as np
@@ -29,10 +29,10 @@ def vocabulary() -> Vocabulary:
 
 
 def build(head: str) -> keras.Model:
-    """A captioner's model (see ``Captioner``) with random weights; ``head``: one of ``HEADS``.
+    """Build a captioner's model (see ``Captioner``) with random weights; ``head``: one of ``HEADS``.
 
-    As ``show_and_tell``, with its names: a captioner with the head "gap" is one. "flatten" learns each of
-    6 x 6 places apart, on which four of the last map are averaged.
+    Layers and names are those of ``show_and_tell``, and the head "gap" is the same network. The head
+    "flatten" averages the last map over 2 x 2 locations and learns each of the 6 x 6 results separately.
     """
     image = keras.Input((SIDE, SIDE, 3), name="image")
     features = _encoder(image, head)
@@ -59,10 +59,11 @@ def build(head: str) -> keras.Model:
 
 
 def _encoder(image: keras.KerasTensor, head: str) -> keras.KerasTensor:
-    """The last map ``[n, 12, 12, C]``, every place of which looks at its own part of the picture.
+    """Build the encoder, whose last map ``[n, 12, 12, C]`` is aligned with the picture.
 
-    Strides with padding "same" move what a place sees by half of it, down and right. The last is padded at
-    the other side: the middle of what a place sees is then half a pixel off its own middle.
+    A stride with padding "same" shifts the receptive fields by half a pixel, down and right. The last
+    convolution is padded on the other side. The centre of a receptive field is then half a pixel away from
+    the location's own centre.
     """
     x = layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(image)
     x = _convolution(x, 16, "block1", strides=2)
@@ -91,13 +92,13 @@ def _convolution(
 
 
 def _with_places(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Adds to four channels where they are, which an average over the map would forget."""
+    """Add the location to four channels, which an average over the map would lose."""
     height, width, channels = x.shape[1:]
     down, right = (np.linspace(-1, 1, side) for side in (height, width))
     places = np.zeros((height, width, channels), np.float32)
     places[..., 0], places[..., 1] = down[:, None], -down[:, None]
     places[..., 2], places[..., 3] = right, -right
-    # subtracts a fixed "mean" of each place; the only layer of Keras that adds a constant map
+    # subtracts a fixed "mean" at each location; the only layer of Keras that adds a constant map
     return layers.Normalization(
         axis=(1, 2, 3), mean=-2 * places, variance=np.ones_like(places), name="places"
     )(x)

@@ -4,8 +4,9 @@ Source: Vinyals, Toshev, Bengio, Erhan, *Show and Tell*, CVPR 2015 and TPAMI 201
 pooled last map, embedded without activation, is the LSTM's first input; then come the start token and the
 words.
 
-Departure: the image embedding is batch-normalised. Without it, it grows to ten times the length of the word
-embeddings and saturates the gates at the image step. At inference this is a fixed affine map.
+Difference from the paper: the image embedding is batch-normalised. Without this it grows to ten times the
+length of the word embeddings and saturates the gates at the image step. At inference this is a fixed affine
+map.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def build(
     feature_dropout: float = 0.15,
     word_dropout: float = 0.1,
 ) -> keras.Model:
-    """Put the language half on an encoder.
+    """Build a captioner from an encoder and a language half.
 
     Inputs: the encoder's image ``[n, s, s, 3]`` and ``words``, int32 ``[n, T]``, the first of which is the
     start token. Output: logits ``[n, T + 1, vocabulary_size]``; step 0 has seen only the image and predicts
@@ -76,7 +77,7 @@ def _connect(
 
 
 def decoder(model: keras.Model) -> keras.Model:
-    """The captioner's own layers behind the pooling, as a model of pooled features ``[n, C]`` and words
+    """The captioner's own layers after the pooling, as a model of pooled features ``[n, C]`` and words
     ``[n, T]``.
     """
     pooled = keras.Input(model.get_layer(POOL).output.shape[1:], name="pooled")

@@ -1,12 +1,12 @@
-"""Reads a weights file of PyTorch's legacy format (before 1.6, not a zip) into NumPy arrays, without PyTorch.
+"""Read a weights file of PyTorch's legacy format (before 1.6, not a zip) into NumPy arrays, without PyTorch.
 
-The format is a row of pickles: magic number, protocol version, system information, the state dict (whose
+The format is a sequence of pickles: magic number, protocol version, system information, the state dict (whose
 tensors point at storages by persistent ids) and the list of storage keys; then each storage as its element
 count (int64) and its raw little-endian elements. Source: the legacy branch of ``torch.save``,
 ``torch/serialization.py``.
 
-A pickle can call any function of any installed module. The unpickler here resolves exactly the few names in
-``_allowed_globals`` and refuses every other one before anything is called.
+A pickle can call any function of any installed module. The unpickler here resolves only the names in
+``_allowed_globals``. It refuses every other name before anything is called.
 """
 
 import pickle
@@ -33,7 +33,7 @@ STORAGE_DTYPES = {
 
 
 class TorchFileError(ModelError):
-    """The file is no legacy PyTorch state dict, is damaged, or asks for more than arrays."""
+    """The file is not a legacy PyTorch state dict, is damaged, or holds more than arrays."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ def _rebuild_tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple
 
 
 def _allowed_globals() -> dict[tuple[str, str], Any]:
-    """Every name that a state dict may mention. Storage types stand for their dtype."""
+    """Every name that a state dict may mention; a storage type is mapped to its dtype."""
     allowed: dict[tuple[str, str], Any] = {("torch", name): dtype for name, dtype in STORAGE_DTYPES.items()}
     allowed["collections", "OrderedDict"] = OrderedDict
     allowed["torch._utils", "_rebuild_tensor"] = _rebuild_tensor

@@ -1,4 +1,4 @@
-"""Words and their numbers: tokenising captions, and the vocabulary that a captioner knows."""
+"""Tokenise captions, and map a captioner's words to numbers and back."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ _TOKENIZER = NLTKWordTokenizer()
 def tokenize(text: str) -> list[str]:
     """Split a caption into lower-case words; punctuation is dropped, ``man's`` becomes ``man`` and ``'s``.
 
-    NLTK's improved Treebank rules, which need no downloaded data. They split a full stop from its word only
-    at the end of the text; here it is split everywhere, because a caption may have several sentences.
+    Uses NLTK's improved Treebank rules, which need no downloaded data. These split a full stop from its word
+    only at the end of the text. Here it is split everywhere, because a caption may have several sentences.
     """
     pieces = _TOKENIZER.tokenize(text.lower().replace("\u2019", "'"))
     words = (piece.strip('.,;:!?"`*_~|/\\()[]{}<>-\u201c\u201d\u2026') for piece in pieces)
@@ -24,7 +24,7 @@ def tokenize(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A captioner's words; a word's number is its place in ``words``. The first three are start, end and
+    """A captioner's words; a word's number is its index in ``words``. The first three are start, end and
     unknown.
     """
 
@@ -61,7 +61,7 @@ class Vocabulary:
         return word in self._numbers and word not in _SPECIAL
 
     def tokenize(self, text: str) -> list[str]:
-        """:func:`tokenize`."""
+        """Tokenise as :func:`tokenize` does."""
         return tokenize(text)
 
     def encode(self, tokens: Iterable[str]) -> list[int]:

@@ -1,6 +1,6 @@
-"""Classifiers: networks with their class names, and photos on their way into them and back.
+"""Classifiers: networks with their class names and the preprocessing of photos.
 
-Names are handed on when first used, so that importing the package loads no TensorFlow.
+Each name is imported when it is first used, so importing the package does not load TensorFlow.
 """
 
 from importlib import import_module

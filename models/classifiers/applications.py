@@ -31,7 +31,7 @@ VALUES = {
 
 
 def known() -> dict[str, Callable[..., keras.Model]]:
-    """The networks by their names in small letters: ``{"vgg16": keras.applications.VGG16, ...}``."""
+    """The networks by their names in lower case: ``{"vgg16": keras.applications.VGG16, ...}``."""
     functions = inspect.getmembers(keras.applications, inspect.isfunction)
     return {name.lower(): function for name, function in functions}
 
@@ -42,10 +42,10 @@ def values_of(application: Callable[..., keras.Model]) -> str:
 
 
 def load(name: str, weights: str | Path | None, placement: str) -> Classifier:
-    """The network ``name``, with ImageNet weights (``"imagenet"``: downloaded once and then kept by Keras),
-    random ones (None), or those of a ``.weights.h5`` file.
+    """Build the network ``name`` with ImageNet weights (``"imagenet"``, downloaded once by Keras), random
+    weights (None), or the weights of a ``.weights.h5`` file.
 
-    Raises ModelError: the weights cannot be had.
+    Raises ModelError: the weights cannot be loaded.
     """
     application = known()[name]
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():

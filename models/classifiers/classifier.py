@@ -1,4 +1,4 @@
-"""A trained classifier with what its explanation needs: class names, and how a photo gets in and back out."""
+"""A trained classifier with its class names and the preprocessing of photos."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Classifier:
 
     model: images ``[n, height, width, channels]`` in, one value per class ``[n, classes]`` out. class_names:
     in the order of the outputs. preprocess: a photo to a ``ModelInput`` (``.pixels``, ``.to_photo``). name:
-    for people. Raises ModelError where the names do not fit the model.
+    for people. Raises ModelError if the number of names is not the number of outputs.
     """
 
     model: keras.Model
@@ -32,7 +32,7 @@ class Classifier:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of what the model reads, in pixels."""
+        """(height, width) of the model's input, in pixels."""
         return self.preprocess.height, self.preprocess.width
 
     def class_index(self, target: str | int) -> int:
@@ -40,9 +40,10 @@ class Classifier:
         return names.find(str(target), self.class_names)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Class probabilities: preprocessed images ``[n, height, width, channels]`` to ``[n, classes]``.
+        """Compute class probabilities ``[n, classes]`` of preprocessed images
+        ``[n, height, width, channels]``.
 
-        Of a model that answers with logits, their softmax.
+        If the model returns logits, this is their softmax.
         """
         answer = np.asarray(self.model.predict_on_batch(np.asarray(pixels, np.float32)), np.float32)
         if answer.min() >= 0 and answer.max() <= 1 + 1e-5:
@@ -57,7 +58,7 @@ class Classifier:
 
 
 def output_classes(model: keras.Model) -> int:
-    """How many classes a model has; raises ModelError for a model that is no classifier of images."""
+    """The number of classes of a model; raises ModelError if the model is not a classifier of images."""
     outputs = model.outputs
     if len(outputs) != 1 or len(outputs[0].shape) != 2 or outputs[0].shape[1] is None:
         shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
@@ -66,7 +67,7 @@ def output_classes(model: keras.Model) -> int:
 
 
 def input_shape(model: keras.Model, unknown_side: int = 224) -> tuple[int, int, int]:
-    """(height, width, channels) of the image that a model reads; raises ModelError if it reads none."""
+    """(height, width, channels) of a model's image input; raises ModelError if there is none."""
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     images = [shape for shape in shapes if len(shape) == 4 and shape[3] in (1, 3)]
     if len(shapes) != 1 or len(images) != 1:

@@ -23,7 +23,7 @@ class Inception:
     pool_projection: int
 
 
-# None stands for a 3x3 max pooling with stride 2.
+# None is a 3x3 max pooling with stride 2.
 STAGES = (
     Inception("3a", 64, 96, 128, 16, 32, 32),
     Inception("3b", 128, 128, 192, 32, 96, 64),
@@ -44,7 +44,7 @@ def _convolution(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> 
 
 
 def _inception(x: keras.KerasTensor, module: Inception) -> keras.KerasTensor:
-    """Four branches of the same size side by side: 1x1, 3x3, 5x5, and a pooled 1x1."""
+    """Four parallel branches of the same size: 1x1, 3x3, 5x5, and a pooled 1x1."""
     name = f"inception_{module.name}"
     ones = _convolution(x, module.ones, 1, f"{name}/1x1")
     threes = _convolution(x, module.threes_reduce, 1, f"{name}/3x3_reduce")

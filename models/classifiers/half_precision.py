@@ -1,6 +1,7 @@
-"""The classifiers of sketches in half precision: one ``.npz`` with the weights, the names and how to build.
+"""Write and read classifiers of sketches in half precision: one ``.npz`` with weights, names and build
+options.
 
-``write`` makes the file from a trained classifier; ``models/weights/sketch.npz`` was made by it.
+``write`` makes the file from a trained classifier; it made ``models/weights/sketch.npz``.
 """
 
 import json
@@ -26,7 +27,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 
 
 def write(classifier: Classifier, network: str, options: dict[str, Any], path: Path) -> None:
-    """Write a classifier built by ``NETWORKS[network](**options)``, as a whole or not at all."""
+    """Write a classifier built by ``NETWORKS[network](**options)`` atomically."""
     about = {
         "network": network,
         "options": options,
@@ -50,8 +51,10 @@ def load(
     random: bool = False,
     networks: Mapping[str, Callable[..., keras.Model]] = NETWORKS,
 ) -> Classifier:
-    """Read a classifier that ``write`` wrote; ``random``: with random weights; ``networks``: how its network
-    may be built, by name. Raises ModelError.
+    """Read a classifier that ``write`` wrote.
+
+    ``random``: keep random weights. ``networks``: the functions that build a network, by name. Raises
+    ModelError.
     """
     if not path.is_file():
         raise ModelError(f"{path}: the bundled sketch classifier is missing; install gazeback again")

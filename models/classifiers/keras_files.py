@@ -1,6 +1,7 @@
-"""Classifiers in ``.keras`` files: of this program, with what Keras does not store, or of others.
+"""Write and read classifiers in ``.keras`` files.
 
-Keras ignores the member ``gazeback_classifier.json``, so ``keras.models.load_model`` opens the file, too.
+Files written here also hold class names and preprocessing, in the member ``gazeback_classifier.json``. Keras
+ignores it, so ``keras.models.load_model`` opens the file, too. Files of other programs have no such member.
 """
 
 import json
@@ -22,7 +23,7 @@ CAPTIONER_MEMBER = "gazeback.npz"
 
 
 def save(classifier: Classifier, path: str | Path) -> None:
-    """Write a classifier to a ``.keras`` file, as a whole or not at all; raises ModelError."""
+    """Write a classifier to a ``.keras`` file atomically; raises ModelError."""
     path = Path(path)
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a classifier is stored in a file that ends in .keras")
@@ -47,8 +48,8 @@ def save(classifier: Classifier, path: str | Path) -> None:
 def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze") -> Classifier:
     """Read the classifier in a ``.keras`` file; no code of the file is run (Keras' safe mode).
 
-    A file that this program did not write says nothing about preprocessing (``preprocessing``: see
-    ``preprocessing.VALUES``) and class names (see ``class_names.beside``). Raises ModelError.
+    A file of another program needs ``preprocessing``, a key of ``preprocessing.VALUES``, and its class names
+    are searched by ``class_names.beside``. Raises ModelError.
     """
     about = _read_member(path)
     model = _read_model(path)
@@ -65,7 +66,7 @@ def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze
 
 
 def _read_member(path: Path) -> dict[str, Any] | None:
-    """What this program stored beside the model; None in a file of others."""
+    """What ``save`` stored beside the model; None in a file of another program."""
     expected = "expected a .keras file with a classifier"
     if path.is_dir():
         raise ModelError(f"{path}: {expected}, got a folder")
@@ -101,7 +102,7 @@ def _read_model(path: Path) -> keras.Model:
 
 
 def _with_outputs(model: keras.Model, path: Path) -> keras.Model:
-    """A subclassed model inside a functional one, whose input and output shapes are known."""
+    """Wrap a subclassed model in a functional model, whose input and output shapes are known."""
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
     if not isinstance(shape, list | tuple) or not all(side is None or side > 0 for side in shape):
         raise ModelError(

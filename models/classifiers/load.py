@@ -1,4 +1,4 @@
-"""``load_classifier``: a classifier by name or from a file."""
+"""Load a classifier by name or from a file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,8 @@ EFFICIENTNET_LITE0 = "efficientnetlite0"
 
 @dataclass(frozen=True)
 class Network:
-    """A network of ours whose weights lie in a file: how it is built, fed, and its files are called."""
+    """A network whose weights are in a file: how to build it, its preprocessing, and the names of its
+    files."""
 
     build: Callable[[], keras.Model]
     preprocess: Preprocessing
@@ -77,13 +78,14 @@ def load_classifier(
     Args:
         name: a network of ``keras.applications`` ("densenet121"); "efficientnet-lite0"; "sketch" (bundled);
             "alexnet", "googlenet", "squeezenet", "doodlenet"; or a ``.keras`` file.
-        weights: "imagenet", the weights that the network is known for (those of ``keras.applications`` are
-            downloaded once; "efficientnet-lite0" and "sketch" come with the package); None, random ones; or
-            a file or folder of weights, which "alexnet", "googlenet" (``.npz``, ``.onnx``), "squeezenet"
-            (``.npz``) and "doodlenet" (``.h5``) need. A ``.keras`` file has its own.
+        weights: "imagenet", the network's usual weights (those of ``keras.applications`` are downloaded once;
+            those of "efficientnet-lite0" and "sketch" are installed); None, random weights; or a file or
+            folder of weights, which "alexnet", "googlenet" (``.npz``, ``.onnx``), "squeezenet" (``.npz``) and
+            "doodlenet" (``.h5``) need. A ``.keras`` file has its own.
         preprocessing: for ``.keras`` files of other programs, what is done to RGB pixels 0..255: "none",
             "unit" (0..1), or one of the modes of ``keras.applications``, "tf", "torch" and "caffe".
-        placement: "squeeze" shows the whole photo, its aspect not kept; "crop" its centre, aspect kept.
+        placement: "squeeze" resizes the whole photo, its aspect ratio not kept; "crop" takes its centre,
+            aspect ratio kept.
 
     Raises:
         ModelError: there is no such classifier, or its weights are missing, broken or of another network.
@@ -109,7 +111,7 @@ def load_classifier(
 
 
 def known_classifiers() -> tuple[str, ...]:
-    """The names that ``load_classifier`` knows."""
+    """The names that ``load_classifier`` accepts."""
     return (SKETCH, "efficientnet-lite0", *NETWORKS, *applications.known())
 
 

@@ -1,4 +1,4 @@
-"""From a photo to what a classifier reads, with the way back to the photo's pixels."""
+"""Preprocess photos for a classifier, and map points of the input back to the photo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gazeback.models.classifiers.strokes import Strokes, fit
 from gazeback.models.errors import ModelError
 from gazeback.models.photos import Photo
 
-CENTRE_CROP = 0.875  # the share of the shorter side that the usual resize to 256 and crop to 224 keeps
+CENTRE_CROP = 0.875  # the fraction of the shorter side that the usual resize to 256 and crop to 224 keeps
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)  # as in keras.applications
 BVLC_MEAN_BGR = (104.007, 116.669, 122.677)
@@ -24,7 +24,7 @@ class ModelInput:
     """A photo as a classifier reads it.
 
     pixels: float32 ``[height, width, channels]``. photo_shape: (height, width) of the photo. ``area`` of the
-    photo is what fills ``frame`` of the input.
+    photo fills ``frame`` of the input.
     """
 
     pixels: np.ndarray
@@ -33,10 +33,9 @@ class ModelInput:
     frame: Area
 
     def to_photo(self, points: np.ndarray) -> np.ndarray:
-        """Photo pixels under input pixels: float ``[n, 2]`` (row, column) to float ``[n, 2]``.
+        """Map points of the input to the photo: float ``[n, 2]`` (row, column) to float ``[n, 2]``.
 
-        Whole numbers are the centres of pixels in both. What lies on a border beyond the photo goes to the
-        photo's edge.
+        Whole numbers are the centres of pixels in both. Points outside the photo are clipped to its edge.
         """
         area, frame = np.array(self.area), np.array(self.frame)
         share = (np.asarray(points, float).reshape(-1, 2) + 0.5 - frame[:2]) / frame[2:]
@@ -67,11 +66,11 @@ PLACEMENTS = ("squeeze", "crop", "sketch")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a photo becomes an input of ``height`` x ``width`` x ``channels``; called with a photo.
+    """Turns a photo into an input of ``height`` x ``width`` x ``channels``; call it with a photo.
 
-    placement: ``"squeeze"`` shows the whole photo, its aspect not kept; ``"crop"`` its centre, aspect kept;
-    ``"sketch"`` the drawing alone, strokes 1 on 0 (``values`` is not used). values: a key of ``VALUES``.
-    dilations, margin: of a sketch, see ``strokes.Strokes``.
+    placement: ``"squeeze"`` resizes the whole photo, its aspect ratio not kept; ``"crop"`` takes its centre,
+    aspect ratio kept; ``"sketch"`` cuts out the drawing, strokes 1 on 0 (``values`` is not used). values: a
+    key of ``VALUES``. dilations, margin: of a sketch, see ``strokes.Strokes``.
     """
 
     height: int
@@ -106,7 +105,7 @@ class Preprocessing:
         return ModelInput(values, shape, area, (0, 0, self.height, self.width))
 
     def _area(self, height: int, width: int) -> Area:
-        """The part of the photo that the input shows."""
+        """The part of the photo that fills the input."""
         if self.placement == "squeeze":
             return 0, 0, height, width
         scale = CENTRE_CROP * min(height / self.height, width / self.width)

@@ -23,8 +23,8 @@ def build(
     """Sketch-a-Net with random weights; the defaults are Table 1 of the paper (one channel of strokes).
 
     Input: float32 ``[n, image_size, image_size, 1]``, strokes 1 on 0. Output: class probabilities
-    ``[n, classes]``. ``normalised`` puts a batch normalisation behind every hidden layer, which the paper did
-    not know: it learns from few sketches without pretraining.
+    ``[n, classes]``. ``normalised`` adds a batch normalisation after every hidden layer, which the paper does
+    not have. With it the network learns from few sketches without pretraining.
     """
     image = keras.Input((image_size, image_size, 1), name="image")
     x = image

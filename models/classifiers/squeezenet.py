@@ -21,7 +21,8 @@ POOLED_AFTER = (3, 5)
 
 
 def _fire(x: keras.KerasTensor, number: int) -> keras.KerasTensor:
-    """A 1x1 convolution that squeezes, then 1x1 and 3x3 ones that expand, side by side."""
+    """A fire module: a 1x1 convolution with few channels, then parallel 1x1 and 3x3 convolutions with
+    more."""
     squeeze, expand = FIRES[number]
     name = f"fire{number}"
     x = layers.Conv2D(squeeze, 1, activation="relu", name=f"{name}_squeeze1x1")(x)

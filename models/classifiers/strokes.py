@@ -1,4 +1,4 @@
-"""A drawing as strokes on nothing: found, cut out, thickened, and laid into a small frame."""
+"""Find the drawing in a picture, cut it out, thicken its strokes, and fit it into a small frame."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from PIL import Image, ImageFilter
 
 from gazeback.models.photos import Photo
 
-# A drawing is thickened at this size at most, so that the result does not depend on how it was scanned.
+# Drawings are thickened at this size or smaller, so that the result does not depend on the scan's resolution.
 WORKING_SIDE = 160
-FAINTEST = 0.2  # the share of the strongest stroke's ink from which a pixel belongs to the drawing
+FAINTEST = 0.2  # a pixel with this fraction of the strongest stroke's ink belongs to the drawing
 BARELY_DRAWN = 0.05  # below this, a pixel of the small drawing is the fringe of a stroke
 
 Area = tuple[float, float, float, float]
@@ -17,10 +17,10 @@ Area = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Strokes:
-    """How a drawing lies in its frame of ``height`` x ``width`` pixels.
+    """Fits a drawing into a frame of ``height`` x ``width`` pixels.
 
-    dilations: how often a stroke grows by a pixel on each side, at ``WORKING_SIDE``. margin: empty pixels
-    along every side of the frame.
+    dilations: the number of times that a stroke grows by a pixel on each side, at ``WORKING_SIDE``. margin:
+    empty pixels along every side of the frame.
     """
 
     height: int
@@ -30,10 +30,10 @@ class Strokes:
 
 
 def ink(photo: Photo) -> np.ndarray:
-    """How much a pixel differs from the paper: float32 ``[height, width]``, 0..1.
+    """Compute how much each pixel differs from the paper: float32 ``[height, width]``, 0..1.
 
-    Paper is what most pixels are; strokes may be darker (pencil) or brighter (chalk). All 0 where nothing is
-    drawn.
+    The paper is the most frequent grey level. Strokes may be darker (pencil) or brighter (chalk). All 0 if
+    nothing is drawn.
     """
     grey = np.asarray(Image.fromarray(photo.pixels).convert("L"), np.float32)
     paper = np.median(grey)
@@ -56,10 +56,11 @@ def drawing_area(strokes: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def fit(photo: Photo, style: Strokes) -> tuple[np.ndarray, Area, Area]:
-    """The drawing in its frame: (float32 ``[height, width]`` 0..1, area of the photo, frame it fills).
+    """Fit the drawing into its frame: (float32 ``[height, width]`` 0..1, area of the photo, frame that it
+    fills).
 
-    The aspect is kept and the drawing lies in the middle. The contrast is stretched until the median of the
-    drawn pixels is 1: thin strokes are pale once they are made small.
+    The aspect ratio is kept and the drawing is centred. The contrast is stretched until the median of the
+    drawn pixels is 1, because downsampling makes thin strokes pale.
     """
     strokes = ink(photo)
     top, left, height, width = drawing_area(strokes)
@@ -73,13 +74,14 @@ def fit(photo: Photo, style: Strokes) -> tuple[np.ndarray, Area, Area]:
 
 
 def stretched(pixels: np.ndarray) -> np.ndarray:
-    """Ink 0..1 with the contrast stretched until the median of the drawn pixels is 1."""
+    """Stretch the contrast of ink 0..1 until the median of the drawn pixels is 1."""
     drawn = pixels[pixels > BARELY_DRAWN]
     return np.minimum(pixels / np.median(drawn), 1.0) if len(drawn) else pixels
 
 
 def thickened(drawing: Image.Image, dilations: int) -> Image.Image:
-    """The drawing at ``WORKING_SIDE`` at most, each stroke grown by ``dilations`` pixels on each side."""
+    """Downsample the drawing to ``WORKING_SIDE`` if it is larger, and grow each stroke by ``dilations``
+    pixels on each side."""
     if max(drawing.size) > WORKING_SIDE:
         scale = WORKING_SIDE / max(drawing.size)
         width, height = (max(1, round(side * scale)) for side in drawing.size)
@@ -90,7 +92,8 @@ def thickened(drawing: Image.Image, dilations: int) -> Image.Image:
 
 
 def _frame(height: int, width: int, style: Strokes) -> tuple[int, int, int, int]:
-    """Where a drawing of ``height`` x ``width`` goes: (top, left, height, width), whole pixels."""
+    """The part of the frame that a drawing of ``height`` x ``width`` fills: (top, left, height, width), whole
+    pixels."""
     room = (style.height - 2 * style.margin, style.width - 2 * style.margin)
     scale = min(room[0] / height, room[1] / width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,4 +1,4 @@
-"""Published weights of networks trained in Caffe: ``.npz`` and ``.onnx`` files, layer by layer."""
+"""Read published weights of networks trained in Caffe: ``.npz`` and ``.onnx`` files, layer by layer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,8 @@ ONNX_PARTS = {"_w_0": "kernel", "_b_0": "bias"}
 
 
 def find(weights: str | Path, patterns: tuple[str, ...], network: str) -> Path:
-    """The weights file itself, or the one file in a folder whose name fits one of the ``patterns``.
+    """Find the weights file: ``path`` itself, or the one file in a folder whose name fits one of the
+    ``patterns``.
 
     Raises:
         ModelError: there is no such file or folder, or no file or several in the folder fit.
@@ -35,10 +36,11 @@ def find(weights: str | Path, patterns: tuple[str, ...], network: str) -> Path:
 
 
 def load(model: keras.Model, path: Path, flattened: Mapping[str, tuple[int, int, int]]) -> None:
-    """Give every layer of ``model`` that has weights its arrays of the file.
+    """Set the weights of every layer of ``model`` to the arrays of the file.
 
-    ``flattened``: dense layers that read a flattened map -> the map's (rows, columns, channels); ONNX files
-    flatten channels first. Raises ModelError: the file is broken, or is not of this network.
+    ``flattened``: for dense layers that read a flattened map, the map's (rows, columns, channels). It is
+    needed because ONNX files flatten channels first. Raises ModelError: the file is broken, or is not of this
+    network.
     """
     if path.suffix == ".npz":
         arrays = read_npz(path)
@@ -86,14 +88,15 @@ def read_onnx(path: Path) -> Arrays:
 
 
 def _keras_layout(value: np.ndarray) -> np.ndarray:
-    """ONNX's ``[out, in, height, width]`` and ``[out, in]`` as Keras has them; a bias as it is."""
+    """Transpose ONNX's ``[out, in, height, width]`` and ``[out, in]`` to Keras' layout; a bias stays as it
+    is."""
     if value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
     return value.T
 
 
 def channels_last(kernel: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.ndarray:
-    """A dense kernel ``[channels * rows * columns, out]`` as ``[rows * columns * channels, out]``."""
+    """Reorder a dense kernel ``[channels * rows * columns, out]`` to ``[rows * columns * channels, out]``."""
     rows, columns, channels = shape
     if kernel.ndim != 2 or len(kernel) != rows * columns * channels:
         raise ModelError(f"{path}: expected a dense kernel over a map {shape}, got shape {kernel.shape}")

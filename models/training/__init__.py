@@ -1,1 +1,2 @@
-"""Training a captioner of one's own; the door is ``gazeback train captioner``."""
+"""Train captioners and classifiers of sketches: ``gazeback train captioner`` and
+``gazeback train sketch``."""

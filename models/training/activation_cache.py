@@ -1,4 +1,4 @@
-"""What the frozen part of the encoder sees, computed once per photo and view and kept on disk."""
+"""Activations of the frozen part of the encoder, computed once per photo and view and kept on disk."""
 
 import hashlib
 import os

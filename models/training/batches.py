@@ -1,6 +1,4 @@
-"""Batches of captions: grouped by length where captions come alone, by photo where a photo's pass is to be
-shared.
-"""
+"""Batches of captions, grouped by length, or by photo so that captions share the photo's forward pass."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +14,9 @@ CHUNK = 20
 
 @dataclass(frozen=True)
 class Batch:
-    """``words`` ``[n, T]`` go in, ``targets`` ``[n, T]`` should come out; ``weights`` are 0 on padding.
-
-    ``photos`` ``[m]`` are the photos' places in the split, ``rows`` ``[n]`` each caption's place in
-    ``photos``.
+    """``words`` ``[n, T]`` are the inputs, ``targets`` ``[n, T]`` the words to predict; ``weights`` are 0 on
+    padding. ``photos`` ``[m]`` are the photos' indices in the split, ``rows`` ``[n]`` each caption's index
+    into ``photos``.
     """
 
     photos: np.ndarray
@@ -31,14 +28,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class EncodedCaptions:
-    """The captions of a split as numbers: per caption its photo and its words with start and end."""
+    """The encoded captions of a split: for each caption its photo, and its words with start and end."""
 
     photos: np.ndarray
     words: tuple[np.ndarray, ...]
 
     @classmethod
     def of(cls, split: Split, vocabulary: Vocabulary, max_words: int) -> "EncodedCaptions":
-        """Encode every caption; one longer than ``max_words`` is cut and then has no end token to learn."""
+        """Encode every caption. A caption longer than ``max_words`` is cut, and has no end token to learn."""
         photos, words = [], []
         for number, captions in enumerate(split.captions):
             for caption in captions:

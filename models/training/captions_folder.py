@@ -1,4 +1,4 @@
-"""A folder of photos with captions in COCO's format, read into photos and tokenised captions."""
+"""Read a folder of photos with captions in COCO's format into photos and tokenised captions."""
 
 from dataclasses import dataclass
 from pathlib import Path

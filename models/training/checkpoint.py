@@ -1,6 +1,4 @@
-"""Where a training run stands, on disk: all variables and the epoch, replaced as a whole after every
-epoch.
-"""
+"""Checkpoints of a training run: all variables and the epoch, written atomically after every epoch."""
 
 import json
 import os
@@ -13,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a phase has come. ``best_loss`` is the lowest dev loss so far, reached after ``best_epoch``
+    """The progress of a phase. ``best_loss`` is the lowest dev loss so far, reached after ``best_epoch``
     epochs.
     """
 
@@ -33,7 +31,8 @@ class Checkpoint:
     settings: str
 
     def save(self, standing: Standing, current: list[np.ndarray], best: list[np.ndarray]) -> None:
-        """Write the values of all variables, of now and of the best epoch, in a fixed order."""
+        """Write the values of all variables, the current ones and those of the best epoch, in a fixed
+        order."""
         arrays: dict[str, Any] = {f"current/{i}": value for i, value in enumerate(current)}
         arrays |= {f"best/{i}": value for i, value in enumerate(best)}
         about = json.dumps({"settings": self.settings, **asdict(standing)})

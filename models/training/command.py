@@ -1,4 +1,4 @@
-"""``gazeback train captioner``, and the progress bars of every training."""
+"""The command ``gazeback train captioner``, and the progress bars of every training."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ DATA_HELP = (
     "(or COCO's annotations/captions_train2017.json, train2017/, ...)."
 )
 ENCODER_HELP = "efficientnet_lite0, or a network of keras.applications (downloads its ImageNet weights)."
-FINE_TUNE_HELP = "Encoder layer behind which it learns; known for efficientnet_lite0."
+FINE_TUNE_HELP = "Encoder layer after which it is trained; the default is known for efficientnet_lite0."
 
 
 def _number(name: str, least: int, text: str) -> Callable:
@@ -37,7 +37,7 @@ def _number(name: str, least: int, text: str) -> Callable:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
 @click.option("--encoder", default=Settings.encoder, show_default=True, help=ENCODER_HELP)
-@click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet ones.")
+@click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet weights.")
 @_number("--epochs", 0, "Epochs with the encoder frozen.")
 @_number("--fine-tune-epochs", 0, "Epochs, after those, in which the encoder's last blocks learn too.")
 @_number("--refine-epochs", 0, "Epochs of fine-tuning after those, restarted at half the learning rate.")
@@ -51,7 +51,7 @@ def _number(name: str, least: int, text: str) -> Callable:
 def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: Any) -> None:
     """Train a Show-and-Tell caption generator on photos with captions.
 
-    Started again with the same options after it was stopped, it goes on from the last finished epoch.
+    If it was stopped, start it again with the same options: it resumes after the last finished epoch.
     """
     from gazeback.models.training.train_captioner import train_captioner
 

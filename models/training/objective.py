@@ -1,4 +1,4 @@
-"""What training minimises, as compiled TensorFlow steps over the layers behind a cached activation."""
+"""The training objective, as compiled TensorFlow steps over the layers after a cached activation."""
 
 import keras
 import tensorflow as tf
@@ -12,8 +12,8 @@ _BATCH_SPEC = (
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Mean cross-entropy per word in nats; ``smoothing`` is the share of the target spread evenly over all
-    words.
+    """Mean cross-entropy per word in nats; ``smoothing`` is the fraction of the target spread uniformly over
+    all words.
 
     Source of the smoothing: Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016, section 7.
     """
@@ -25,7 +25,7 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smo
 
 
 class Trainee:
-    """The trained part of a captioner, cut in two: photo-wise (``tail``, may be None) and caption-wise
+    """The trained part of a captioner, in two parts: photo-wise (``tail``, may be None) and caption-wise
     (``decoder``).
 
     ``tail`` maps a cached activation to pooled features; without it the cached activations are the pooled
@@ -48,8 +48,8 @@ class Trainee:
         return self.decoder([tf.gather(pooled, rows), words], training=training)[:, 1:]
 
     def training_step(self, optimizer: keras.optimizers.Optimizer, smoothing: float):
-        """Return a compiled function of (activations, rows, words, targets, weights) that learns and
-        returns the loss.
+        """Return a compiled function of (activations, rows, words, targets, weights) that makes one training
+        step and returns the loss.
         """
         optimizer.build(self.trainable)
 

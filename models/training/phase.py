@@ -39,10 +39,10 @@ class Material:
 def run_phase(
     trainee: Trainee, plan: Plan, train: Material, dev: Material, checkpoint: Checkpoint, report: Report
 ) -> Standing:
-    """Train until the plan's last epoch or ``patience`` epochs without a lower dev loss; leaves the best
+    """Train until the plan's last epoch, or ``patience`` epochs without a lower dev loss; keep the best
     weights.
 
-    Continues from the checkpoint if it holds one. ``report(what, done, total, loss)`` is called after every
+    It resumes from the checkpoint if there is one. ``report(what, done, total, loss)`` is called after every
     batch (``what`` = the phase's name) and after every epoch (``what`` = "dev").
     """
     if plan.epochs == 0:
@@ -52,7 +52,7 @@ def run_phase(
     step, dev_step = trainee.training_step(optimizer, plan.smoothing), trainee.dev_step()
     state = [*trainee.variables, *optimizer.variables]
     standing, best = _resume(checkpoint, plan, state, trainee.variables)
-    if standing.epoch == 0:  # a phase may not end worse than it began
+    if standing.epoch == 0:  # a phase may not end with a higher loss than at its start
         standing = replace(standing, best_loss=dev_loss(dev_step, dev))
     while not standing.finished:
         started = time.perf_counter()
@@ -70,7 +70,7 @@ def run_phase(
 
 
 def _after_epoch(standing: Standing, plan: Plan, loss: float, seconds: float) -> Standing:
-    """Where the phase stands after one more epoch with this dev loss."""
+    """The progress of the phase after one more epoch with this dev loss."""
     epoch, seconds = standing.epoch + 1, standing.seconds + seconds
     if loss < standing.best_loss:
         standing = replace(standing, best_loss=loss, best_epoch=epoch)

@@ -19,9 +19,9 @@ _UNAVAILABLE = "scoring captions needs the COCO scorers: pip install pycocoevalc
 def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Score one candidate per photo against that photo's references.
 
-    Returns ``bleu_1`` to ``bleu_4`` and ``cider`` (1.0 is what COCO tables print as 100), and how varied
-    the candidates are: ``distinct_captions`` and ``distinct_words``. Raises UserError if the scorers are
-    not installed.
+    Returns ``bleu_1`` to ``bleu_4``, ``cider`` (1.0 is printed as 100 in COCO's tables), and the numbers
+    ``distinct_captions`` and ``distinct_words`` of the candidates. Raises UserError if the scorers are not
+    installed.
     """
     if len(candidates) != len(references) or not candidates:
         raise ValueError(
@@ -31,14 +31,14 @@ def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
 
-    said = {photo: [" ".join(tokenize(caption))] for photo, caption in enumerate(candidates)}
+    generated = {photo: [" ".join(tokenize(caption))] for photo, caption in enumerate(candidates)}
     truth = {photo: [" ".join(tokenize(text)) for text in texts] for photo, texts in enumerate(references)}
     with contextlib.redirect_stdout(io.StringIO()):  # the scorer prints its counts
-        bleu, _ = Bleu(4).compute_score(truth, said, verbose=0)
-        cider, _ = Cider().compute_score(truth, said)
+        bleu, _ = Bleu(4).compute_score(truth, generated, verbose=0)
+        cider, _ = Cider().compute_score(truth, generated)
     scores = {f"bleu_{n}": float(score) for n, score in enumerate(bleu, 1)}
-    words = {word for captions in said.values() for word in captions[0].split()}
-    distinct = {captions[0] for captions in said.values()}
+    words = {word for captions in generated.values() for word in captions[0].split()}
+    distinct = {captions[0] for captions in generated.values()}
     return scores | {
         "cider": float(cider),
         "distinct_captions": float(len(distinct)),
@@ -47,6 +47,6 @@ def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]
 
 
 def check_scorers() -> None:
-    """Raise UserError, with what to install, where the COCO scorers are missing."""
+    """Raise UserError, which says what to install, if the COCO scorers are missing."""
     if find_spec("pycocoevalcap") is None:
         raise UserError(_UNAVAILABLE)

@@ -1,18 +1,18 @@
-"""Everything that a training run depends on besides the data. Loads no Keras, so that --help stays quick."""
+"""Settings of a training run. Keras is not imported, so --help is fast."""
 
 from dataclasses import asdict, dataclass
 
 from gazeback.models.errors import UserError
 
 FROZEN, FINE_TUNED, REFINED = "frozen", "fine-tuned", "refined"
-# The encoder layer behind which fine-tuning starts, for encoders whose best one has been measured.
+# The encoder layer after which fine-tuning starts, for encoders where the best one has been measured.
 FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a phase learns. ``photos`` per batch if the trainee has a photo-wise tail, else ``captions`` per
-    batch.
+    """Settings of one phase. Batches have ``photos`` photos if the trainee has a photo-wise tail, otherwise
+    ``captions`` captions.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Settings:
     seed: int = 0
 
     def fine_tune_layer(self) -> str | None:
-        """The encoder layer behind which layers are fine-tuned; None without fine-tuning."""
+        """The encoder layer after which layers are fine-tuned; None without fine-tuning."""
         if self.fine_tune_epochs == 0:
             return None
         layer = self.fine_tune_after or FINE_TUNE_AFTER.get(self.encoder)
@@ -63,7 +63,7 @@ class Settings:
         return layer
 
     def relevant_to(self, phase: str) -> dict[str, str | int | float | None]:
-        """What the outcome of a phase depends on: no phase knows of the ones after it."""
+        """The settings that the result of a phase depends on, without those of later phases."""
         last = ("refine_epochs",)
         later = ("fine_tune_epochs", "fine_tune_after", "fine_tune_learning_rate", "photos_per_batch")
         left_out = {FROZEN: later + last, FINE_TUNED: last, REFINED: ()}[phase]

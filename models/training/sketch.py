@@ -1,4 +1,4 @@
-"""``gazeback train sketch``: the command line of training a classifier of sketches."""
+"""The command ``gazeback train sketch``, which trains a classifier of sketches."""
 
 import json
 from collections.abc import Callable
@@ -34,8 +34,8 @@ def _number(name: str, least: int, text: str) -> Callable:
 def sketch(data: Path, out: Path, as_json: bool, **chosen: Any) -> None:
     """Train a classifier of sketches, and measure it on a fifth of them that it never saw.
 
-    Which sketches those are depends on their names alone. Started again with the same options after it was
-    stopped, it goes on from the last finished epoch.
+    The held-out sketches are chosen by their names alone. If it was stopped, start it again with the same
+    options: it resumes after the last finished epoch.
     """
     from gazeback.models.training.train_sketch import train_sketch
 

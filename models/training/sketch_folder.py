@@ -1,4 +1,4 @@
-"""A folder of sketches, one folder per class, split by the names of the files."""
+"""Read a folder of sketches, one folder per class, and split it by the names of the files."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from gazeback.models.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-HELD_OUT, DEV = 0.2, 0.1  # shares of all sketches
+HELD_OUT, DEV = 0.2, 0.1  # fractions of all sketches
 SPLITS = ("train", "dev", "held-out")
 
 
@@ -25,7 +25,7 @@ class Sketches:
 def read_sketch_folder(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Sketches]]:
     """Return (class names, sketches by split): ``folder/CLASS/*.png``, or the same in ``folder/train``.
 
-    A sketch's split depends on its class and file name alone: 20 % are held out for the final figure, 10 %
+    A sketch's split depends on its class and file name alone: 20 % are held out to measure the accuracy, 10 %
     ("dev") decide when to stop. Raises DataError.
     """
     folder = Path(folder)
@@ -51,7 +51,7 @@ def read_sketch_folder(folder: str | Path) -> tuple[tuple[str, ...], dict[str, S
 
 
 def split_of(class_name: str, file_name: str) -> str:
-    """The split of one sketch: a hash of its names, read as a number in 0..1, against the shares."""
+    """The split of one sketch: a hash of its names, read as a number in 0..1, compared with the fractions."""
     digest = hashlib.sha256(f"{class_name}/{file_name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < HELD_OUT:

@@ -1,9 +1,9 @@
-"""What a training run on sketches depends on; imports nothing heavy, the command line shows the defaults."""
+"""Settings of a training run on sketches. Keras is not imported, so the command line can show them fast."""
 
 from dataclasses import dataclass
 from typing import Any
 
-# The networks' sizes: what two processor cores train in a quarter of an hour on 2000 sketches.
+# Sizes that two processor cores train in a quarter of an hour on 2000 sketches.
 OPTIONS: dict[str, dict[str, Any]] = {
     "sketch_densenet": {"image_size": 96},
     "sketch_a_net": {
@@ -15,7 +15,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "dropout": 0.3,
     },
 }
-# How a sketch lies in the input: see ``classifiers.strokes.Strokes``; views have up to ``MOST_DILATIONS``.
+# How a sketch is fitted into the input, see ``classifiers.strokes.Strokes``; views have up to
+# ``MOST_DILATIONS``.
 DILATIONS, MOST_DILATIONS, MARGIN = 1, 2, 4
 
 

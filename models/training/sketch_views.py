@@ -1,4 +1,5 @@
-"""Views of a sketch to learn from: flipped, turned, moved, warped, with thinner or thicker strokes."""
+"""Random views of a sketch for training: flipped, rotated, shifted, warped, with thinner or thicker
+strokes."""
 
 from dataclasses import dataclass
 
@@ -14,10 +15,10 @@ from gazeback.models.classifiers.strokes import (
 )
 from gazeback.models.photos import Photo
 
-DEGREES = 15.0  # largest turn
+DEGREES = 15.0  # largest rotation
 SIZES = (0.75, 1.05)  # of the drawing in its frame
 SHIFT = 0.06  # of the frame's side
-WARP = 0.08  # how far a corner of the frame wanders, as a share of the side
+WARP = 0.08  # how far a corner of the frame moves, as a fraction of the side
 OVERSAMPLING = 2
 
 
@@ -46,9 +47,10 @@ class Drawing:
 
 
 def _corners(size: tuple[int, int], room: float, random: np.random.Generator) -> np.ndarray:
-    """Where the frame's corners (top left, bottom left, bottom right, top right) lie in the drawing.
+    """The frame's corners (top left, bottom left, bottom right, top right) in the drawing: float ``[4, 2]``
+    (x, y).
 
-    float ``[4, 2]`` (x, y); ``room`` is the share of the frame's side that an unchanged drawing fills.
+    ``room`` is the fraction of the frame's side that an unchanged drawing fills.
     """
     corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]], float)
     corners += random.uniform(-2 * WARP, 2 * WARP, (4, 2)) + random.uniform(-2 * SHIFT, 2 * SHIFT, 2)

@@ -1,5 +1,5 @@
-"""Trains a Show-and-Tell captioner: first on the features of a frozen encoder, then with the encoder's
-last blocks.
+"""Train a Show-and-Tell captioner: first on the features of a frozen encoder, then with the encoder's last
+blocks.
 """
 
 import json
@@ -27,7 +27,7 @@ POOL = show_and_tell.POOL
 
 
 class Run:
-    """One training run: the model, its data and where both are kept while it trains."""
+    """One training run: the model, its data, and the files in which both are kept."""
 
     def __init__(self, data: Path, work: Path, settings: Settings) -> None:
         keras.utils.set_random_seed(settings.seed)
@@ -66,7 +66,8 @@ class Run:
             ) from None
 
     def activations(self, report: Callable) -> dict[str, dict[str, list[np.ndarray]]]:
-        """Compute and cache what the frozen encoder sees: per split and layer, one array per view."""
+        """Compute and cache the activations of the frozen encoder: per split and layer, one array per
+        view."""
         layers = (POOL,) if self.cut is None else (POOL, self.cut)
         encoder = keras.Model(self.model.inputs[0], self._output(POOL), name=self.encoder.name)
         cache = ActivationCache(self.work / "cache", encoder, layers, self.settings.seed)
@@ -98,9 +99,7 @@ class Run:
                 layer.trainable = False
 
     def mean_features(self, views: dict) -> np.ndarray:
-        """The mean pooled feature vector ``[C]`` over the training photos, seen by the encoder as it is
-        now.
-        """
+        """The mean pooled feature vector ``[C]`` over the training photos, with the current encoder."""
         if self.tail is None:
             return np.asarray(np.mean(views["train"][POOL][0], axis=0, dtype=np.float64), np.float32)
         maps = views["train"][self.cut][0]
@@ -129,9 +128,9 @@ def train_captioner(
 ) -> Captioner:
     """Train on a captions folder and write the captioner to ``out`` (a ``.keras`` file).
 
-    Features, checkpoints and the log lie in ``out`` with ``.training`` appended; started again with the
-    same settings, the run goes on where it was. ``report(what, done, total, loss)`` is called as the work
-    goes on.
+    Features, checkpoints and the log are in the folder ``out`` with ``.training`` appended. A run that was
+    stopped resumes if it is started again with the same settings. ``report(what, done, total, loss)`` is
+    called to report progress.
     """
     out = Path(out)
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):

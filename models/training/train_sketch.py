@@ -1,4 +1,4 @@
-"""Training a classifier of sketches from nothing, on the processor, in minutes."""
+"""Train a classifier of sketches from random weights, on the processor, in minutes."""
 
 import json
 import time
@@ -27,7 +27,8 @@ Report = Callable[[str, int, int, float], None]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of ``count`` sketches whose class is the most probable one, or among the five most probable."""
+    """Fractions of ``count`` sketches whose class is the most probable one, or among the five most
+    probable."""
 
     top_1: float
     top_5: float
@@ -35,7 +36,7 @@ class Accuracy:
 
 
 def preprocessing_of(settings: Settings) -> Preprocessing:
-    """How a sketch becomes the network's input."""
+    """The preprocessing of a sketch for the network."""
     size = OPTIONS[settings.network]["image_size"]
     return Preprocessing(size, size, 1, placement="sketch", dilations=DILATIONS, margin=MARGIN)
 
@@ -86,7 +87,7 @@ class Run:
                 yield future.result(), labels[part]
 
     def pixels(self, sketches: Sketches) -> np.ndarray:
-        """Sketches as they are, as the network reads them: float32 ``[n, height, width, 1]``."""
+        """Unchanged sketches, as the network reads them: float32 ``[n, height, width, 1]``."""
         return np.stack([self.preprocess(load_photo(path)).pixels for path in sketches.paths])
 
     def classifier(self, name: str) -> Classifier:
@@ -97,11 +98,13 @@ class Run:
 def train_sketch(
     data: str | Path, out: str | Path, settings: Settings, report: Report
 ) -> tuple[Classifier, Accuracy]:
-    """Train on a folder of sketches; write the classifier to ``out`` (``.keras``); measure what was held out.
+    """Train on a folder of sketches; write the classifier to ``out`` (``.keras``); measure it on the held-out
+    sketches.
 
-    The checkpoint lies in ``out`` with ``.training`` appended; started again with the same settings, the run
-    goes on after the last finished epoch. ``report(what, done, total, loss)`` is called after every batch
-    (``what`` = "train") and after every epoch ("dev", with the dev sketches' cross-entropy in nats).
+    The checkpoint is in the folder ``out`` with ``.training`` appended. A run that was stopped resumes after
+    the last finished epoch if it is started again with the same settings. ``report(what, done, total, loss)``
+    is called after every batch (``what`` = "train") and after every epoch ("dev", with the dev sketches'
+    cross-entropy in nats).
     """
     out = Path(out)
     run = Run(Path(data), settings)

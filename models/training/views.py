@@ -1,4 +1,5 @@
-"""Views of a training photo: the photo itself, its mirror image, and random crops with changed light."""
+"""Random views of a training photo: the photo itself, its mirror image, and random crops with changed
+light."""
 
 from pathlib import Path
 
