@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gazeback.eval.scenes.captions import fixed
 from gazeback.eval.scenes.scenes import scene
-from gazeback.eval.subjects.captioner import Question, build_method
+from gazeback.eval.subjects.captioner import CaptionerSubject, Question
 from gazeback.models import load_captioner
 
 METHODS = ("evidence", "fixations", "grad-cam", "saliency", "activation")
@@ -22,7 +22,7 @@ figure = Figure(figsize=(9.6, 13), layout="constrained")
 rows = iter(figure.subplots(8, 1 + len(METHODS)))
 for name in MODELS:
     captioner = load_captioner(name)
-    methods = {method: build_method(method, captioner) for method in METHODS}
+    methods = CaptionerSubject(captioner).methods(METHODS)
     for index in (0, 1):
         drawn = scene(SEED, index)
         caption = fixed(drawn)[0]

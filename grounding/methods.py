@@ -24,7 +24,7 @@ from gazeback.models.errors import UserError
 
 GROUP = "gazeback.methods"
 
-Explain = Callable[[keras.Model, Any, Any], np.ndarray]
+Explain = Callable[..., np.ndarray]
 
 
 def known_methods() -> tuple[str, ...]:
@@ -49,6 +49,12 @@ def check_methods(methods: Sequence[str]) -> None:
         raise UserError(f"methods: each is shown once; {', '.join(twice)} was given twice")
 
 
+def check_traced(method: str) -> None:
+    """Raise UserError unless the core knows the method."""
+    if not is_traced(method):
+        raise UserError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+
+
 def explained(
     method: str, model: keras.Model, pixels: np.ndarray, targets: Iterable[int]
 ) -> list[np.ndarray]:
@@ -67,22 +73,29 @@ def explained(
 
 
 def explained_words(
-    method: str, captioner: CaptionGenerator, pixels: np.ndarray, word_ids: Sequence[int]
+    method: str,
+    captioner: CaptionGenerator,
+    pixels: np.ndarray,
+    word_ids: Sequence[int],
+    positions: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
     """The maps of a registered method, one per word of a caption: float32 ``[size, size]``, 0 to 1.
 
     Args:
         pixels: the photo as the captioner reads it, float32 ``[size, size, 3]``.
         word_ids: the caption without start and end.
+        positions: which of its words, counted from 0; by default all.
 
     Raises:
         UserError: the method cannot be loaded, cannot explain captioners, or returns something else.
     """
-    explain, n = load_method(method), len(word_ids)
+    explain = load_method(method)
+    positions = range(len(word_ids)) if positions is None else positions
+    n = len(positions)
     words = np.array([captioner.vocabulary.start, *word_ids[:-1]], np.int32)
     photos, texts = (np.repeat(array[None], n, axis=0) for array in (pixels, words))
     # Output step 0 has seen only the image; step j + 1 predicts word j.
-    targets = np.array([(j + 1, word) for j, word in enumerate(word_ids)], np.int32)
+    targets = np.array([(j + 1, word_ids[j]) for j in positions], np.int32)
     try:
         maps = _of_all_words(explain, captioner.model, photos, texts, targets)
     except (TypeError, ValueError) as error:
@@ -106,9 +119,12 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def load_method(method: str) -> Explain:
-    """The function of a registered method. Raises UserError if it cannot be loaded."""
+    """The function of a registered method. Raises UserError if there is none, or it cannot be loaded."""
+    registered = _registered()
+    if method not in registered:
+        raise UserError(f"unknown method {method!r}; there are {', '.join(sorted(registered))}")
     try:
-        explain: Explain = _registered()[method].load()
+        explain: Explain = registered[method].load()
     except (ImportError, AttributeError) as error:
         raise UserError(f"method {method!r} cannot be loaded ({error})") from None
     return explain

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gazeback.eval.baselines.activations import feature_maps
-    from gazeback.eval.baselines.methods import METHODS, explain
     from gazeback.eval.baselines.projections import grid_artefacts
+    from gazeback.eval.baselines.query import explain
 
 _HOMES = {
-    "METHODS": "methods",
-    "explain": "methods",
+    "explain": "query",
     "feature_maps": "activations",
     "grid_artefacts": "projections",
 }
-__all__ = ["METHODS", "explain", "feature_maps", "grid_artefacts"]
+__all__ = ["explain", "feature_maps", "grid_artefacts"]
 
 
 def __getattr__(name: str) -> Any:

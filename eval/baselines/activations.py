@@ -59,6 +59,22 @@ def activation(query: Query, at: str | None = None, raw: bool = False) -> np.nda
     return total if raw else enlarged(total, *query.pixels.shape[1:3])
 
 
+@compared
+def center(query: Query) -> np.ndarray:
+    """A point in the middle, whatever the image and the target: the trivial baseline.
+
+    The map is uniform but for its maximum, which is too small to matter for the energy inside a box: that is
+    the box's share of the area.
+
+    Returns:
+        float32 ``[n, H, W]``.
+    """
+    n, height, width = query.pixels.shape[:3]
+    maps = np.ones((n, height, width), np.float32)
+    maps[:, height // 2, width // 2] += 1e-3
+    return maps
+
+
 def feature_maps(model: keras.Model, image: Any, layer: str, *, limit: int = 64, columns: int = 8) -> Figure:
     """A contact sheet of a layer's channels, each scaled to its own range.
 

@@ -1,12 +1,46 @@
-"""Grad-CAM for captioners, the compared method that needs gradients (TensorFlow only)."""
+"""Shorter routes for the words of a caption: through the decoder alone, or with one pass of the encoder.
 
-from collections.abc import Sequence
+The general route (:func:`gazeback.grounding.methods.explained_words`) runs the whole model for each word. The
+methods of `SHORT_ROUTES` answer from the last map, which is known. The maps of "activation" and "grad-cam"
+agree with those of the general route up to a factor. The maps of "occlusion" do not, by construction: the
+window is in proportion to the photo, and the score is the log-probability.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from gazeback.eval.baselines.enlarging import enlarged
+from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, spread, windows
 from gazeback.models.captioner import Captioner
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which pixels did some words of a caption come from?
+
+    Attributes:
+        image: float32 [size, size, 3] in 0..255.
+        features: float32 [h, w, C], the last map for this image.
+        word_ids: the whole caption without start and end.
+        positions: which of its words, counted from 0.
+    """
+
+    image: np.ndarray
+    features: np.ndarray
+    word_ids: list[int]
+    positions: list[int]
+
+    def enlarged(self, maps: np.ndarray) -> np.ndarray:
+        """Maps [n, h, w] of the last map's resolution at the image's."""
+        return enlarged(maps, *self.image.shape[:2])
+
+
+Method = Callable[[Question], np.ndarray]
+"""Answers float [n, size, size], non-negative, one map per position."""
 
 
 class GradCam:
@@ -57,3 +91,56 @@ class GradCam:
             scores = tf.gather_nd(logits, tf.stack([rows, steps, asked], axis=1))
         # a word's score reads its own copy of the map, so the gradient of the scores' sum is every word's own
         return tape.gradient(scores, features)
+
+
+def _activation(captioner: Captioner) -> Method:
+    """The channel sum of the last map, for every word."""
+
+    def answer(question: Question) -> np.ndarray:
+        total = question.enlarged(question.features.sum(axis=-1)[None])
+        return np.repeat(np.maximum(total, 0), len(question.positions), axis=0)
+
+    return answer
+
+
+def _grad_cam(captioner: Captioner) -> Method:
+    grad_cam = GradCam(captioner)
+    return lambda asked: asked.enlarged(grad_cam(asked.features, asked.word_ids, asked.positions))
+
+
+class _Occlusion:
+    """By how much a word's log-probability drops, the words before it fixed, with a window covered.
+
+    Zeiler and Fergus 2014, section 4.2; a rise counts as 0. The encoder sees each covered photo once, for all
+    words of all captions of a photo that are asked about one after another.
+    """
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._captioner = captioner
+        size = captioner.image_size
+        self._side, step = (max(1, round(pixels * size / 224)) for pixels in (SIZE, STRIDE))
+        self._corners = windows((size, size), self._side, step)
+        self._image: np.ndarray | None = None
+
+    def __call__(self, question: Question) -> np.ndarray:
+        if self._image is not question.image:
+            covered = occluded(question.image, self._corners, self._side, "mean")
+            self._maps = np.concatenate([self._captioner.features(batch) for _, batch in covered])
+            self._image = question.image
+        before = self._scores(question.features[None], question)
+        drops = before - self._scores(self._maps, question)
+        return np.maximum(spread(drops.T, self._corners, self._side, question.image.shape[:2]), 0)
+
+    def _scores(self, maps: np.ndarray, question: Question) -> np.ndarray:
+        """Log-probabilities float32 [m, n] of the words asked about, for maps [m, h, w, C]."""
+        words = np.array([[self._captioner.vocabulary.start, *question.word_ids[:-1]]], np.int32)
+        scores = self._captioner.log_probabilities(maps, np.repeat(words, len(maps), axis=0))
+        return scores[:, question.positions, [question.word_ids[p] for p in question.positions]]
+
+
+SHORT_ROUTES: Mapping[str, Callable[[Captioner], Method]] = {
+    "activation": _activation,
+    "grad-cam": _grad_cam,
+    "occlusion": _Occlusion,
+}
+"""By the names of methods; these go before the general route."""

@@ -40,8 +40,7 @@ def deconvnet(query: Query, resample: bool = False, raw: bool = False) -> np.nda
     Raises:
         UserError, TraceError: a target or an input that does not fit, or a model without rectifiers.
     """
-    kind = _deconvnet_resampled if resample else _deconvnet
-    return _projected(query, kind, raw)
+    return _projected(query, _deconvnet_resampled if resample else _deconvnet, raw)
 
 
 @compared
@@ -51,8 +50,19 @@ def guided_backprop(query: Query, resample: bool = False, raw: bool = False) -> 
     Back through a rectifier passes the positive part of the signal, and only where the rectifier was open
     (for ReLU6: open and not saturated). Arguments, result and errors as for :func:`deconvnet`.
     """
-    kind = _guided_resampled if resample else guided
-    return _projected(query, kind, raw)
+    return _projected(query, _guided_resampled if resample else guided, raw)
+
+
+@compared
+def deconvnet_resampled(query: Query, raw: bool = False) -> np.ndarray:
+    """:func:`deconvnet` without the grid that strides leave (see :func:`resampled_strides`)."""
+    return _projected(query, _deconvnet_resampled, raw)
+
+
+@compared
+def guided_backprop_resampled(query: Query, raw: bool = False) -> np.ndarray:
+    """:func:`guided_backprop` without the grid that strides leave (see :func:`resampled_strides`)."""
+    return _projected(query, _guided_resampled, raw)
 
 
 def grid_artefacts(maps: np.ndarray, stride: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from gazeback.cnn_trace.layout import as_stored, channels_last, shape_last
 from gazeback.cnn_trace.recording import check_inputs, shapes_of
 from gazeback.cnn_trace.rules.activation import is_output_activation, kind
 from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.grounding.methods import load_method
 from gazeback.models.errors import UserError
 
 # As coordinates of a neuron: the place of the strongest neuron along this axis, or every place.
@@ -169,6 +170,23 @@ def compared(
     return explain
 
 
+def explain(name: str, model: keras.Model, images: Any, target: Any = None, **options: Any) -> np.ndarray:
+    """Explain with a compared method.
+
+    Args:
+        name: of a registered method (docs/compared.md).
+        model, images, target: as for :func:`gazeback.cnn_trace.trace`; one target for each image, no lists.
+        options: ``layer`` and ``output``, as there, and the method's own.
+
+    Returns:
+        float32 ``[n, H, W]``: one map per image, at its resolution.
+
+    Raises:
+        UserError, TraceError: there is no such method, or something does not fit.
+    """
+    return load_method(name)(model, images, target, **options)
+
+
 def _probabilities(output: Tensor, shape: Sequence[int]) -> str:
     """What turns the logits of an output into probabilities; without an activation a softmax is assumed."""
     call = output.call
@@ -208,5 +226,5 @@ def _pattern(target: Any, name: str, shape: Sequence[int]) -> np.ndarray:
     pattern[:, columns] = given
     limits = np.array(shape[1:])
     if (given < 0).any() or (pattern >= limits).any():
-        raise UserError(f"target {target!r} is out of range: {name!r} has the shape {list(limits)}")
+        raise UserError(f"target {target!r} is out of range: {name!r} has the shape {limits.tolist()}")
     return pattern

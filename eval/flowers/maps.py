@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from gazeback.cnn_trace import Fixations, trace
-from gazeback.cnn_trace.fixations import DEFAULT_BLUR
+from gazeback.cnn_trace.fixations import DEFAULT_BLUR, Fixations
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.query import Query
 from gazeback.eval.flowers.flowers import SEEDS, flowers
-from gazeback.grounding.methods import check_methods, is_traced, load_method
+from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, class_maps, class_points
+from gazeback.grounding.methods import check_methods, is_traced
 from gazeback.models.classifiers import Classifier
 
 Setting = Mapping[str, Any]
@@ -29,10 +29,7 @@ Maps = Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
 """Takes pictures float32 [n, H, W, 3] and classes int32 [n]; for each setting maps float32 [n, H, W], nowhere
 negative."""
 
-RESAMPLED = {f"{name}-resampled": name for name in ("deconvnet", "guided-backprop")}
-"""The same with the stride resampling (section 3.3 of the paper)."""
-
-IMAGE, CENTRE, FILTER, EVIDENCE = "image", "center", "filter", "evidence"
+IMAGE, FILTER = "image", "filter"
 
 BLURS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06)
 """Standard deviations of a Gaussian, as shares of the diagonal."""
@@ -72,9 +69,9 @@ def _blurs(name: str) -> list[float]:
 def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:
     """The method of that name for a network that tells flowers of this kind.
 
-    Names: ``"image"``, the whole picture; ``"center"``, a disc in the middle; ``"filter"``, the enlarged
-    activations of the filter of the last map that contributes most to the class; those of ``RESAMPLED``; and
-    every method that gazeback knows. Raises UserError.
+    Names: every method that gazeback knows, where ``"center"`` is a disc in the middle; ``"image"``, the
+    whole picture; ``"filter"``, the enlarged activations of the filter of the last map that contributes most
+    to the class. Raises UserError.
     """
     if name == IMAGE:
         return lambda pixels, classes: [np.ones(pixels.shape[:3], np.float32)]
@@ -82,16 +79,12 @@ def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:
         return lambda pixels, classes: [_discs(pixels.shape[:3], radius) for radius in RADII]
     if name == FILTER:
         return partial(_blurred_of, name, partial(strongest_filter, classifier))
-    if name in RESAMPLED:
-        resampled: Callable[..., np.ndarray] = load_method(RESAMPLED[name])
-        explain = partial(resampled, classifier.model, resample=True)
-        return partial(_blurred_of, name, explain)
     check_methods([name])
     if name == EVIDENCE:
         return partial(_evidence, classifier, mean_map(classifier, kind))
     if is_traced(name):
         return partial(_traced, name, classifier)
-    return partial(_blurred_of, name, partial(load_method(name), classifier.model))
+    return partial(_blurred_of, name, partial(class_maps, name, classifier.model))
 
 
 def strongest_filter(classifier: Classifier, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -155,7 +148,8 @@ def _evidence(
 def _traced(
     name: str, classifier: Classifier, pixels: np.ndarray, classes: np.ndarray, **options: Any
 ) -> list[np.ndarray]:
-    fixations = trace(classifier.model, pixels, classes, method=name, **options)
+    points = class_points(name, classifier.model, pixels, classes[:, None], **options)
+    fixations = [of_image[0] for of_image in points]
     blurred = {blur: _heat(fixations, blur) for blur in _blurs(name)}
     return [_raised(blurred[blur], power) for power, blur in product(POWERS, _blurs(name))]
 

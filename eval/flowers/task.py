@@ -14,11 +14,12 @@ import numpy as np
 from gazeback.eval.data.selection import select
 from gazeback.eval.flowers import protocol
 from gazeback.eval.flowers.flowers import SEEDS, class_names, flower
-from gazeback.eval.flowers.maps import CENTRE, FILTER, IMAGE, Maps, build_maps
+from gazeback.eval.flowers.maps import FILTER, IMAGE, Maps, build_maps
 from gazeback.eval.flowers.network import load_network
 from gazeback.eval.flowers.protocol import Measured, Picture
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.subjects.methods import ACTIVATION, CENTRE, chosen_methods
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.classifiers import Classifier, load_classifier
 from gazeback.models.errors import UserError
@@ -26,7 +27,7 @@ from gazeback.models.errors import UserError
 TUNED, REPORTED = 60, 180
 """How many pictures settings are chosen on, and how many are reported, unless a limit is given."""
 
-BASELINES = (FILTER, "activation", CENTRE, IMAGE)
+BASELINES = (FILTER, ACTIVATION, CENTRE, IMAGE)
 """What is measured always: the strongest filter's map, the channel sum, a disc in the middle, everything."""
 
 
@@ -45,8 +46,7 @@ class FlowersTask:
 
     @cached_property
     def methods(self) -> Sequence[str]:
-        names = [name.strip() for name in self.chosen.split(",") if name.strip()]
-        return list(dict.fromkeys([*names, *BASELINES]))
+        return chosen_methods(self.chosen, BASELINES)
 
     @property
     def skipped(self) -> Counter[str]:

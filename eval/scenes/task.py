@@ -15,7 +15,8 @@ from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
-from gazeback.eval.subjects.captioner import Method, Question, build_method, chosen_methods
+from gazeback.eval.subjects.captioner import CaptionerSubject, Question
+from gazeback.eval.subjects.methods import chosen_methods
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
 
@@ -97,17 +98,11 @@ def scene_name(index: int) -> str:
 
 
 class ScenesMeasurer:
-    """The captioner, and the methods that were asked so far."""
+    """The captioner with its methods, and the scenes."""
 
     def __init__(self, captioner: Captioner, numbers: Mapping[str, int]) -> None:
         self._captioner, self._numbers = captioner, numbers
-        self._built: dict[str, Method] = {}
-
-    def _methods(self, names: Sequence[str]) -> dict[str, Method]:
-        for name in names:
-            if name not in self._built:
-                self._built[name] = build_method(name, self._captioner)
-        return {name: self._built[name] for name in names}
+        self._methods = CaptionerSubject(captioner).methods
 
     def _scene(self, name: str) -> Scene:
         return scene(protocol.HELD_OUT_SEED, self._numbers[name])

@@ -11,7 +11,6 @@ from gazeback.eval.harness.table import Table, print_tables
 from gazeback.eval.speed import captioner as speed
 from gazeback.eval.speed import networks as speed_networks
 from gazeback.eval.speed.peers import PEERS
-from gazeback.eval.subjects.captioner import check_traced
 from gazeback.grounding import methods as explanations
 from gazeback.models.captioner import load_captioner
 from gazeback.models.errors import UserError
@@ -78,7 +77,7 @@ def run_speed(
     json_path: Path | None,
 ) -> None:
     """Time the grounding of a captioner's photos; print the table and write it. Raises UserError."""
-    check_traced(method)
+    explanations.check_traced(method)
     check_writable(json_path)
     limit = limit or SPEED_PHOTOS
     images, captioner = PhraseData(data, split, "all", limit), load_captioner(model)
@@ -104,7 +103,6 @@ def run_networks(
     asked = listed(methods)
     explanations.check_methods([name for name in asked if name not in PEERS] or asked)
     if memory:
-        asked = [name for name in asked if explanations.is_traced(name)]
         rows = [row for size in sizes for row in speed_networks.memory(chosen, size, asked)]
     else:
         total = len(chosen) * len(sizes)

@@ -2,7 +2,7 @@
 
 The libraries are not counted. Linux only.
 
-WHAT is "activations", a forward pass that returns every layer's output, or a method of the tracer.
+WHAT is "activations", a forward pass that returns every layer's output, or a method.
 """
 
 import sys
@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.cnn_trace import trace
-from gazeback.eval.speed.networks import KEPT, network
+from gazeback.eval.speed.networks import KEPT, explaining, network
 
 CALLS = 2
 
@@ -31,7 +30,7 @@ def main(name: str, batch: int, what: str) -> float:
         assert len(kept) == len(outputs)
     else:
         for _ in range(CALLS):
-            trace(model, pixels, method=what)
+            explaining(what, model, pixels)()
     return (_memory("VmHWM") - before) / 2**20
 
 

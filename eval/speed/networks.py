@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from gazeback.cnn_trace import TraceError, trace
-from gazeback.cnn_trace.tracer import METHODS
 from gazeback.eval.speed.captioner import Task, quartiles, times
 from gazeback.eval.speed.peers import PEERS, peer
-from gazeback.grounding.methods import load_method
+from gazeback.grounding.methods import is_traced, load_method
 from gazeback.models.errors import UserError
 
 NETWORKS = ("VGG16", "ResNet101", "DenseNet121", "InceptionV3", "MobileNetV2", "EfficientNetB0")
@@ -38,11 +37,12 @@ def check_networks(names: Sequence[str]) -> None:
 def tasks_for(model: keras.Model, pixels: np.ndarray, methods: Sequence[str]) -> dict[str, Task]:
     """What takes turns: the plain forward pass, and each method on the strongest class of each image."""
     forward = compiled(model)
-    return {FORWARD: lambda: forward(pixels), **{name: _explaining(name, model, pixels) for name in methods}}
+    return {FORWARD: lambda: forward(pixels), **{name: explaining(name, model, pixels) for name in methods}}
 
 
-def _explaining(name: str, model: keras.Model, pixels: np.ndarray) -> Task:
-    if name in METHODS:
+def explaining(name: str, model: keras.Model, pixels: np.ndarray) -> Task:
+    """A method on the strongest class of the images: of each one for the tracer's, else of the first one."""
+    if is_traced(name):
         return lambda: trace(model, pixels, method=name)
     target = int(np.argmax(np.asarray(model(pixels[:1], training=False))))
     if name in PEERS:

@@ -14,7 +14,8 @@ from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.boxes import centre_box, region_box
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.perturbations import occlusion as confidence
-from gazeback.eval.subjects.classifier import CENTRE, ClassMeasurer, ClassTask
+from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.subjects.methods import CENTRE
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 

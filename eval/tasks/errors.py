@@ -17,7 +17,8 @@ from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside
 from gazeback.eval.metrics.statistics import correlation
-from gazeback.eval.subjects.classifier import CENTRE, AskedClassifier, ObjectTask, Seen, label_classes
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, label_classes
+from gazeback.eval.subjects.methods import CENTRE
 from gazeback.grounding.output.colours import blended, fitted, look_of
 from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.page import jpeg_uri, render

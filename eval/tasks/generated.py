@@ -38,16 +38,15 @@ from gazeback.eval.metrics.maps import Box
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.metrics.words import object_words
 from gazeback.eval.subjects.captioner import (
-    Method,
+    CaptionerSubject,
     PhraseDataTask,
     Question,
     Scale,
-    build_method,
-    chosen_methods,
     first_of,
     left_out,
     model_input,
 )
+from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, chosen_methods
 from gazeback.eval.tasks.box_rules import EVIDENCE_BOX_SHARE
 from gazeback.grounding.captions import word_evidence
 from gazeback.models.captioner import Captioner
@@ -64,7 +63,6 @@ COMMON = 10
 
 IOU = 0.5
 
-EVIDENCE, CENTRE = "evidence", "center"
 
 SETTINGS = {
     "thresholds": list(THRESHOLDS),
@@ -109,7 +107,7 @@ def common_classes(images: Sequence[PhraseImage]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class GeneratedTask(PhraseDataTask):
-    """`chosen`: names of `gazeback.eval.subjects.captioner` between commas; the baselines come along."""
+    """`chosen`: names of methods between commas; the baselines come along."""
 
     name: ClassVar[str] = "generated"
     tunes: ClassVar[bool] = True
@@ -230,13 +228,13 @@ def _scores(hits: np.ndarray, counts: np.ndarray, there: np.ndarray) -> np.ndarr
 
 
 class GeneratedMeasurer:
-    """The captioner, and the methods that were asked so far."""
+    """The captioner with its methods, and the photos."""
 
     def __init__(self, captioner: Captioner, data: PhraseData) -> None:
         self.captioner = captioner
         self._images = {image.file_name: image for image in data}
         self._classes = common_classes(data.everything)
-        self._built: dict[str, Method] = {}
+        self._subject = CaptionerSubject(captioner)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
         return {name: self._records(self._images[name], methods) for name in names}
@@ -289,11 +287,7 @@ class GeneratedMeasurer:
         return [[region_box(heat, share) for share in settings] for heat in self._maps(method, question)]
 
     def _maps(self, method: str, question: Question) -> np.ndarray | list[np.ndarray]:
-        if not question.positions:
-            return []
-        if method not in self._built:
-            self._built[method] = build_method(method, self.captioner)
-        return self._built[method](question)
+        return self._subject.maps(method, question) if question.positions else []
 
     def show(self, name: str, methods: Sequence[str]) -> Shown | None:
         """The first object word of the caption, with the boxes of its class."""

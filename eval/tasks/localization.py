@@ -22,7 +22,7 @@ from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary, correlation
 from gazeback.eval.subjects.classifier import ClassTask
-from gazeback.eval.tasks.box_rules import SETTINGS, Answer, Method, build_method
+from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
 from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
@@ -67,11 +67,11 @@ class Measured:
         return part_of(self.image.file_name)
 
 
-def measure(classifier: Classifier, methods: Mapping[str, Method], batch: Batch) -> Iterator[Measured]:
+def measure(classifier: Classifier, methods: Sequence[str], batch: Batch) -> Iterator[Measured]:
     """The images of a batch, one after another. Raises UserError where a method cannot be used."""
     predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
     wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
-    answers = {name: method(batch, wrong) for name, method in methods.items()}
+    answers = {name: answers_of(name, classifier, batch, wrong) for name in methods}
     masks = batch.masks()
     for i, image in enumerate(batch.images):
         scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
@@ -281,7 +281,6 @@ class LocalizationMeasurer:
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
         batch = read([self.task.images[name] for name in names], self.classifier)
-        built = {method: build_method(method, self.classifier) for method in methods}
         return {
             image.image.file_name: {
                 method: {
@@ -292,7 +291,7 @@ class LocalizationMeasurer:
                 }
                 for method, score in image.scores.items()
             }
-            for image in measure(self.classifier, built, batch)
+            for image in measure(self.classifier, methods, batch)
         }
 
     def show(self, name: str, methods: Sequence[str]) -> Shown | None:
@@ -300,7 +299,7 @@ class LocalizationMeasurer:
         batch = read([image], self.classifier)
         wrong = np.array([image.wrong_class(len(self.classifier.class_names))])
         photo = load_photo(image.path)
-        maps = {method: build_method(method, self.classifier)(batch, wrong)[0].heat for method in methods}
+        maps = {method: answers_of(method, self.classifier, batch, wrong)[0].heat for method in methods}
         boxes = image.boxes_on(photo.height, photo.width).tolist()
         return Shown(photo.pixels, maps, self.classifier.class_names[image.label], boxes=boxes)
 

@@ -18,16 +18,16 @@ from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
 from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.subjects.captioner import (
+    CaptionerSubject,
     Method,
     PhraseDataTask,
     Question,
     Scale,
-    build_method,
-    chosen_methods,
     first_of,
     left_out,
     model_input,
 )
+from gazeback.eval.subjects.methods import chosen_methods
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo
 
@@ -173,7 +173,7 @@ def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class PhrasesTask(PhraseDataTask):
-    """`chosen`: names of `gazeback.eval.subjects.captioner` between commas; the baselines come along."""
+    """`chosen`: names of methods between commas; the baselines come along."""
 
     name: ClassVar[str] = "phrases"
     chosen: str = "evidence"
@@ -234,18 +234,12 @@ class PhrasesTask(PhraseDataTask):
 
 
 class PhrasesMeasurer:
-    """The captioner, and the methods that were asked so far."""
+    """The captioner with its methods, and the photos."""
 
     def __init__(self, captioner: Captioner, data: PhraseData) -> None:
         self.captioner = captioner
+        self.methods = CaptionerSubject(captioner).methods
         self._images = {image.file_name: image for image in data}
-        self._built: dict[str, Method] = {}
-
-    def methods(self, names: Sequence[str]) -> dict[str, Method]:
-        for name in names:
-            if name not in self._built:
-                self._built[name] = build_method(name, self.captioner)
-        return {name: self._built[name] for name in names}
 
     def _load(self, name: str) -> tuple[PhraseImage, np.ndarray, Scale]:
         image = self._images[name]

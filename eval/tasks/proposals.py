@@ -1,7 +1,7 @@
 """`gazeback evaluate proposals`: does the one box of the predicted class hold an object, whatever it is?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen
-from gazeback.eval.tasks.box_rules import SETTINGS, Answer, Method, build_method
+from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import DataError
 
@@ -186,7 +186,6 @@ class ProposalsMeasurer:
 
     data: ObjectData
     asked: AskedClassifier
-    _built: dict[str, Method] = field(default_factory=dict)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
         images = [self.data[name] for name in names if len(self.data[name].boxes())]
@@ -221,15 +220,13 @@ class ProposalsMeasurer:
         self, method: str, images: Sequence[ObjectImage], seen: Sequence[Seen], predicted: np.ndarray
     ) -> list[Answer]:
         """Boxes and maps of the predicted classes, on the inputs."""
-        if method not in self._built:
-            self._built[method] = build_method(method, self.asked.classifier)
         nothing = np.zeros((0, 4))
         labelled = [
             LabelledImage(image.name, image.path, int(target), nothing)
             for image, target in zip(images, predicted, strict=True)
         ]
         batch = Batch(labelled, np.stack([one.pixels for one in seen]))
-        return self._built[method](batch, np.asarray(predicted))
+        return answers_of(method, self.asked.classifier, batch, np.asarray(predicted))
 
 
 def _record(image: ObjectImage, seen: Seen, predicted: int, answer: Answer) -> Record:

@@ -32,14 +32,13 @@ from gazeback.eval.perturbations.removal import (
     strongest,
 )
 from gazeback.eval.subjects.captioner import (
+    CaptionerSubject,
     CaptionerTask,
-    Method,
     Question,
-    build_method,
-    check_methods,
     model_input,
     teacher_forced,
 )
+from gazeback.eval.subjects.methods import ACTIVATION, CENTRE, chosen_methods
 from gazeback.models.captioner import Caption, Captioner
 from gazeback.models.photos import load_photo
 
@@ -47,7 +46,7 @@ SHARES = (0.1, 0.2)
 
 DRAWS = 3
 
-RANDOM, CENTRE, ACTIVATION = "random", "center", "activation"
+RANDOM = "random"
 
 BASELINES = (RANDOM, CENTRE, ACTIVATION)
 """These know no word: one map, or for random several draws, stands for all words of a caption."""
@@ -75,8 +74,7 @@ class RemovalTask(CaptionerTask):
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        names = [name.strip() for name in self.chosen.split(",") if name.strip() != RANDOM]
-        return tuple(dict.fromkeys([*check_methods(",".join(names)), *BASELINES]))
+        return chosen_methods(self.chosen, BASELINES)
 
     @cached_property
     def read(self) -> CaptionData:
@@ -182,12 +180,12 @@ def _differences(records: Records, first: str, other: str) -> list[Summary]:
 
 
 class RemovalMeasurer:
-    """The captioner, and the methods that were asked so far."""
+    """The captioner with its methods, and the photos."""
 
     def __init__(self, captioner: Captioner, data: CaptionData) -> None:
         self.captioner = captioner
         self._images = {image.file_name: image for image in data.images}
-        self._built: dict[str, Method] = {}
+        self._subject = CaptionerSubject(captioner)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
         found = {name: self._records(name, methods) for name in names}
@@ -225,9 +223,8 @@ class RemovalMeasurer:
         positions = [word.position for word in words]
         if method == ACTIVATION:
             positions = positions[:1]
-        if method not in self._built:
-            self._built[method] = build_method(method, self.captioner)
-        return list(self._built[method](Question(pixels, features, list(caption.ids), positions)))
+        question = Question(pixels, features, list(caption.ids), positions)
+        return list(self._subject.maps(method, question))
 
     def _outcomes(
         self, pixels: np.ndarray, caption: Caption, words: Sequence[Word],

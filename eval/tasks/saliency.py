@@ -20,7 +20,8 @@ from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.pixels import LEVELS, PixelCounts, Scores, absolute_error, threshold
 from gazeback.eval.metrics.statistics import Mean, Summary
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, chosen_methods
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen
+from gazeback.eval.subjects.methods import BASELINES, chosen_methods
 from gazeback.models.errors import DataError
 
 MANY_CATEGORIES = 8
@@ -166,7 +167,7 @@ class SaliencyTask(ObjectTask):
 
     @cached_property
     def methods(self) -> Sequence[str]:
-        return [*chosen_methods(self.chosen), BLOB]
+        return chosen_methods(self.chosen, (*BASELINES, BLOB))
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -22,8 +22,8 @@ from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.maps import energy_inside
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations.occlusion import order
-from gazeback.eval.subjects.classifier import ClassifierTask, build_class_maps, load_named, traced_points
-from gazeback.grounding.methods import is_traced
+from gazeback.eval.subjects.classifier import ClassifierTask, load_named
+from gazeback.eval.subjects.methods import class_maps, explain_classes
 from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
@@ -174,7 +174,7 @@ class SketchMeasurer:
         """The drawing as the model sees it, with the maps of its predicted class."""
         pixels = self.classifier.preprocess(self._photo(name)).pixels[None]
         predicted = self.classifier.probabilities(pixels).argmax(axis=1)
-        maps = {method: build_class_maps(method, self.classifier)(pixels, predicted)[0] for method in methods}
+        maps = {method: class_maps(method, self.classifier.model, pixels, predicted)[0] for method in methods}
         paper = np.rint(255 * (1 - pixels[0].max(axis=-1, keepdims=True))).astype(np.uint8)
         title = self.classifier.class_names[int(predicted[0])]
         return Shown(np.repeat(paper, 3, axis=-1), maps, title, mask=near(strokes(pixels[0])))
@@ -183,25 +183,17 @@ class SketchMeasurer:
         self, method: str, pixels: np.ndarray, asked: Mapping[str, np.ndarray]
     ) -> list[dict[str, Any]]:
         """For each image, the figures of each question, and the correlation of right and wrong maps."""
-        found: list[dict[str, Any]] = [{} for _ in pixels]
-        maps = {}
-        for question, classes in asked.items():
-            points: Sequence[Fixations | None] = [None] * len(pixels)
-            if is_traced(method):
-                points = traced_points(method, self.classifier, pixels, classes)
-                maps[question] = np.stack([of_image.heatmap() for of_image in points if of_image is not None])
-            else:
-                maps[question] = build_class_maps(method, self.classifier)(pixels, classes)
-            for i, heat in enumerate(maps[question]):
-                drawn, of_image = strokes(pixels[i]), points[i]
-                if drawn.any():
-                    figures = of_map(heat, drawn) | (
-                        of_points(of_image, drawn) if of_image is not None else {}
-                    )
-                    found[i][question] = figures
-        for i, (true, wrong) in enumerate(zip(maps["true"], maps["wrong"], strict=True)):
-            found[i]["correlation"] = spearman(true.ravel(), wrong.ravel())
-        return found
+        found = explain_classes(method, self.classifier.model, pixels, np.stack(list(asked.values()), axis=1))
+        figures = []
+        for i, (_, true, wrong) in enumerate(found.maps):
+            of_image: dict[str, Any] = {"correlation": spearman(true.ravel(), wrong.ravel())}
+            drawn = strokes(pixels[i])
+            for j, question in enumerate(asked if drawn.any() else ()):
+                of_image[question] = of_map(found.maps[i, j], drawn)
+                if found.points is not None:
+                    of_image[question] |= of_points(found.points[i][j], drawn)
+            figures.append(of_image)
+        return figures
 
     def _photo(self, name: str) -> Photo:
         return load_photo(self.task.images[name].path)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from gazeback.models.captioner import Captioner
     from gazeback.models.photos import Photo
 
-METHODS = ("evidence", "fixations", "top", "discernible")
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,8 +31,6 @@ class Settings:
             raise UserError(f"--beam: expected a width of 1 or more, got {self.beam}")
         if self.share is not None and not 0 < self.share <= 1:
             raise UserError(f"--share: expected a share above 0 and at most 1, got {self.share:g}")
-        if self.method is not None and self.method not in METHODS:
-            raise UserError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
         if self.method is not None and self.methods is not None:
             raise UserError(
                 "--method is one method and --methods are several to compare: give one of the two"
@@ -43,6 +39,10 @@ class Settings:
             raise UserError(f"--caption: expected at least one word, got {self.caption!r}")
         if self.model is not None:
             check_model(self.model)
+        if self.method is not None:
+            from gazeback.grounding.methods import check_traced  # brings TensorFlow: seconds
+
+            check_traced(self.method)
         if self.methods is not None:
             from gazeback.grounding.captions import compared
 

@@ -118,10 +118,13 @@ def test_captions(run, data_folder, tmp_path):
     [
         (("phrases", "--data", "nowhere"), "no such data folder: nowhere"),
         (("words", "--data", "{data}", "--split", "tset"), "no phrases_tset.json in .*its splits are dev"),
-        (("phrases", "--data", "{data}", "--methods", "lrp"), "unknown method 'lrp'; there are evidence"),
+        (
+            ("phrases", "--data", "{data}", "--methods", "lrp"),
+            "one or more of evidence, .*, got 'lrp'",
+        ),
         (
             ("speed", "--data", "{data}", "--method", "center"),
-            "unknown method 'center'; the tracer has evidence",
+            "method: expected one of evidence, fixations, top, discernible, got 'center'",
         ),
         (("words", "--data", "{data}", "--json", "no/folder.json"), "there is no folder no"),
         (("words", "--data", "{data}", "--json", "{data}"), "it is a folder"),

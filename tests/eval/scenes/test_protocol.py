@@ -7,7 +7,7 @@ from gazeback.eval.data.selection import part_of
 from gazeback.eval.scenes import protocol
 from gazeback.eval.scenes.captions import VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import SIDE, scene
-from gazeback.eval.subjects.captioner import build_method
+from gazeback.eval.subjects.captioner import CaptionerSubject
 
 METHODS = ("evidence", "grad-cam", "center")
 
@@ -76,7 +76,7 @@ def test_a_map_that_knows_no_word_has_no_swap():
 
 
 def test_one_record_for_each_method(captioner):
-    methods = {name: build_method(name, captioner) for name in METHODS}
+    methods = CaptionerSubject(captioner).methods(METHODS)
     s = scene(1, 3)
     records = protocol.measure(captioner, methods, s)
     assert tuple(records) == METHODS

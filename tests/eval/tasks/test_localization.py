@@ -9,17 +9,14 @@ from click.testing import CliRunner
 from gazeback.eval.command import evaluate
 from gazeback.eval.data.formats import Batch, LabelledImage, LocalizationData
 from gazeback.eval.data.selection import part_of
-from gazeback.eval.subjects.classifier import chosen_methods
 from gazeback.eval.tasks import localization
-from gazeback.eval.tasks.box_rules import SETTINGS, Answer, build_method
+from gazeback.eval.tasks.box_rules import SETTINGS, Answer
 from gazeback.models.errors import DataError, UserError
 
 
 @pytest.fixture
 def measured(squares_folder, colours):
-    methods = {
-        name: build_method(name, colours) for name in ("evidence", "fixations", "center", "activation")
-    }
+    methods = ("evidence", "fixations", "center", "activation")
     batches = LocalizationData(squares_folder).batches(colours, 5)
     return [image for batch in batches for image in localization.measure(colours, methods, batch)]
 
@@ -168,11 +165,6 @@ def test_parts_of_the_command(run, tmp_path, part, shown):
     written = json.loads(path.read_text())
     count = sum(image["part"] == shown for image in written["images"])
     assert written["maps"]["center"]["hit"]["n"] == written["boxes"][0]["iou 0.5"]["n"] == count
-
-
-def test_methods_come_with_the_baselines():
-    assert chosen_methods("evidence, cam") == ["evidence", "cam", "center", "activation"]
-    assert chosen_methods("activation,evidence") == ["activation", "evidence", "center"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gazeback.eval.data.phrases import PhraseData
-from gazeback.eval.subjects.captioner import build_method, model_input
+from gazeback.eval.subjects.captioner import CaptionerSubject, model_input
 from gazeback.eval.tasks.phrases import PhraseScore, differences, measured, size_of, summarise, swap_scores
 
 
@@ -50,7 +50,7 @@ def test_a_map_that_ignores_the_word_scores_nothing_in_the_swap_test():
 
 def test_photos_phrases_and_scores(captioner, data_folder):
     skipped = Counter()
-    methods = {"corner": one_corner, "center": build_method("center", captioner)}
+    methods = {"corner": one_corner, **CaptionerSubject(captioner).methods(["center"])}
     results = evaluated(captioner, methods, data_folder, skipped)
     assert sorted(results) == ["1_a.png", "2_b.png"]
     for scores in results.values():
@@ -84,7 +84,7 @@ def test_every_phrase_of_a_sentence_is_one_question(captioner, data_folder):
 
 def test_real_methods_run_through(captioner, data_folder):
     names = ("center", "activation", "grad-cam", "layer-cam")  # the last one is registered
-    methods = {name: build_method(name, captioner) for name in names}
+    methods = CaptionerSubject(captioner).methods(names)
     table = summarise(evaluated(captioner, methods, data_folder))
     assert {name: row["all"]["energy"]["n"] for name, row in table.items()} == dict.fromkeys(methods, 6)
 

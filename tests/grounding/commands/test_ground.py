@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from gazeback import cnn_trace
-from gazeback.grounding.commands.settings import METHODS
 from gazeback.models.errors import UserError
 
 
@@ -177,7 +176,7 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--share", "0"], "--share: expected a share above 0 and at most 1, got 0"),
         (["--share", "nan"], "--share: expected a share above 0 and at most 1, got nan"),
         (["--method", "magic"],
-         "--method: expected one of evidence, fixations, top, discernible, got 'magic'"),
+         "method: expected one of evidence, fixations, top, discernible, got 'magic'"),
         (["--method", "top", "--methods", "evidence,top"],
          "--method is one method and --methods are several to compare: give one of the two"),
         (["--methods", "grad-cam"], "methods: a word's points come from one of evidence, fixations, top, "
@@ -268,7 +267,3 @@ def test_ctrl_c_is_no_traceback(run, stage, photo, monkeypatch) -> None:
     result = run("ground", photo)
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
     assert not Path("gazeback-out").exists()
-
-
-def test_the_command_knows_the_core_s_methods() -> None:
-    assert METHODS == cnn_trace.METHODS
