@@ -1,8 +1,8 @@
-"""`gazeback train discernible`: the weights of the method "discernible", learned by a bandit.
+"""The command `gazeback train discernible`: learn the weights of the method "discernible" by a bandit.
 
 The method scores a candidate `a_suc * Z_suc * (a_cur * Z_cur + a_pre * Z_pre)`. `a_suc` multiplies every
-score, so it changes no ranking and is left at 1; what matters is the ratio of `a_pre` to `a_cur`. The two
-measure different things, on different scales, so the arms are ratios of several orders of magnitude.
+score, so it changes no ranking and stays 1. Only the ratio of `a_pre` to `a_cur` matters. Their terms have
+different scales, so the arms are ratios of several orders of magnitude.
 """
 
 import math
@@ -31,15 +31,15 @@ ARMS: tuple[Alphas, ...] = (
     (1.0, 1.0, 10.0),
     (1.0, 0.0, 1.0),
 )
-"""(a_suc, a_cur, a_pre): from the product alone to what feeds the candidate alone."""
+"""(a_suc, a_cur, a_pre): from Z_cur alone to Z_pre alone."""
 
 HIT = 0.5
-"""The IoU from which a box earns the reward."""
+"""The lowest IoU at which a box earns the reward."""
 
 
 @dataclass
 class Arm:
-    """How often an arm was pulled, and what it earned in all."""
+    """The number of pulls of an arm, and its total reward."""
 
     alphas: Alphas
     pulls: int = 0
@@ -57,7 +57,7 @@ class Bandit:
     arms: list[Arm] = field(default_factory=lambda: [Arm(alphas) for alphas in ARMS])
 
     def choose(self) -> Arm:
-        """Each arm once, then the one with the largest `mean + sqrt(2 ln(all pulls) / pulls)`."""
+        """Choose each arm once, then the arm with the largest `mean + sqrt(2 ln(all pulls) / pulls)`."""
         for arm in self.arms:
             if not arm.pulls:
                 return arm
@@ -65,7 +65,7 @@ class Bandit:
         return max(self.arms, key=lambda arm: arm.mean + math.sqrt(2 * math.log(total) / arm.pulls))
 
     def play(self, reward: Callable[[Alphas], float]) -> Arm:
-        """One round: choose an arm and add the reward, 0 to 1, that it earns."""
+        """Play one round: choose an arm and add its reward, 0 to 1."""
         arm = self.choose()
         arm.reward += reward(arm.alphas)
         arm.pulls += 1
@@ -73,14 +73,14 @@ class Bandit:
 
     @property
     def best(self) -> Arm:
-        """The arm with the largest mean reward; of equals the one pulled more often."""
+        """The arm with the largest mean reward; if several are equal, the one pulled more often."""
         return max(self.arms, key=lambda arm: (arm.mean, arm.pulls))
 
 
 def rewards(
     classifier: Classifier, images: list[LabelledImage], seed: int
 ) -> Iterator[Callable[[Alphas], float]]:
-    """Endless: the reward of one image after another, in an order drawn anew each time they are through.
+    """Yield the reward of one image after another without end; the order is shuffled for each pass.
 
     The reward is 1 if the tight box of the true class, outliers removed, has an IoU of 0.5 or more with one
     of the true boxes, else 0.

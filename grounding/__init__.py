@@ -1,6 +1,6 @@
-"""The user's door: an answer, its evidence, and the page, figure and JSON that show them.
+"""Entry points for users: explain a caption or a class, and write the page, figure and JSON.
 
-Names are handed on when first used, so that the command line starts without TensorFlow.
+Each name is imported when it is first used, so the command line starts without TensorFlow.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""``ground``: a caption on a photo, word by word.
+"""Explain a caption of a photo, word by word.
 
-A word's evidence comes from its logit (docs/method.md); how visual it is, from the counterfactual: what
-the language half would have given it on seeing the mean picture.
+The evidence of a word explains its logit (docs/method.md). Its visual share comes from a counterfactual: the
+probability that the language half gives the word on the mean picture.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class GroundedWord:
 
     Attributes:
         text: the word in lower case.
-        known: whether the vocabulary has it; otherwise it is explained as the unknown word.
+        known: whether the word is in the vocabulary; if not, it is explained as the unknown word.
         logprob: log p(word | photo, words before), in nats.
-        visual: ``logprob - language``: what the photo adds to the word, in nats.
+        visual: ``logprob - language``, the change that the photo makes, in nats.
         language: log p(word | mean picture, words before), in nats. ``logprob == visual + language`` exactly.
-        visual_share: ``max(0, 1 - exp(-visual))``: the share of the word's probability that the photo
-            brought. This and the two above are None where the captioner has no average picture.
-        preceding: the signed exact contribution of each earlier word to this word's logit; with a
-            ``contrast``, to how far it is above those of the other words.
-        runners_up: the most probable other words at this step, with their probabilities.
+        visual_share: ``max(0, 1 - exp(-visual))``, the fraction of the word's probability that the photo
+            contributed. This and the two above are None if the captioner has no average picture.
+        preceding: the signed exact contribution of each earlier word to this word's logit. With a
+            ``contrast``, it is the contribution to this logit minus those of the other words.
+        runners_up: the alternatives: the most probable other words at this step, with their probabilities.
         fixations: the evidence, in pixels of the photo.
-        maps: what the other methods that were asked found, by their names: points, or a heat map alone.
-        preceding_by: where they were asked for, other measures of what each earlier word matters, by their
-            names: "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
+        maps: the explanations of the other methods, by name: points, or only a heat map.
+        preceding_by: other measures of how much each earlier word matters, by name, if they were asked for:
+            "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
     """
 
     text: str
@@ -62,7 +62,7 @@ class GroundedWord:
     preceding_by: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def explanations(self, methods: Iterable[str]) -> list[Explanation]:
-        """What some of the grounding's methods found, in their order."""
+        """The explanations by some of the grounding's methods, in their order."""
         return [self.maps.get(method) or Explanation(method, self.fixations) for method in methods]
 
 
@@ -74,12 +74,12 @@ class Grounding:
         photo: the upright photo.
         caption: the text; ``words``: its words in order.
         logprob: log p(caption | photo) in nats, the end of the caption included.
-        method: how it was traced; ``model_name``: by which captioner.
-        methods: all methods that were asked, in their order; ``method`` is the first that has points.
+        method: the tracing method; ``model_name``: the captioner.
+        methods: all methods, in the order in which they were given; ``method`` is the first that has points.
     """
 
     kind: ClassVar[Literal["words"]] = "words"
-    """What the answers are, for those who write them."""
+    """The kind of the answers, which chooses how they are written."""
 
     photo: Photo
     caption: str
@@ -112,12 +112,12 @@ def ground(
     Args:
         captioner: from :func:`gazeback.models.load_captioner`.
         photo: a path, a Pillow image, a uint8 array ``[height, width, 3]`` or a loaded ``Photo``.
-        caption: the caption to explain; None generates one by beam search.
+        caption: the caption to explain; None: generate one by beam search.
         beam: the width of the beam search.
         method: one of the core's (:data:`gazeback.cnn_trace.METHODS`).
-        methods: instead of one method several, to compare them: names out of
-            :func:`gazeback.grounding.methods.known_methods`, at least one of them the core's.
-        preceding: measure what the words before matter in other ways, too (see ``preceding_by``).
+        methods: several methods to compare, instead of ``method``: names out of
+            :func:`gazeback.grounding.methods.known_methods`, at least one of them of the core.
+        preceding: also measure in other ways how much the earlier words matter (see ``preceding_by``).
         options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``, ``contrast``; see
             :class:`gazeback.cnn_trace.tracer.Options`.
 
@@ -157,7 +157,7 @@ def ground(
 
 
 def caption_words(vocabulary: Words, caption: str) -> list[str]:
-    """The words of a caption, as a captioner's vocabulary splits them.
+    """Split a caption into words as a captioner's vocabulary does.
 
     Raises:
         UserError: there is no word in it.
@@ -176,7 +176,7 @@ def word_evidence(
     method: str = "evidence",
     **options: Any,
 ) -> list[Fixations]:
-    """The evidence for words of a caption, in pixels of the model's input.
+    """Trace words of a caption to their evidence, in pixels of the model's input.
 
     Args:
         captioner: the caption generator.
@@ -192,14 +192,15 @@ def word_evidence(
 def preceding_contributions(
     captioner: CaptionGenerator, image: np.ndarray, captions: Iterable[Sequence[int]]
 ) -> list[np.ndarray]:
-    """The exact contributions of the words of captions to the logits of the words behind them.
+    """Compute the exact contributions of each word of a caption to the logits of later words.
 
     Args:
         image: float32 ``[size, size, 3]``, RGB, 0 to 255.
         captions: ids without start and end.
 
     Returns:
-        float64 ``[n, n]`` per caption of n words: row j, column k < j is what word k contributes to word j.
+        float64 ``[n, n]`` per caption of n words: row j, column k < j is the contribution of word k to word
+        j.
     """
     session = WordTracer(captioner, image, "evidence", {})
     found = [session.explain(ids, range(len(ids))).contributions for ids in captions]
@@ -210,7 +211,7 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
     """The methods, as :func:`ground` compares them.
 
     Raises:
-        UserError: one that nobody knows, one twice, or none of the core's.
+        UserError: a method is unknown or given twice, or none of them is of the core.
     """
     check_methods(methods)
     if not any(map(is_traced, methods)):
@@ -224,8 +225,8 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
 def _explained(
     session: WordTracer, methods: Iterable[str], small: Preprocessed, ids: list[int]
 ) -> tuple[dict[str, list[Explanation]], np.ndarray]:
-    """What each method found, word by word, and the contributions of the words before, ``[n, n]``; all zero
-    where no method has an exact head.
+    """The explanations of each method, word by word, and the contributions of earlier words, ``[n, n]``. The
+    contributions are zero if no method has an exact head.
     """
     found, exact = {}, np.zeros((len(ids), len(ids)))
     for name in methods:
@@ -262,7 +263,7 @@ class _Scores:
     def __init__(self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int]) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
         pictures = [features]
-        if captioner.mean_features is not None:  # as a whole map: a captioner need not pool it
+        if captioner.mean_features is not None:  # a whole map, because a captioner need not pool it
             pictures.append(np.broadcast_to(captioner.mean_features, features.shape))
         words = np.array([[self.vocabulary.start, *ids]] * len(pictures), np.int32)
         scores = captioner.log_probabilities(np.concatenate(pictures), words).astype(np.float64)
@@ -271,7 +272,7 @@ class _Scores:
         self.total = float(self.photo[np.arange(len(said)), said].sum())
 
     def word(self, j: int, text: str, **explained: Any) -> GroundedWord:
-        """Word ``j`` with its scores, and with what explains it."""
+        """Word ``j`` with its scores and its explanations."""
         logprob, language, visual, share = _exact(self.photo[j, self.ids[j]]), None, None, None
         if self.mean is not None:
             language = _exact(self.mean[j, self.ids[j]])

@@ -1,4 +1,4 @@
-"""``trace_photo``: what a classifier answers for a photo, and where in it classes, or neurons, come from."""
+"""Classify a photo, and trace classes or neurons to the photo."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOP = 5
-NET_LONGEST = 64  # cells of a net map that had to be moved, longer side
+NET_LONGEST = 64  # cells along the longer side of a net map that is moved to the photo
 
 Neuron = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One of the classifier's answers: the class, its number, its probability."""
+    """One answer of the classifier: the class, its number, its probability."""
 
     name: str
     index: int
@@ -40,12 +40,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Target:
-    """What is explained: a class, or a neuron.
+    """A class or a neuron that is explained.
 
     Attributes:
-        name: for people.
+        name: shown to users.
         layer: the neuron's layer; None for a class.
-        neuron: its coordinates there, such as (row, column, channel); (number,) of a class.
+        neuron: its coordinates there, such as (row, column, channel); for a class, (number,).
         value: the class's probability, or the neuron's activation.
         explanations: one per method, in their order.
     """
@@ -59,12 +59,12 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class TracedPhoto:
-    """A photo, what a classifier says of it, and where each target comes from.
+    """A photo, a classifier's answers, and the explanations of each target.
 
     Attributes:
         predictions: the most probable classes, best first.
-        targets: what is explained, what was asked for first.
-        methods: by which methods, in order.
+        targets: the classes or neurons that are explained, those that were asked for first.
+        methods: the methods, in order.
         prepared: the photo as the classifier reads it.
     """
 
@@ -83,9 +83,10 @@ class TracedPhoto:
         return self.classifier.name
 
     def plot_layers(self, layers: Sequence[str], target: int = 0) -> Figure:
-        """A figure of where one target's walk, by the first method with points, passed each of some layers.
+        """Draw the locations where the walk of one target passed some layers, for the first method with
+        points.
 
-        As in Figure 5 of Mopuri et al. 2018; see :func:`gazeback.cnn_trace.plots.plot_layers`.
+        The figure is as Figure 5 of Mopuri et al. 2018; see :func:`gazeback.cnn_trace.plots.plot_layers`.
 
         Raises:
             TraceError: there is no such layer, or the walk did not pass it; UserError: no method walks.
@@ -124,13 +125,13 @@ def trace_photo(
     top: int = TOP,
     **options: Any,
 ) -> TracedPhoto:
-    """Classify a photo and show where in it the classes come from; one forward pass per method.
+    """Classify a photo and trace its classes to the photo; one forward pass per method.
 
     Args:
         classifier: from :func:`gazeback.models.load_classifier`.
         photo: a path, a Pillow image, a uint8 array ``[height, width, 3]`` or a loaded ``Photo``.
         targets: classes by name or number, explained besides the most probable ones. With ``layer``: neurons,
-            each an int (the strongest place of this channel) or a tuple such as (row, column, channel); by
+            each an int (the strongest location of this channel) or a tuple such as (row, column, channel); by
             default the layer's strongest neuron.
         methods: names out of :func:`gazeback.grounding.methods.known_methods`.
         layer: start from neurons of this layer instead of classes.
@@ -156,7 +157,7 @@ def trace_photo(
 
 @dataclass(frozen=True)
 class _Session:
-    """One prepared photo, and the questions that are asked about it."""
+    """One prepared photo and its targets."""
 
     classifier: Classifier
     prepared: ModelInput
@@ -198,7 +199,7 @@ class _Session:
         return tracer.record([self.prepared.pixels[None]], frozenset([tensor]))[tensor][0]
 
     def _explain(self, method: str, targets: list[Any], layer: str | None) -> list[Explanation]:
-        """One method's answers, in the targets' order."""
+        """The explanations of one method, in the targets' order."""
         model, pixels = self.classifier.model, self.prepared.pixels
         if is_traced(method):
             found = trace(model, pixels[None], targets, layer, method, **self.options)[0]
@@ -212,7 +213,7 @@ class _Session:
 
     def _of_points(self, method: str, found: Fixations) -> Explanation:
         kept = found
-        if found.net is None:  # the published way; where points are few and far apart, all would be outliers
+        if found.net is None:  # as published; if points are few and far apart, all would be outliers
             kept = found.without_outliers()
             kept = kept if len(kept) else found
         moved = kept.mapped(self.prepared.to_photo, self.prepared.photo_shape)
@@ -234,10 +235,10 @@ def _neuron(values: np.ndarray, target: Any) -> Neuron:
 
 
 def parse_neuron(text: str) -> int | Neuron:
-    """A neuron as it is written on the command line: "17" is a channel, "3,4,17" row, column and channel.
+    """Parse a neuron of the command line: "17" is a channel, "3,4,17" row, column and channel.
 
     Raises:
-        UserError: it is neither.
+        UserError: the text is neither.
     """
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):

@@ -1,4 +1,4 @@
-"""Where one method sees one target in a photo: points, or a heat map alone."""
+"""The explanation of one target by one method: points on a photo, or only a heat map."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Outlines = Mapping[int, Sequence[Polygon]]
 
 
 def on_photo(values: np.ndarray, prepared: ModelInput, longest: int, beyond: str = "constant") -> np.ndarray:
-    """A map over the whole input as a map over the whole photo; bilinear, smoothed where it gets smaller.
+    """Resample a map over the whole input to a map over the whole photo: bilinear, smoothed where it shrinks.
 
     Args:
         values: float ``[h, w]``; both sides cover the input's, whatever their resolution.
-        prepared: the input, which may show a part of the photo, or the photo with a margin.
-        longest: cells of the result's longer side, at most as many as the photo has pixels.
-        beyond: what there is outside the input: "constant" (0) or "nearest" (the map's edge).
+        prepared: the input, which may be a part of the photo, or the photo with a margin.
+        longest: cells along the result's longer side, at most the pixels of the photo.
+        beyond: the values outside the input: "constant" (0) or "nearest" (the map's edge).
 
     Returns:
         float32 ``[rows, columns]``.
@@ -37,7 +37,7 @@ def on_photo(values: np.ndarray, prepared: ModelInput, longest: int, beyond: str
     columns, rows = fitted(width, height, longest)
     smooth, places = np.asarray(values, np.float32), []
     for axis, cells in enumerate((rows, columns)):
-        # edges count from 0, so that the centre of the first cell lies at half a cell
+        # coordinates start at the edge, so the centre of the first cell is at half a cell
         photo = (np.arange(cells) + 0.5) / cells * prepared.photo_shape[axis]
         share = (photo - prepared.area[axis]) / prepared.area[axis + 2]
         seen = prepared.frame[axis] + share * prepared.frame[axis + 2]
@@ -46,7 +46,7 @@ def on_photo(values: np.ndarray, prepared: ModelInput, longest: int, beyond: str
         step = prepared.photo_shape[axis] / cells / prepared.area[axis + 2] * prepared.frame[axis + 2] * scale
         if step > 1:  # cells of the map per cell of the result: finer detail would alias
             smooth = gaussian_filter1d(smooth, step / 2, axis=axis, mode="nearest")
-    if beyond == "constant":  # up to its border the map keeps its value, behind it there is nothing
+    if beyond == "constant":  # the map keeps its value up to its border, and is 0 beyond
         inside = [
             (place >= -0.5) & (place <= side - 0.5) for place, side in zip(places, values.shape, strict=True)
         ]
@@ -57,25 +57,27 @@ def on_photo(values: np.ndarray, prepared: ModelInput, longest: int, beyond: str
 
 
 def shows_whole_photo(prepared: ModelInput) -> bool:
-    """Whether input and photo show the same: nothing cut off, no margin."""
+    """Whether the input is the whole photo: nothing cropped, no margin."""
     height, width = prepared.pixels.shape[:2]
     return prepared.area == (0, 0, *prepared.photo_shape) and prepared.frame == (0, 0, height, width)
 
 
-MAP_LONGEST = 320  # cells of a heat map without points, longer side
+MAP_LONGEST = 320  # cells along the longer side of a heat map without points
 
-MAP_REGION = 0.2  # of the maximum, where the region of a map without points ends: Zhou et al., CVPR 2016
+MAP_REGION = (
+    0.2  # fraction of the maximum at which the region of a map without points ends: Zhou et al., CVPR 2016
+)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where one method sees one target; coordinates are in pixels of the photo.
+    """The explanation of one target by one method; coordinates are in pixels of the photo.
 
     Attributes:
         method: its name.
         fixations: the points; None for a method that only makes a heat map.
         map: float32 ``[rows, columns]`` over the whole photo, 0 to 1: the heat map of such a method.
-        on_input: the points in pixels of the model's input; they know the layers that they came through.
+        on_input: the points in pixels of the model's input, with their evidence at each layer.
     """
 
     method: str
@@ -91,23 +93,23 @@ class Explanation:
         return shrunk(self.map, longest)
 
     def box(self, shape: tuple[int, int]) -> list[float] | None:
-        """``[x, y, width, height]`` on the photo of this (height, width); None where nothing was found.
+        """The box ``[x, y, width, height]`` on the photo of this (height, width); None if nothing was found.
 
-        Of points with a net map or of a map alone: :meth:`region`. Of other points, the published way: the
-        tight box around them.
+        For points with a net map, and for a map alone, it is :meth:`region`. For other points it is the tight
+        box around them, as published.
         """
         if self.fixations is not None and self.fixations.net is None:
             return self.fixations.box(None)
         return self.region(shape)
 
     def region(self, shape: tuple[int, int]) -> list[float] | None:
-        """The box of the heat map's heaviest region, as :meth:`box` gives one."""
+        """The box ``[x, y, width, height]`` of the heat map's heaviest region; None if nothing was found."""
         if self.fixations is not None:
             return self.fixations.box(REGION)
         assert self.map is not None
         if not self.map.any():
             return None
-        # blurred as points are, so that the grains of a gradient make one region
+        # blurred like points, so that the noise of a gradient becomes one region
         heat = gaussian_filter(self.map, DEFAULT_BLUR * float(np.hypot(*self.map.shape)), mode="constant")
         rows, columns = heaviest_region(heat, MAP_REGION * heat.max())
         down, across = np.divide(shape, self.map.shape)

@@ -1,14 +1,14 @@
-"""The methods by name: the core's own, which find points, and those that others bring, which make maps.
+"""The methods by name: those of the core, which find points, and registered methods, which make maps.
 
-A package registers a method as an entry point of the group "gazeback.methods", named as on the command line:
-``explain(model, images, target, **options)``, with ``images`` float32 ``[n, height, width, channels]`` as the
-model reads them and ``target`` the number of a class, returns float32 ``[n, height, width]``: how much each
-pixel matters, where nothing below 0 counts.
+A package registers a method as an entry point of the group "gazeback.methods", with its name on the command
+line. The method is a function ``explain(model, images, target, **options)``. ``images`` are float32
+``[n, height, width, channels]`` as the model reads them, and ``target`` is the number of a class. It returns
+float32 ``[n, height, width]``: how much each pixel matters; values below 0 are ignored.
 
-A method that explains captioners, too, gets ``images=[photos, words]``, the words int32 ``[n, T]`` with the
-start first, and ``target`` int ``[n, 2]``: for each row the time step and the word whose logit is explained.
-It may know only a tuple ``(time step, word)``, and raise TypeError or ValueError for the array; then it is
-asked word by word.
+A method that also explains captioners gets ``images=[photos, words]``, the words int32 ``[n, T]`` beginning
+with the start token, and ``target`` int ``[n, 2]``: for each row the time step and the word whose logit is
+explained. A method may accept only a tuple ``(time step, word)`` and raise TypeError or ValueError for the
+array. It is then called once per word.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,17 +28,17 @@ Explain = Callable[..., np.ndarray]
 
 
 def known_methods() -> tuple[str, ...]:
-    """The names of all methods, the core's first."""
+    """The names of all methods, those of the core first."""
     return (*METHODS, *(name for name in sorted(_registered()) if not is_traced(name)))
 
 
 def is_traced(method: str) -> bool:
-    """Whether the core knows the method; then it finds points, and can start from any neuron."""
+    """Whether the method is one of the core; it then finds points, and can start from any neuron."""
     return method in METHODS
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raise UserError if there is no method, one that nobody knows, or one twice."""
+    """Raise UserError if there is no method, or if a method is unknown or given twice."""
     known = known_methods()
     unknown = [name for name in methods if name not in known]
     if unknown or not methods:
@@ -58,7 +58,7 @@ def check_traced(method: str) -> None:
 def explained(
     method: str, model: keras.Model, pixels: np.ndarray, targets: Iterable[int]
 ) -> list[np.ndarray]:
-    """The maps of a registered method, one per target: float32 ``[height, width]``, 0 to 1.
+    """Compute the maps of a registered method, one per target: float32 ``[height, width]``, 0 to 1.
 
     Args:
         pixels: one image as the model reads it, float32 ``[height, width, channels]``.
@@ -79,7 +79,7 @@ def explained_words(
     word_ids: Sequence[int],
     positions: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
-    """The maps of a registered method, one per word of a caption: float32 ``[size, size]``, 0 to 1.
+    """Compute the maps of a registered method, one per word of a caption: float32 ``[size, size]``, 0 to 1.
 
     Args:
         pixels: the photo as the captioner reads it, float32 ``[size, size, 3]``.
@@ -106,7 +106,7 @@ def explained_words(
 def _of_all_words(
     explain: Explain, model: keras.Model, photos: np.ndarray, texts: np.ndarray, targets: np.ndarray
 ) -> np.ndarray:
-    """The maps of all words at once, or one after another where the method takes only one target."""
+    """Compute the maps of all words at once, or one by one if the method accepts only one target."""
     try:
         return explain(model, [photos, texts], targets)
     except (TypeError, ValueError):
@@ -119,7 +119,7 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def load_method(method: str) -> Explain:
-    """The function of a registered method. Raises UserError if there is none, or it cannot be loaded."""
+    """Load the function of a registered method. Raises UserError if there is none, or it cannot be loaded."""
     registered = _registered()
     if method not in registered:
         raise UserError(f"unknown method {method!r}; there are {', '.join(sorted(registered))}")
@@ -131,7 +131,7 @@ def load_method(method: str) -> Explain:
 
 
 def _checked(method: str, maps: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Maps of this shape ``[n, height, width]``, each scaled to 0 to 1."""
+    """Check that the maps have the shape ``[n, height, width]``, and scale each to 0 to 1."""
     maps = np.asarray(maps, np.float32)
     if maps.shape != shape:
         expected = "a map" if shape[0] == 1 else "maps"

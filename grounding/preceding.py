@@ -1,9 +1,9 @@
-"""What the words before a word matter to it, measured in other ways than by their exact contributions.
+"""Measure how much earlier words matter to a word, in other ways than by their exact contributions.
 
-A package registers a measure as an entry point of the group "gazeback.preceding":
+A package registers a measure as an entry point of the group "gazeback.preceding". It is a function
 ``measure(captioner, image, word_ids)``, with ``image`` float32 ``[size, size, 3]`` and ``word_ids`` the
-caption without start and end, returns float ``[n, n]``: row j, column k < j is what word k matters to word j,
-signed.
+caption without start and end. It returns float ``[n, n]``: row j, column k < j is how much word k matters to
+word j, signed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,10 +21,11 @@ Measure = Callable[[CaptionGenerator, np.ndarray, Sequence[int]], np.ndarray]
 
 
 def removal(captioner: CaptionGenerator, features: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
-    """By how many nats each word's log probability drops when an earlier word is left out of the caption.
+    """Compute how many nats each word's log-probability drops when an earlier word is left out of the
+    caption.
 
-    The words behind the one that is left out move up by one step. All captions with one word less are one
-    batch through the language half.
+    The words after the one that is left out move up by one step. All captions with one word less run through
+    the language half as one batch.
 
     Args:
         captioner: the caption generator.
@@ -33,7 +34,7 @@ def removal(captioner: CaptionGenerator, features: np.ndarray, word_ids: Sequenc
 
     Returns:
         float64 ``[n, n]``: row j, column k < j is log p(word j | words before) - log p(word j | words before
-        without word k), positive where word k helps; 0 elsewhere.
+        without word k), positive if word k helps; 0 elsewhere.
     """
     ids = np.array(word_ids)
     n, start = len(ids), captioner.vocabulary.start
@@ -45,7 +46,7 @@ def removal(captioner: CaptionGenerator, features: np.ndarray, word_ids: Sequenc
     shorter = np.stack([np.delete(ids, k) for k in range(n - 1)])
     inputs = np.column_stack([np.full(n - 1, start), shorter[:, :-1]])
     after = captioner.log_probabilities(np.repeat(features, n - 1, axis=0), inputs)
-    for k in range(n - 1):  # without word k, word j > k stands at j - 1
+    for k in range(n - 1):  # without word k, word j > k is at index j - 1
         steps = np.arange(k, n - 1)
         drops[k + 1 :, k] = before[k + 1 :] - after[k, steps, ids[k + 1 :]]
     return drops
@@ -54,7 +55,7 @@ def removal(captioner: CaptionGenerator, features: np.ndarray, word_ids: Sequenc
 def measured(
     captioner: CaptionGenerator, image: np.ndarray, features: np.ndarray, word_ids: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """Every measure by name, float ``[n, n]`` each: `removal` first, then the registered ones.
+    """Compute every measure by name, float ``[n, n]`` each: `removal` first, then the registered ones.
 
     Raises:
         UserError: a registered one cannot be loaded, or returns something else.

@@ -1,4 +1,4 @@
-"""One image seen once, and as many questions as a caption has words."""
+"""Trace the words of a caption with one forward pass of the image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Reading
 
 @dataclass(frozen=True)
 class TracedWords:
-    """What was found about some words of a caption of n words.
+    """The evidence and contributions of some words of a caption of n words.
 
     Attributes:
-        fixations: for each position asked, in pixels of the model's input.
-        contributions: float64 ``[n, n]``: row j, column k < j is what word k contributes to the logit of word
-            j; NaN where no rule leads to the words; None where the method has no exact head.
+        fixations: one for each position, in pixels of the model's input.
+        contributions: float64 ``[n, n]``: row j, column k < j is the contribution of word k to the logit of
+            word j. NaN if no rule leads to the words; None if the method has no exact head.
     """
 
     fixations: list[Fixations]
@@ -32,7 +32,7 @@ class TracedWords:
 
 
 class WordTracer:
-    """An image as a captioner sees it, for one method.
+    """Traces the words of captions of one image by one method.
 
     Args:
         captioner: the caption generator.
@@ -47,20 +47,20 @@ class WordTracer:
         self.captioner, self.pixels, self.given = captioner, image, options
         self.image = captioner.model_input(np.asarray(image, np.float32)[None])
         layer = captioner.features_layer
-        # The reference is the mean of that map; behind it others may follow, such as a pooled one.
+        # The reference is the mean of that map; other maps may follow, such as a pooled one.
         reference = None if layer is None else captioner.mean_features
         self.options = Options(method=method, reference=reference, **{"handoff": layer, **options})
         self._seen: dict[Tracer, Recording] = {}
         self.features = self._first_look(tracer_of(captioner.model))[self._map(tracer_of(captioner.model))]
 
     def using(self, method: str) -> WordTracer:
-        """The same image, seen for another method; this one for its own."""
+        """A tracer of the same image by another method; itself for its own method."""
         if method == self.options.method:
             return self
         return WordTracer(self.captioner, self.pixels, method, self.given)
 
     def explain(self, ids: Sequence[int], positions: Sequence[int]) -> TracedWords:
-        """Trace the logits of the words at some positions, those that are read together in one walk."""
+        """Trace the logits of the words at some positions; words of one reading share one walk."""
         found: dict[int, Fixations] = {}
         contributions: np.ndarray | None = None
         for reading in self.captioner.readings(ids):
@@ -89,7 +89,7 @@ class WordTracer:
         )
 
     def _first_look(self, tracer: Tracer) -> Recording:
-        """The forward pass up to the last map, once for each model."""
+        """Run the forward pass up to the last map, once for each model."""
         if tracer not in self._seen:
             arrays = self._arrays(tracer, np.zeros((1, 1), np.int32))
             self._seen[tracer] = tracer.first_recording(arrays, frozenset([self._map(tracer)]), self.options)
@@ -106,7 +106,7 @@ class WordTracer:
 
 
 def _of_words(tracer: Tracer, asked: Reading, traced: Traced, words: int) -> np.ndarray:
-    """What each of the caption's words contributes to each answer, float64 ``[answers, words]``."""
+    """The contribution of each of the caption's words to each answer, float64 ``[answers, words]``."""
     head, recording = traced.decomposition, traced.recording
     assert head is not None
     rows = np.arange(len(asked.positions)) if len(asked.words) > 1 else np.zeros(len(asked.positions), int)
@@ -128,7 +128,7 @@ def _of_words(tracer: Tracer, asked: Reading, traced: Traced, words: int) -> np.
 def _embeddings(
     tracer: Tracer, recording: Recording, head: Decomposition, rows: np.ndarray
 ) -> dict[Tensor, np.ndarray]:
-    """The coefficients on the embeddings, or on what saw the words as far as rules lead."""
+    """The coefficients on the embeddings, or on the tensors nearest to them that rules reach."""
     try:
         return to_embeddings(tracer.graph, recording, head, rows).others
     except TraceError:  # a layer that works otherwise than its rule expects: pixels do not depend on it
@@ -136,10 +136,11 @@ def _embeddings(
 
 
 def _columns_read(tracer: Tracer, tensor: Tensor, asked: Reading) -> np.ndarray | None:
-    """Which column of the words' input each place of an embedding was looked up from, int ``[places]``.
+    """The column of the words' input that each position of an embedding was looked up from, int
+    ``[positions]``.
 
-    ``NO_WORD`` where it was no column; empty where the tensor does not read the words at all; None where it
-    is no embedding, so that its places are no words.
+    ``NO_WORD`` if it was no column. Empty if the tensor does not read the words. None if it is not an
+    embedding, so that its positions are not words.
     """
     graph = tracer.graph
     if tensor.call is None or not graph.inputs_of(tensor) - set(graph.image_inputs):
@@ -153,7 +154,7 @@ def _columns_read(tracer: Tracer, tensor: Tensor, asked: Reading) -> np.ndarray 
 
 
 def _value(tracer: Tracer, tensor: Tensor, words: np.ndarray) -> np.ndarray:
-    """A tensor of the words alone, for one row of them."""
+    """The value of a tensor that depends on the words alone, for one row of words."""
     graph = tracer.graph
     blank = [np.zeros((1, *(side or 1 for side in t.shape[1:])), np.float32) for t in graph.inputs]
     arrays = [

@@ -1,4 +1,4 @@
-"""Recurrent layers: the same walk, gate by gate, through the unrolled time steps.
+"""Rules for recurrent layers: the walk and the exact decomposition, through the unrolled time steps.
 
 Importing this package registers its rules with :mod:`gazeback.cnn_trace`.
 """

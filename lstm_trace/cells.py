@@ -1,7 +1,7 @@
-"""LSTM and GRU cells with frozen gates: the forward step, and the exact step back (docs/method.md, step 1).
+"""LSTM and GRU cells with frozen gates: the forward step and the exact step back (docs/method.md, step 1).
 
 Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in
-the kernels is Keras's own: LSTM i, f, c, o; GRU z, r, h.
+the kernels is that of Keras: LSTM i, f, c, o; GRU z, r, h.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 def function(activation: Any) -> Function:
-    """A Keras activation as a function of arrays."""
+    """Turn a Keras activation into a function of arrays."""
     name = getattr(activation, "__name__", "")
     if name == "tanh":
         return np.tanh
@@ -33,7 +33,7 @@ def function(activation: Any) -> Function:
 
 @dataclass(frozen=True)
 class Back:
-    """What one step back gives: coefficients on ``x_t``, on the previous states, and the bias terms
+    """The result of one step back: coefficients on ``x_t`` and on the previous states, and bias terms
     ``[n]``."""
 
     x: np.ndarray
@@ -43,8 +43,8 @@ class Back:
 
 @dataclass(frozen=True)
 class LSTMCell:
-    """``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter and Schmidhuber 1997; Keras's
-    form)."""
+    """LSTM in the form of Keras: ``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter,
+    Schmidhuber 1997)."""
 
     kernel: np.ndarray
     recurrent: np.ndarray
@@ -60,7 +60,7 @@ class LSTMCell:
 
     @classmethod
     def of(cls, layer: Any) -> LSTMCell:
-        """The weights of a ``keras.layers.LSTM``."""
+        """Read the weights of a ``keras.layers.LSTM``."""
         cell = layer.cell
         units = cell.units
         bias = as_array(cell.bias) if cell.use_bias else np.zeros(4 * units, np.float32)
@@ -72,7 +72,7 @@ class LSTMCell:
         return x @ self.kernel + self.bias
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
-        """One step; returns the new (h, c) and what the step back will need."""
+        """Compute one step; returns the new (h, c) and the values that the step back needs."""
         h, c = states
         i, f, z, o = np.split(projected + h @ self.recurrent, 4, axis=1)
         i, f, o, g = self.gate(i), self.gate(f), self.gate(o), self.activation(z)
@@ -88,13 +88,13 @@ class LSTMCell:
         return (o * squashed, new_c), frozen
 
     def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
-        """``dc_t += dh_t o tanh(c_t)/c_t``, ``dz_t = dc_t i g_t/z_t``, ``dx_t = W dz_t``, ``dh_(t-1) = W_h
-        dz_t``.
+        """Take one step back: ``dc_t += dh_t o tanh(c_t)/c_t``, ``dz_t = dc_t i g_t/z_t``, ``dx_t = W dz_t``,
+        ``dh_(t-1) = W_h dz_t``.
 
         Args:
-            dh: coefficients on ``h_t``, ``[n, U]``, those of the states' own h included.
+            dh: coefficients on ``h_t``, ``[n, U]``, including those on the state h.
             dstates: (unused h, coefficients on ``c_t``).
-            frozen: what :meth:`forward` kept.
+            frozen: the values that :meth:`forward` returned for the step back.
         """
         units = self.recurrent.shape[0]
         candidate = slice(2 * units, 3 * units)
@@ -119,7 +119,8 @@ class LSTMCell:
 
 @dataclass(frozen=True)
 class GRUCell:
-    """``h_t = z * h_(t-1) + (1 - z) * act(...)`` (Cho et al. 2014; Keras's two forms of the reset gate)."""
+    """GRU: ``h_t = z * h_(t-1) + (1 - z) * act(...)`` (Cho et al. 2014; both forms of the reset gate in
+    Keras)."""
 
     kernel: np.ndarray
     recurrent: np.ndarray
@@ -137,7 +138,7 @@ class GRUCell:
 
     @classmethod
     def of(cls, layer: Any) -> GRUCell:
-        """The weights of a ``keras.layers.GRU``."""
+        """Read the weights of a ``keras.layers.GRU``."""
         cell = layer.cell
         bias = recurrent_bias = np.zeros(3 * cell.units, np.float32)
         if cell.use_bias:
@@ -159,7 +160,7 @@ class GRUCell:
         return x @ self.kernel + self.bias
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
-        """One step; returns the new (h,) and what the step back will need."""
+        """Compute one step; returns the new (h,) and the values that the step back needs."""
         (h,) = states
         units = h.shape[1]
         xz, xr, xh = np.split(projected, 3, axis=1)
@@ -175,8 +176,8 @@ class GRUCell:
         return (z * h + (1 - z) * value,), frozen
 
     def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
-        """The same with z and r frozen: only the candidate's input path and ``z h_(t-1)`` carry
-        coefficients."""
+        """Take one step back with z and r frozen: coefficients pass through the candidate and ``z h_(t-1)``
+        only."""
         units = self.recurrent.shape[0]
         candidate = slice(2 * units, 3 * units)
         fresh = dh * (1 - frozen["z"])

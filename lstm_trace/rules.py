@@ -15,7 +15,7 @@ from gazeback.lstm_trace.unroll import Unrolled, frozen_back, initial_states, un
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
-    """Contributions of every step's input and of the initial states, the gates frozen (docs/method.md)."""
+    """Contributions of every step's input and of the initial states, with frozen gates (docs/method.md)."""
     assert step.image is not None
     unrolled = unroll(step)
     outputs, final = _placed(step, coefficients, unrolled)
@@ -47,8 +47,8 @@ def _placed(
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """The published walk (*CNN Fixations*, IEEE TIP 2018, section IV-D).
 
-    From the supporting units of m_t, through each gate, every unit of m_(t-1) and of x_t with a positive
-    product; the union over the gates; and so on down the time steps.
+    From the supporting units of m_t it follows, through each gate, every unit of m_(t-1) and of x_t with a
+    positive product. The units of all gates are merged. This repeats for each earlier time step.
     """
     unrolled = unroll(step)
     cell, layer = unrolled.cell, step.layer
@@ -77,7 +77,8 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def _start(step: Step, evidence: Evidence, images: int, steps: int, units: int) -> np.ndarray:
-    """The supporting units of m_t at each step: float ``[images, T, U, questions]``, 1 where supporting."""
+    """Find the supporting units of m_t at each step: float ``[images, T, U, questions]``, 1 for a supporting
+    unit."""
     start = np.zeros((images, steps, units, evidence.weights.shape[1]))
     image, unit = evidence.image, evidence.coordinates[:, -1]
     sequence = len(step.output.shape) == 3
@@ -87,7 +88,7 @@ def _start(step: Step, evidence: Evidence, images: int, steps: int, units: int) 
 
 
 class _Gates:
-    """Which inputs of a gated layer have a positive product with a unit through any gate."""
+    """Finds the inputs of a gated layer that have a positive product with a unit through any gate."""
 
     def __init__(self, kernel: np.ndarray, units: int) -> None:
         gates = kernel.reshape(kernel.shape[0], -1, units)

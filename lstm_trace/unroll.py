@@ -1,4 +1,4 @@
-"""A recurrent layer unrolled over its steps: forward once, then back for many questions."""
+"""Unroll a recurrent layer over its steps: once forward, then back for many questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.step import Step
 from gazeback.lstm_trace.cells import GRUCell, LSTMCell, State
 
-# The products of one step are small: on several threads they mostly wait for each other.
+# The products of one step are small: several threads would mostly wait for each other.
 one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
 
 
@@ -24,10 +24,10 @@ class Unrolled:
 
     Attributes:
         cell: the weights.
-        x: ``[n, T, X]``, reversed where the layer runs backwards.
+        x: ``[n, T, X]``, reversed if the layer runs backwards.
         mask: bool ``[n, T]``: False where a step is skipped.
         h: ``[n, T + 1, U]``, the first being the initial state.
-        frozen: for each step what the step back needs, arrays ``[n, U]``.
+        frozen: for each step the values that the step back needs, arrays ``[n, U]``.
     """
 
     cell: LSTMCell | GRUCell
@@ -67,7 +67,7 @@ def unroll(step: Step) -> Unrolled:
 
 
 def initial_states(step: Step, count: int) -> list[Tensor | None]:
-    """The tensors given as initial state, None for each that is zero."""
+    """The tensors of the initial states; None for a state that is zero."""
     arguments = step.call.arguments
     given: Any = step.call.keywords.get("initial_state", arguments[1] if len(arguments) > 1 else None)
     return list(keras.tree.flatten(given)) if given is not None else [None] * count
@@ -77,19 +77,19 @@ def _mask(step: Step, shape: tuple[int, int]) -> np.ndarray:
     given = step.call.keywords.get("mask")
     if isinstance(given, Tensor):
         return np.asarray(step.recorded(given), bool)
-    # Keras hands on the mask that a tensor carries only where that tensor is the only one it is called on.
+    # Keras passes the mask of a tensor to a layer only if the layer is called on this tensor alone.
     implied = step.recording.masks.get(step.input) if len(step.call.inputs) == 1 else None
     return np.ones(shape, bool) if implied is None else implied
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Coefficients on everything that enters a recurrent layer.
+    """Coefficients on all inputs of a recurrent layer.
 
     Attributes:
         x: ``[questions, T, X]`` in the order of the layer's input.
         states: on the initial states, each ``[questions, U]``.
-        bias: ``[questions]``, what the biases contribute.
+        bias: ``[questions]``, the contributions of the biases.
     """
 
     x: np.ndarray
@@ -101,7 +101,7 @@ class Coefficients:
 def frozen_back(
     unrolled: Unrolled, layer: Any, outputs: np.ndarray, final: State, image: np.ndarray
 ) -> Coefficients:
-    """Take coefficients on the outputs back through all steps, the gates frozen (docs/method.md, step 1).
+    """Take coefficients on the outputs back through all steps, with frozen gates (docs/method.md, step 1).
 
     ``sum_t x_t . coefficients_t + initial states . theirs + bias`` equals the sum of outputs times their
     coefficients, to float precision.
@@ -111,7 +111,7 @@ def frozen_back(
         layer: the Keras layer.
         outputs: ``[questions, T, U]``, coefficients on each step's output, in the order of processing.
         final: coefficients on the final states, each ``[questions, U]``.
-        image: int64 ``[questions]``: which of the ``n`` sequences each question is about.
+        image: int64 ``[questions]``, the index of each question's sequence among the ``n``.
     """
     cell, steps = unrolled.cell, unrolled.x.shape[1]
     x = np.zeros((len(image), steps, unrolled.x.shape[2]), np.float32)

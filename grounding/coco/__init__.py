@@ -1,1 +1,1 @@
-"""Data sets in the COCO format: their annotations, categories, and a run over a split."""
+"""COCO data sets: annotations, categories, and a run over a split."""

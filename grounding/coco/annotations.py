@@ -1,4 +1,4 @@
-"""COCO's instances and results: the reader of instances, their outlines on a photo, the writer of results."""
+"""Read COCO instances and their outlines, and write COCO results."""
 
 import json
 import os
@@ -24,10 +24,10 @@ TOLERANCE = 0.5  # pixels by which a mask's outline may be simplified
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object as the file has it; nothing of it is checked but that image and category are known.
+    """One object as in the file; only its image and category have been checked.
 
-    id, box `[x, y, w, h]`, segmentation (polygons or run lengths): None where the file does not tell them.
-    crowd: many objects that nobody told apart.
+    id, box `[x, y, w, h]`, segmentation (polygons or run lengths): None if the file does not have them.
+    crowd: several objects that were annotated as one.
     """
 
     id: Any
@@ -40,8 +40,9 @@ class Instance:
 
 @dataclass(frozen=True)
 class Instances:
-    """found: in the file's order. supercategory: of each category. dangling: how many annotations are of no
-    known image or category."""
+    """The objects of a COCO file, in its order, with the supercategory of each category.
+
+    dangling: the number of annotations whose image or category is unknown."""
 
     images: tuple[CocoImage, ...]
     supercategory: Mapping[str, str]
@@ -50,7 +51,7 @@ class Instances:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """In the file's order."""
+        """The names of the categories, in the file's order."""
         return tuple(self.supercategory)
 
     @cached_property
@@ -68,9 +69,9 @@ class Instances:
 
 
 def read_instances(path: Path, images: Sequence[CocoImage] | None = None) -> Instances:
-    """A file of COCO instances; all that read such a file build on it.
+    """Read a file of COCO instances.
 
-    images: those whose objects are wanted, where they are not the file's own. Raises DataError.
+    images: the images whose objects are wanted, if they are not those of the file. Raises DataError.
     """
     content = read_coco_object(path, "instances")
     with coco_format(path, "instances"):
@@ -99,7 +100,7 @@ def word_outlines(
 ) -> dict[int, list[Polygon]]:
     """Word index -> the outlines of all instances of the categories it names: polygons [[x, y], ...].
 
-    In photo pixels, also where the photo is stored in another size than the one that was annotated.
+    Coordinates are in pixels of the photo, even if the annotated photo had another size.
     """
     height, width = image.size or (photo.height, photo.width)
     scale = (photo.width / width, photo.height / height)
@@ -119,7 +120,8 @@ def word_outlines(
 def outlines(segmentation: Any, height: int, width: int) -> list[Polygon]:
     """A COCO segmentation as polygons [[x, y], ...]: polygons as they are, an RLE mask by its outline.
 
-    x and y are in pixels, 0 being the left or upper edge of the first pixel. Nothing for what is neither.
+    x and y are in pixels, 0 being the left or upper edge of the first pixel. An unknown format gives no
+    polygon.
     """
     if isinstance(segmentation, dict):
         return _mask_outlines(segmentation, height, width)
@@ -135,7 +137,7 @@ def outlines(segmentation: Any, height: int, width: int) -> list[Polygon]:
 
 
 def _mask_outlines(rle: dict[str, Any], height: int, width: int) -> list[Polygon]:
-    # Imported here as only crowds and unusual files need them.
+    # Imported here because only crowds and unusual files need them.
     from pycocotools import mask
     from skimage.measure import approximate_polygon, find_contours
 
@@ -143,7 +145,7 @@ def _mask_outlines(rle: dict[str, Any], height: int, width: int) -> list[Polygon
         packed = mask.frPyObjects(rle, height, width) if isinstance(rle["counts"], list) else rle
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
-            pixels = np.pad(mask.decode(packed), 1)  # padded, so that an outline closes at the photo's edge
+            pixels = np.pad(mask.decode(packed), 1)  # padding closes the outline at the photo's edge
     except (KeyError, TypeError, ValueError):
         return []
     contours = (approximate_polygon(contour, TOLERANCE) for contour in find_contours(pixels, 0.5))
@@ -152,9 +154,9 @@ def _mask_outlines(rle: dict[str, Any], height: int, width: int) -> list[Polygon
 
 
 def write_results(entries: Iterable[dict[str, Any]], path: Path) -> None:
-    """A COCO results file, which `pycocotools.coco.COCO.loadRes` accepts; written entry by entry.
+    """Write a COCO results file, which `pycocotools.coco.COCO.loadRes` accepts, entry by entry.
 
-    `entries`: {"image_id", "caption", "words"}, at least one, as loadRes reads the first.
+    `entries`: {"image_id", "caption", "words"}, at least one, because loadRes reads the first.
     """
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
         try:

@@ -1,4 +1,4 @@
-"""Which of COCO's 80 categories a caption's words name: "two puppies" names "dog"."""
+"""Find the categories of COCO that a caption's words name: "two puppies" names "dog"."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -118,7 +118,7 @@ SYNONYMS = {
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")  # "animal"
 
-# Phrases of which one word, taken alone, would name something that is not there.
+# Phrases in which one word alone would name something else.
 _SPORTS = ("baseball", "basketball", "football", "soccer", "tennis", "volleyball", "hockey", "rugby")
 
 _PLACES = ("field", "court", "game", "match", "team", "uniform", "stadium", "goal", "practice", "jersey")
@@ -148,9 +148,10 @@ class CategoryNames:
         self._longest = max((len(key) for key in self._named), default=1)
 
     def named_by(self, words: Sequence[str]) -> dict[int, tuple[str, ...]]:
-        """Word index -> the categories that it names, alone or with its neighbours; other words are left out.
+        """Map the index of a word to the categories that it names, alone or with its neighbours.
 
-        The longest phrase counts: both words of "hot dog" name "hot dog", and none names "dog".
+        Words that name none are left out. The longest phrase counts: both words of "hot dog" name "hot dog",
+        and none names "dog".
 
         >>> CategoryNames(["dog", "hot dog"]).named_by("two puppies eat a hot dog".split())
         {1: ('dog',), 4: ('hot dog',), 5: ('hot dog',)}
@@ -186,7 +187,7 @@ def _key(words: Sequence[str]) -> Key:
 def _stem(word: str) -> str:
     """The word without its plural ending.
 
-    Words for doing keep theirs: "training", "tied" and "snowboarder" name no train, no tie and no snowboard.
+    Verb and agent endings are kept: "training", "tied" and "snowboarder" name no train, tie or snowboard.
     """
     word = word[:-1] if word.endswith("ers") else word
     return word if word.endswith(("er", "ing", "ed")) else str(_stemmer().stem(word))

@@ -1,7 +1,8 @@
-"""A whole COCO split, image by image: goes on where it stopped, and passes over images that it cannot read.
+"""Ground a whole COCO split, image by image: a run resumes, and images that cannot be read are skipped.
 
-`OUT/images/STEM.{html,png,json,jpg}` for each image (the last a small picture of it), `OUT/settings.json`;
-at the end `OUT/results.json` (COCO results) and `OUT/index.html`, assembled from the images' JSON files.
+It writes `OUT/images/STEM.{html,png,json,jpg}` for each image (the last is a thumbnail) and
+`OUT/settings.json`. At the end it writes `OUT/results.json` (COCO results) and `OUT/index.html` from the
+images' JSON files.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ THUMBNAIL = (320, 320)  # pixels
 
 @dataclass(frozen=True)
 class Item:
-    """An image of the split and the name of its files."""
+    """An image of the split and the stem of its files."""
 
     image: CocoImage
     stem: str
@@ -40,7 +41,7 @@ class Item:
 
 @dataclass
 class Summary:
-    """What became of a split's images. missing, bad: file names. *_strays: annotations of nothing known."""
+    """The outcome of a run. missing, bad: file names. *_strays: the numbers of dangling annotations."""
 
     images: int
     written: int = 0
@@ -58,7 +59,7 @@ class Summary:
 
 
 class CocoRun:
-    """The images of `split` in `images_dir`, grounded into `out`; see the module's text."""
+    """A run that grounds the images of `split` in `images_dir` and writes into `out`."""
 
     def __init__(
         self,
@@ -68,13 +69,14 @@ class CocoRun:
         out: Path,
         settings: dict[str, Any],
     ) -> None:
-        """Raises UserError if there is no `images_dir`, or `out` holds results of other `settings`."""
+        """Find the files of each image. Raises UserError if `images_dir` is missing or `out` has other
+        `settings`."""
         if not images_dir.is_dir():
             raise DataError(f"--coco {images_dir}: {'a file' if images_dir.exists() else 'no such folder'}")
         self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
         self.settings = settings
         self._check_settings()
-        # Names from the whole split: they stay the same when a second run has another limit.
+        # Stems are made from the whole split, so that they do not depend on the limit.
         stems = unique_stems([image.file_name for image in split.images])
         self.items = [Item(image, stem) for image, stem in zip(split.images, stems, strict=True)]
 
@@ -90,14 +92,14 @@ class CocoRun:
             )
 
     def _claim(self) -> None:
-        """Keep the settings with the results, just before the first."""
+        """Write the settings, just before the first result."""
         path = self.out / "settings.json"
         if not path.exists():
             self.out.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(self.settings, indent=2).encode())
 
     def todo(self, items: Sequence[Item]) -> list[Item]:
-        """The items whose files are not all there."""
+        """The items of which a file is missing."""
         return [item for item in items if not all(path.is_file() for path in self.files(item))]
 
     def files(self, item: Item) -> list[Path]:
@@ -124,7 +126,7 @@ class CocoRun:
         mistake: Callable[[object], None],
         advance: Callable[[], None],
     ) -> Summary:
-        """Ground what is missing of `items`; `mistake` hears of each bad image, `advance` of each image."""
+        """Ground the missing `items`; call `mistake` for each bad image and `advance` for each image."""
         summary = Summary(len(items), caption_strays=self.split.dangling)
         summary.instance_strays = self.instances.dangling if self.instances else 0
         todo = set(self.todo(items))
@@ -144,7 +146,7 @@ class CocoRun:
         return summary
 
     def assemble(self, items: Sequence[Item], summary: Summary) -> None:
-        """Write `results.json` and `index.html` over the items that are grounded, at least one."""
+        """Write `results.json` and `index.html` of the grounded items, of which there is at least one."""
         unfinished = set(self.todo(items))
         done = [item for item in items if item not in unfinished]
         summary.results, summary.index = self.out / "results.json", self.out / "index.html"
@@ -154,13 +156,13 @@ class CocoRun:
             write_index(shown, summary.index, self.images_dir.resolve().name)
 
     def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
-        """One COCO result per image, in order; `shown` gets what the index needs of it."""
+        """Yield one COCO result per image, in order; `shown` collects the entries of the index."""
         for item in items:
             path = self.files(item)[-1]
             try:
                 result = json.loads(path.read_bytes())
                 entry = {"image_id": item.image.id, "caption": result["caption"], "words": result["words"]}
-                # Without the points: of thousands of images they would fill the memory.
+                # Without the points, which would fill the memory for thousands of images.
                 words = [{name: word[name] for name in ("text", "visual_share")} for word in result["words"]]
                 small = {"photo": item.image.file_name, "caption": result["caption"], "words": words}
             except (KeyError, TypeError, ValueError):
@@ -178,7 +180,7 @@ def _thumbnail(photo: Photo) -> bytes:
 
 
 def fingerprint(path: Path | None) -> str | None:
-    """SHA-256 of a file, None for no file: equal settings mean equal contents, not equal names."""
+    """SHA-256 of a file, None for no file. Settings compare the contents of files, not their names."""
     if path is None:
         return None
     with path.open("rb") as file:

@@ -1,1 +1,1 @@
-"""One module per command of the command line; each is imported when it is called for."""
+"""Commands of the command line, one per module; each is imported when it runs."""

@@ -1,4 +1,4 @@
-"""`gazeback ground`: captions for photos, and for each word the pixels it came from."""
+"""The command `gazeback ground`: caption photos and show which pixels each word came from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
 @click.option("--model", metavar="FILE", help="A captioner from `gazeback train captioner`, or scenes-gap.")
 @click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
-@click.option("--methods", metavar="M,...", help="Several side by side: these and installed ones.")
+@click.option("--methods", metavar="M,...", help="Compare several: these and installed ones.")
 @click.option(
     "--preceding", is_flag=True,
-    help="Also measure what the words before matter by leaving each out, and by the gradient.",
+    help="Also measure how much earlier words matter, by leaving each out, and by the gradient.",
 )  # fmt: skip
 @click.option("--beam", type=int, metavar="N", help="Width of the beam search.")
-@click.option("--share", type=float, metavar="P", help="Share of the evidence that is traced to pixels.")
+@click.option("--share", type=float, metavar="P", help="Fraction of the evidence that is traced to pixels.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default="gazeback-out", show_default=True, metavar="DIR",
     help="Folder for the pages, figures and JSON files.",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--annotations", type=click.Path(path_type=Path), metavar="FILE", help="Its captions JSON.")
 @click.option(
     "--instances", type=click.Path(path_type=Path), metavar="FILE",
-    help="Its instances JSON: outlines of what a word names are drawn over the evidence.",
+    help="Its instances JSON: draw the outlines of the things that words name.",
 )  # fmt: skip
 @click.option("--limit", type=int, metavar="N", help="Only the first N images of the split.")
 @click.pass_context
@@ -48,7 +48,7 @@ def ground(
     Without PHOTO: an example photo. Each photo gets a page (HTML), a figure (PNG) and a JSON file.
 
     With --coco DIR --annotations FILE: all images of a COCO split, a COCO results file and an index page. A
-    second run with the same settings goes on where the first stopped.
+    run that was stopped resumes if it is started again with the same settings.
     """
     settings = Settings(**how)
     settings.check()
@@ -69,7 +69,7 @@ def ground(
 
 
 def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_json: bool) -> bool:
-    """Ground and write each photo; a bad one is named and passed over. Returns whether all were good."""
+    """Ground and write each photo; a bad photo is named and skipped. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import print_grounding, print_json, screen
     from gazeback.grounding.output.results import to_json
     from gazeback.models.photos import bundled_photo, load_photo
@@ -80,7 +80,7 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
         for source, stem in zip(sources, unique_stems(sources), strict=True):
             try:
                 photo = load_photo(source)
-                if captioner is None:  # only now: a bad photo alone is told at once
+                if captioner is None:  # after the photos are checked, so that a bad photo is reported at once
                     with shown.loading("Loading the captioner ..."):
                         captioner = settings.load()
                 grounding = settings.ground(captioner, photo)

@@ -1,4 +1,4 @@
-"""`gazeback ground --coco`: a whole COCO split, with a summary at the end."""
+"""The command `gazeback ground --coco`: ground a COCO split and print a summary."""
 
 import json
 from dataclasses import asdict
@@ -26,7 +26,7 @@ def ground_coco(
     images_dir: Path, annotations: Path | None, instances: Path | None, limit: int | None,
     settings: "Settings", out: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Ground a split and tell what became of it; an image that cannot be read does not count as a failure.
+    """Ground a split and print a summary; an image that cannot be read is not a failure.
 
     Raises UserError if no image could be grounded.
     """
@@ -50,7 +50,7 @@ def ground_coco(
 
 def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:
     @cache
-    def captioner() -> "Captioner":  # not needed where a second run finds everything done
+    def captioner() -> "Captioner":  # not needed if nothing is left to do
         with shown.loading("Loading the captioner ..."):
             return settings.load()
 
@@ -60,7 +60,7 @@ def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Sc
 def _identity(
     settings: "Settings", images_dir: Path, annotations: Path, instances: Path | None
 ) -> dict[str, Any]:
-    """What must not change between the runs that fill one folder."""
+    """The settings that must be equal for all runs into one folder."""
     return {
         "version": version("gazeback"),
         "images": str(images_dir.resolve()),
@@ -86,11 +86,11 @@ def _tell(summary: Summary) -> None:
         if names:
             more = ", ..." if len(names) > NAMED else ""
             click.echo(f"{what}: {len(names)} ({', '.join(names[:NAMED])}{more})")
-    for what, strays, unknown in (
+    for what, dangling, unknown in (
         ("Captions", summary.caption_strays, "image"),
         ("Instances", summary.instance_strays, "image or category"),
     ):
-        if strays:
-            click.echo(f"{what} that refer to no known {unknown}, left out: {strays}")
+        if dangling:
+            click.echo(f"{what} that refer to no known {unknown}, left out: {dangling}")
     click.echo(f"Results: {summary.results}")
     click.echo(f"Index: {summary.index}")

@@ -1,4 +1,4 @@
-"""The `gazeback` command: a group whose commands are imported only when they run, so that help is instant."""
+"""The `gazeback` command: a group whose commands are imported only when they run, so --help is fast."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import click
 from gazeback.grounding.commands.quiet import silence_libraries
 from gazeback.models.errors import UserError
 
-# name -> (module:object, one line of help). The help stands here so that listing the commands imports none.
+# name -> (module:object, one line of help). The help is here so that listing the commands imports none.
 COMMANDS = {
     "ground": (
         "gazeback.grounding.commands.ground:ground",
@@ -44,13 +44,13 @@ HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8
 
 
 class Refused(click.ClickException):
-    """Bad input, told in one line."""
+    """Bad input, reported in one line."""
 
     exit_code = EXIT_BAD_INPUT
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called.
+    """A group that imports a command when it runs.
 
     table: name -> (module:object, one line of help).
     """
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 
 
 class CommandLine(LazyGroup):
-    """The outermost group: tells every user's mistake in one line."""
+    """The outermost group, which reports every mistake of the user in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with one_line_errors(ctx):
@@ -84,7 +84,8 @@ class CommandLine(LazyGroup):
 
 @contextmanager
 def one_line_errors(ctx: click.Context) -> Iterator[None]:
-    """User's mistakes as one line and exit code 2, Ctrl-C as 130; anything else keeps its traceback."""
+    """Report a user's mistake in one line with exit code 2, and Ctrl-C with 130; other errors keep their
+    traceback."""
     try:
         yield
     except HELP_ASKED:
@@ -102,7 +103,8 @@ def one_line_errors(ctx: click.Context) -> Iterator[None]:
 
 
 def user_errors() -> tuple[type[ValueError], ...]:
-    """What to report in one line. The core's errors count only once it is loaded: help must not load it."""
+    """The errors that are reported in one line; those of the core only if it is loaded, as help must not load
+    it."""
     core = sys.modules.get("gazeback.cnn_trace.errors")
     return (UserError,) if core is None else (UserError, core.TraceError)
 
@@ -134,10 +136,10 @@ def main() -> None:
 
 
 def flush_output() -> None:
-    """What is still to be written goes out; a reader that has left (`| head`) is no error."""
+    """Flush the output; a reader that has closed its end (`| head`) is not an error."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # else Python complains about it at its very end
+    except BrokenPipeError:  # otherwise Python reports an error when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Keeps the chatter of TensorFlow and its libraries off the terminal."""
+"""Suppress the log messages of TensorFlow and its libraries."""
 
 import logging
 import os
@@ -15,9 +15,8 @@ NOISY = "tensorflow"
 
 
 def silence_libraries() -> None:
-    """Must run before TensorFlow is imported, but imports nothing itself.
-
-    What the user set stays: TF_CPP_MIN_LOG_LEVEL=0 or `python -W` bring the chatter back.
+    """Suppress log messages; call it before TensorFlow is imported. The user's own settings have priority:
+    TF_CPP_MIN_LOG_LEVEL=0 or `python -W` show the messages.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
         sys.meta_path.insert(0, QuietFinder())
@@ -29,9 +28,9 @@ def silence_libraries() -> None:
 
 
 class QuietFinder(MetaPathFinder):
-    """Finds TensorFlow as usual, but has it imported with nothing to write its messages to.
+    """Finds TensorFlow as usual, but imports it with its error output closed.
 
-    While it is loaded, TensorFlow tells what processor it found, before it looks at any log level.
+    While it is imported, TensorFlow reports the processor before it reads any log level.
     """
 
     def find_spec(
@@ -46,7 +45,7 @@ class QuietFinder(MetaPathFinder):
 
 
 class QuietLoader(Loader):
-    """Another loader, with the process's error output closed while it executes a module."""
+    """Wraps another loader, and closes the process's error output while a module is executed."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
@@ -64,7 +63,7 @@ class QuietLoader(Loader):
 
 @contextmanager
 def error_output_closed() -> Iterator[None]:
-    """What is written to file descriptor 2, also by C++ libraries, goes nowhere."""
+    """Discard everything that is written to file descriptor 2, also by C++ libraries."""
     if sys.stderr is None:  # the user has closed it
         yield
         return

@@ -1,4 +1,4 @@
-"""settings."""
+"""Settings of `gazeback ground`, checked before TensorFlow is imported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to ground; None stands for the default of `gazeback.grounding.ground`."""
+    """Settings of `gazeback ground`; None is the default of `gazeback.grounding.ground`."""
 
     model: str | None = None
     caption: str | None = None
@@ -26,11 +26,11 @@ class Settings:
     share: float | None = None
 
     def check(self) -> None:
-        """Raise UserError for what cannot work, before anything is loaded."""
+        """Raise UserError for settings that cannot work, before anything is loaded."""
         if self.beam is not None and self.beam < 1:
             raise UserError(f"--beam: expected a width of 1 or more, got {self.beam}")
         if self.share is not None and not 0 < self.share <= 1:
-            raise UserError(f"--share: expected a share above 0 and at most 1, got {self.share:g}")
+            raise UserError(f"--share: expected a fraction above 0 and at most 1, got {self.share:g}")
         if self.method is not None and self.methods is not None:
             raise UserError(
                 "--method is one method and --methods are several to compare: give one of the two"
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def named_methods(self) -> tuple[str, ...]:
-        """What stands between the commas of --methods."""
+        """Split the value of --methods at its commas."""
         return tuple(name.strip() for name in (self.methods or "").split(",") if name.strip())
 
     def load(self) -> "Captioner":
@@ -59,7 +59,7 @@ class Settings:
         return load_captioner(self.model)
 
     def ground(self, captioner: "Captioner", photo: "Photo") -> "Grounding":
-        """Raises PhotoError for a photo that has no grounding; others may still have one."""
+        """Ground a photo. Raises PhotoError if this photo cannot be grounded; other photos may."""
         from gazeback.grounding import ground
 
         options: dict[str, Any] = {"method": self.method, "beam": self.beam, "share": self.share}
@@ -75,7 +75,7 @@ class Settings:
 
 
 def check_model(model: str) -> None:
-    """A missing file is told at once; what is in it, the loader sees."""
+    """Raise UserError at once for a missing file; the loader checks the content later."""
     path = Path(model)
     if path.is_file() or model in bundled.LOADERS:
         return

@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout, progress and mistakes on stderr, plain when they are piped."""
+"""Print results on stdout, progress and errors on stderr; plain text if they are piped."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Screen:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Takes the bar away, as results on the same terminal would be written over it."""
+        """Remove the bar while results are printed on the same terminal."""
         self._progress.stop()
         try:
             yield
@@ -52,7 +52,7 @@ class Screen:
 
     @contextmanager
     def loading(self, what: str) -> Iterator[None]:
-        """A line in place of the bar, while `what` takes seconds."""
+        """Show a line instead of the bar while `what` takes seconds."""
         with self.paused(), self._progress.console.status(what):
             yield
 
@@ -66,7 +66,7 @@ def screen(total: int, doing: str = "Grounding") -> Iterator[Screen]:
         console=console,
         transient=True,
         disable=total < 2 or not console.is_terminal,
-        redirect_stdout=False,  # else results would be sent to stderr
+        redirect_stdout=False,  # otherwise results would be sent to stderr
         redirect_stderr=False,
     )
     with progress:
@@ -74,12 +74,12 @@ def screen(total: int, doing: str = "Grounding") -> Iterator[Screen]:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """One line per photo."""
+    """Print one line of JSON per photo."""
     click.echo(json.dumps(result, allow_nan=False))
 
 
 def print_grounding(grounding: "Grounding", page: Path) -> None:
-    """The caption, a line per word, and where the page is."""
+    """Print the caption, a line per word, and the path of the page."""
     console = Console(highlight=False)
     console.print(Text(f"{grounding.photo.name}: {grounding.caption}"), soft_wrap=True)
     console.print(_table(grounding, "#" if console.options.ascii_only else "█"))
@@ -91,7 +91,7 @@ def print_grounding(grounding: "Grounding", page: Path) -> None:
 
 
 def print_traced(traced: "TracedPhoto", page: Path) -> None:
-    """What the photo shows, a line per target with each method's findings, and where the page is."""
+    """Print the predictions, a line per target with each method's result, and the path of the page."""
     console = Console(highlight=False)
     best = traced.predictions[0]
     line = f"{traced.photo.name}: {best.name} ({probability_text(best.probability)})"
@@ -112,7 +112,7 @@ def print_traced(traced: "TracedPhoto", page: Path) -> None:
 
 
 def _table(grounding: "Grounding", block: str) -> Table:
-    """Nats: the word's log probability = visual + language."""
+    """A table of the words; in nats, the word's log-probability is visual + language."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("word", overflow="fold")
     table.add_column("visual share", no_wrap=True)

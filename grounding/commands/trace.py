@@ -1,4 +1,4 @@
-"""`gazeback trace`: what a classifier sees in photos, and for each class the pixels it came from."""
+"""The command `gazeback trace`: classify photos and show which pixels each class came from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ INDEX = "index.html"
 
 @dataclass(frozen=True)
 class Settings:
-    """What to load and what to ask."""
+    """Settings of `gazeback trace`: the classifier and its targets."""
 
     model: str
     weights: str | None
@@ -33,7 +33,7 @@ class Settings:
     top: int
 
     def check(self) -> None:
-        """Raise UserError for what cannot work, before a model is loaded."""
+        """Raise UserError for settings that cannot work, before a model is loaded."""
         if self.top < 1:
             raise UserError(f"--top: expected 1 class or more, got {self.top}")
         from gazeback.grounding.methods import check_methods  # brings TensorFlow: seconds
@@ -41,7 +41,7 @@ class Settings:
         check_methods(self.methods)
 
     def load(self) -> "Classifier":
-        """The classifier; raises UserError for one that is not there, or does not have the classes."""
+        """Load the classifier; raises UserError if it is missing or does not have the classes."""
         from gazeback.models import load_classifier
 
         weights = None if self.weights == RANDOM else self.weights or KNOWN_WEIGHTS
@@ -64,26 +64,28 @@ class Settings:
     "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|FILE",
     help="A classifier by name, or in a FILE.keras.",
 )  # fmt: skip
-@click.option("--weights", metavar="PATH|random", help="The classifier's weights, where it needs a file.")
+@click.option("--weights", metavar="PATH|random", help="The classifier's weights, if it needs a file.")
 @click.option(
-    "--preprocessing", metavar="MODE", help="For a FILE.keras of others: tf, torch, caffe, unit or none."
+    "--preprocessing",
+    metavar="MODE",
+    help="For another program's FILE.keras: tf, torch, caffe, unit or none.",
 )
 @click.option(
     "--target", "targets", multiple=True, metavar="CLASS",
     help="Also explain this class, by name or number; with --layer a channel, or row,column,channel. "
-    "Several times for several.",
+    "Repeatable.",
 )  # fmt: skip
 @click.option("--layer", metavar="NAME", help="Start from this layer's strongest neuron, or its --target.")
 @click.option(
     "--methods", "--method", default="evidence", show_default=True, metavar="M,...",
-    help="evidence, fixations, top, discernible, or an installed one; several are compared.",
+    help="evidence, fixations, top, discernible, or an installed one; several to compare them.",
 )  # fmt: skip
 @click.option(
     "--top", type=int, default=5, show_default=True, metavar="N", help="Explain the N most probable classes."
 )
 @click.option(
     "--at", "at_layers", multiple=True, metavar="LAYER",
-    help="Also draw where the walk passed this layer (STEM-layers.png). Several times for several.",
+    help="Also draw where the walk passed this layer (STEM-layers.png). Repeatable.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), default="gazeback-out", show_default=True, metavar="DIR",
@@ -112,19 +114,21 @@ def trace(
 def trace_photos(
     photos: tuple[str, ...], settings: Settings, at_layers: tuple[str, ...], out: Path, as_json: bool
 ) -> bool:
-    """Trace and write each photo; a bad one is named and passed over. Returns whether all were good."""
+    """Trace and write each photo; a bad photo is named and skipped. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import screen
     from gazeback.grounding.output.index import index_entry, write_index
     from gazeback.models.photos import bundled_photo, load_photo
 
     sources = photos or (str(bundled_photo()),)
-    stems = unique_stems([INDEX, *sources])[1:]  # no photo's page takes the index page's name
+    stems = unique_stems([INDEX, *sources])[1:]  # reserve the name of the index page
     classifier, entries = None, []
     with screen(len(sources), "Tracing") as shown:
         for source, stem in zip(sources, stems, strict=True):
             try:
                 photo = load_photo(source)
-                if classifier is None:  # only now: a bad photo alone is told at once
+                if (
+                    classifier is None
+                ):  # after the photos are checked, so that a bad photo is reported at once
                     with shown.loading("Loading the classifier ..."):
                         classifier = settings.load()
                 traced = settings.trace(classifier, photo)

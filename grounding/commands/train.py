@@ -1,4 +1,4 @@
-"""`gazeback train`: a group whose commands lie with what they train."""
+"""The command group `gazeback train`; each command is in the module that it trains for."""
 
 import click
 
@@ -15,11 +15,11 @@ COMMANDS = {
     ),
     "flowers": (
         "gazeback.eval.flowers.command:flowers",
-        "Train a small classifier of drawn flowers, from nothing.",
+        "Train a small classifier of drawn flowers.",
     ),
     "scenes": (
         "gazeback.eval.scenes.command:scenes",
-        "Train a small captioner of drawn scenes, from nothing.",
+        "Train a small captioner of drawn scenes.",
     ),
     "sketch": (
         "gazeback.models.training.sketch:sketch",
