@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from gazeback.eval.baselines.captioner import SHORT_ROUTES, Method, Question
+from gazeback.eval.baselines.short_routes import SHORT_ROUTES, Method, Question
 from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Record

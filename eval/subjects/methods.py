@@ -14,7 +14,7 @@ import numpy as np
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.recording import check_inputs
 from gazeback.cnn_trace.tracer import Options, tracer_of
-from gazeback.eval.baselines.captioner import Question
+from gazeback.eval.baselines.short_routes import Question
 from gazeback.grounding.captions import word_evidence
 from gazeback.grounding.methods import check_methods, explained, explained_words, is_traced
 from gazeback.models.captioner import Captioner

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from gazeback.eval.baselines import explain
-from gazeback.eval.baselines.captioner import SHORT_ROUTES, Question
+from gazeback.eval.baselines.short_routes import SHORT_ROUTES, Question
 from gazeback.eval.command import TASKS, evaluate
 from gazeback.eval.flowers.flowers import class_names
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
@@ -29,6 +29,8 @@ FROM_XPLIQUE = ("rise", "lime", "kernel-shap", "sobol", "hsic")
 OF_CLASSES = [name for name in known_methods() if name not in FROM_XPLIQUE or find_spec("xplique")]
 NOT_OF_WORDS = ("activation-map", "cam", "c-mwp", "excitation-backprop", *FROM_XPLIQUE)
 OF_WORDS = [name for name in known_methods() if name not in NOT_OF_WORDS]
+COSTLY = ("integrated-gradients", "smoothgrad")
+"""Some fifty passes for each map: on images of more than 32 pixels these are slow tests."""
 
 
 def test_methods_come_with_the_baselines():
@@ -217,9 +219,15 @@ def test_every_method_of_words_in_every_task_of_words(run, words_folder, task):
     assert accepts(output, OF_WORDS)
 
 
-def test_every_method_of_words_in_the_scenes(run):
+def in_two_parts(names):
+    """The methods, and those that are costly as a slow test."""
+    return [[name for name in names if name not in COSTLY], pytest.param(COSTLY, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("names", in_two_parts(OF_WORDS))
+def test_every_method_of_words_in_the_scenes(run, names):
     """With the bundled captioner: scenes are larger than the tiny one's input."""
-    assert accepts(run("scenes", "--methods", ",".join(OF_WORDS), "--limit", 1), OF_WORDS)
+    assert accepts(run("scenes", "--methods", ",".join(names), "--limit", 1), names)
 
 
 @pytest.mark.parametrize("task", [name for name in commands("classifier") if name != "sketch"])
@@ -233,9 +241,12 @@ def test_every_method_of_classes_on_sketches(run, sketches):
     assert accepts(output, OF_CLASSES)
 
 
-def test_every_method_of_classes_on_flowers(run):
-    output = run("flowers", "--kind", "single-6c", "--methods", ",".join(OF_CLASSES), "--limit", 6)
-    assert accepts(output, OF_CLASSES)
+@pytest.mark.parametrize("names", in_two_parts(OF_CLASSES))
+def test_every_method_of_classes_on_flowers(run, names, monkeypatch):
+    monkeypatch.setattr("gazeback.eval.flowers.maps.POWERS", (1.0,))
+    monkeypatch.setattr("gazeback.eval.flowers.maps.BLURS", (0.0, 0.04))
+    output = run("flowers", "--kind", "single-6c", "--methods", ",".join(names), "--limit", 6)
+    assert accepts(output, names)
 
 
 def test_no_task_with_methods_is_left_out():

@@ -1,15 +1,25 @@
 """The compared methods by name: one signature, every kind of network."""
 
 import inspect
+import re
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from keras import layers
 from twins import nets
 
 from gazeback.cnn_trace import METHODS
 from gazeback.eval.baselines import explain
+from gazeback.eval.baselines.query import Query, compared
+from gazeback.eval.baselines.short_routes import Question
+from gazeback.eval.command import evaluate
+from gazeback.eval.subjects.captioner import CaptionerSubject
+from gazeback.grounding import methods
 from gazeback.grounding.methods import known_methods, load_method
 from gazeback.models.errors import UserError
 
@@ -84,6 +94,41 @@ def test_one_image_needs_no_batch_axis(network):
     model, images = network
     np.testing.assert_allclose(
         explain("saliency", model, images[0], 1), explain("saliency", model, images[:1], 1), rtol=1e-6
+    )
+
+
+def recipe(language):
+    """A block of the recipe for a compared method, docs/architecture.md."""
+    page = (Path(__file__).parents[3] / "docs" / "architecture.md").read_text()
+    section = page.split("## Recipe: a compared method")[1].split("\n## ")[0]
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)[1]
+
+
+def test_the_recipe_is_one_function_and_one_entry(network, captioner, colours, squares_folder, monkeypatch):
+    written, entry = recipe("py").splitlines(), recipe("toml").splitlines()
+    assert len(written) <= 5
+    group, (name, place) = entry[0], entry[1].split(" = ")
+    assert (group, len(entry)) == ('[project.entry-points."gazeback.methods"]', 2)
+    module, function = place.strip('"').split(":")
+    scope = {"np": np, "Query": Query, "compared": compared}
+    exec("\n".join(written), scope)
+    monkeypatch.setattr(import_module(module), function, scope[function], raising=False)
+    point = EntryPoint(name, place.strip('"'), methods.GROUP)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [*entry_points(group=group), point])
+
+    assert list(inspect.signature(load_method(name)).parameters) == [
+        *("model", "images", "target", "layer", "output", "constant")
+    ]
+    model, images = network
+    found = explain(name, model, images, 1, constant=2.0)
+    np.testing.assert_allclose(found, 2 * images.mean(axis=-1), rtol=1e-6)
+    pixels = np.random.default_rng(0).uniform(0, 255, (32, 32, 3)).astype(np.float32)
+    question = Question(pixels, captioner.features(pixels[None])[0], [3, 4, 5], [0, 2])
+    assert CaptionerSubject(captioner).maps(name, question).shape == (2, 32, 32)
+    monkeypatch.setattr("gazeback.eval.subjects.classifier.load_classifier", lambda model, **_: colours)
+    arguments = ["localization", "--data", str(squares_folder), "--methods", name]
+    assert (
+        name in CliRunner(env={"COLUMNS": "200"}).invoke(evaluate, arguments, catch_exceptions=False).output
     )
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from gazeback.eval.baselines.captioner import GradCam
+from gazeback.eval.baselines.short_routes import GradCam
 
 IDS = [3, 4, 5, 6]
 
