@@ -1,8 +1,8 @@
-"""What a network loses without its relevant features (Oramas et al. 2019, section 4.2 and Figure 4).
+"""Measure what a network loses without its relevant features (Oramas et al. 2019, section 4.2 and Figure 4).
 
-The first k features of each class are set to zero and the mean class accuracy is measured: all classes'
-features at once, and each class without its own features alone. Against it stand random sets of filters: as
-many of each layer, drawn from all filters of that layer.
+The first k features of each class are set to zero and the mean class accuracy is measured. Two protocols: all
+classes' features at once, and each class without its own features alone. The comparison is with random sets
+of as many filters of each layer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gazeback.eval.interpretation.relevant import RelevantFeatures
 from gazeback.eval.metrics.statistics import Mean, Summary
 
 COUNTS = (1, 2, 4, 8)
-"""How many filters of each class are taken away, at most as many as it has."""
+"""The numbers of filters of each class that are removed, at most as many as the class has."""
 DRAWS = 10
 TOGETHER, OWN = "all classes' features", "each class without its own"
 PROTOCOLS = (TOGETHER, OWN)
@@ -26,9 +26,9 @@ PROTOCOLS = (TOGETHER, OWN)
 
 @dataclass(frozen=True, eq=False)
 class Removal:
-    """What is taken away: bool [classes, D], the filters that a photo of each class goes without.
+    """A set of filters to remove: bool [classes, D], the filters that are removed for photos of each class.
 
-    draw: which random draw, None for the selected features.
+    draw: the number of the random draw, None for the selected features.
     """
 
     variant: str
@@ -39,20 +39,20 @@ class Removal:
 
     @property
     def curve(self) -> tuple[str, str, int]:
-        """What a selected set and its random ones have in common."""
+        """The key that a selected set and its random sets have in common."""
         return self.variant, self.protocol, self.count
 
     @property
     def filters(self) -> float:
-        """How many a photo goes without, the mean over the classes."""
+        """The number of removed filters, the mean over the classes."""
         return float(self.masks.sum(axis=1).mean())
 
 
 def removals(
     relevant: Iterable[RelevantFeatures], forward: Forward, counts: Sequence[int] = COUNTS, seed: int = 0
 ) -> list[Removal]:
-    """Every set of filters to take away: of each variant, protocol and count the selected one, and `DRAWS`
-    random ones."""
+    """List every set of filters to remove: for each variant, protocol and count, the selected set and `DRAWS`
+    random sets."""
     random = np.random.default_rng(seed)
     found = []
     for one in relevant:
@@ -62,7 +62,7 @@ def removals(
             for protocol, masks in ((TOGETHER, together), (OWN, own)):
                 found.append(Removal(one.variant, protocol, count, None, masks))
                 for draw in range(DRAWS):
-                    # Together, all classes go without the same filters, so that one draw is for all of them.
+                    # If all classes lose the same filters, one random draw is for all of them.
                     rows = masks[:1] if protocol == TOGETHER else masks
                     drawn = np.stack([randomly(row, forward, random) for row in rows])
                     drawn = np.repeat(drawn, len(masks) // len(rows), axis=0)
@@ -71,7 +71,7 @@ def removals(
 
 
 def selected(relevant: RelevantFeatures, name: str, count: int, forward: Forward) -> np.ndarray:
-    """The first features of a class: bool [D]."""
+    """Mark the first features of a class: bool [D]."""
     mask: np.ndarray = np.zeros(forward.filters, bool)
     for feature in relevant.of(name)[:count]:
         mask[forward.offsets[feature.layer].start + feature.filter] = True
@@ -79,7 +79,7 @@ def selected(relevant: RelevantFeatures, name: str, count: int, forward: Forward
 
 
 def randomly(mask: np.ndarray, forward: Forward, random: np.random.Generator) -> np.ndarray:
-    """As many filters of each layer as bool [D] has, drawn from all filters of that layer."""
+    """Draw as many filters of each layer as bool [D] has, from all filters of that layer."""
     drawn = np.zeros_like(mask)
     for columns in forward.offsets.values():
         if mask[columns].any():
@@ -89,7 +89,7 @@ def randomly(mask: np.ndarray, forward: Forward, random: np.random.Generator) ->
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Which photos are still recognised: base bool [n], and bool [removals, n]; labels int [n]."""
+    """The photos that are recognised correctly: base bool [n], and bool [removals, n]; labels int [n]."""
 
     base: np.ndarray
     without: np.ndarray
@@ -116,13 +116,13 @@ def measure(
 
 
 def summarise(hits: Sequence[Hits], sets: Sequence[Removal]) -> dict[str, Any]:
-    """The curves: mean class accuracies, and what taking away costs.
+    """Compute the curves: mean class accuracies, and the cost of removing filters.
 
     Returns:
-        `accuracy` without anything taken away, and `curve`: a row for each variant, protocol and count with
-        `filters`, `selected` and `random` accuracies (`Summary`; of the selected set over the photos of each
-        class, of the random sets over the draws) and `ratio`, the cost of the selected set in costs of a
-        random one (None where random sets cost nothing).
+        `accuracy` with all filters, and `curve`, which has a row for each variant, protocol and count. A row
+        has `filters`, the `selected` and `random` accuracies, and `ratio`. The accuracies are `Summary`: of
+        the selected set over the photos of each class, of the random sets over the draws. `ratio` is the cost
+        of the selected set divided by that of a random set, None if random sets cost nothing.
     """
     base = np.concatenate([one.base for one in hits])
     without = np.concatenate([one.without for one in hits], axis=1)
@@ -147,9 +147,9 @@ def summarise(hits: Sequence[Hits], sets: Sequence[Removal]) -> dict[str, Any]:
 
 
 def class_accuracy(right: np.ndarray, labels: np.ndarray) -> Summary:
-    """The mean over the classes of the share of their photos that are right: bool [n], int [n].
+    """Compute the mean over the classes of the fraction of their photos that are right: bool [n], int [n].
 
-    Its standard error is that of a mean of independent shares, each with the error of its class's photos.
+    Its standard error is that of a mean of independent fractions, each with the error of its class's photos.
     """
     shares, variances = [], []
     for label in np.unique(labels):
@@ -161,7 +161,7 @@ def class_accuracy(right: np.ndarray, labels: np.ndarray) -> Summary:
 
 
 def ratio(whole: Summary, selected: Summary, random: Summary) -> float | None:
-    """What the selected set costs in costs of a random one; None where that costs nothing."""
+    """The cost of the selected set divided by that of a random set; None if the random set costs nothing."""
     assert whole.mean is not None
     assert selected.mean is not None
     assert random.mean is not None

@@ -1,4 +1,4 @@
-"""What a filter has learned to see: the mean of the patches of the training photos that it answers to most.
+"""Average images: the mean of the patches of the training photos to which a filter responds most.
 
 Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, section 4.1 and Figure 3.
 """
@@ -23,16 +23,17 @@ from gazeback.models.classifiers import Preprocessing
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_photo
 
-PATCHES, SHARE, FEWEST = 100, 0.05, 5  # patches, of few photos this share of them, and no fewer than this
-SEEN = 0.5  # the share of the patches, at least, that have the outermost rows and columns of a mean
+PATCHES, SHARE, FEWEST = 100, 0.05, 5  # patches; of few photos this fraction of them, and no fewer than this
+SEEN = 0.5  # the smallest fraction of the patches that have the outermost rows and columns of a mean
 EXAMPLES, EXAMPLE_SIDE = 3, 96
 BATCH = 8
-MEMORY = 256 * 2**20  # bytes of the sums that are built up in one go over the photos
+MEMORY = 256 * 2**20  # bytes of the sums that are built up in one pass over the photos
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Where a filter answered most in a photo; ``window`` in pixels of the model's input, as slices end."""
+    """The location of a filter's largest response in a photo; ``window`` is in pixels of the model's input,
+    with exclusive ends."""
 
     photo: str
     response: float
@@ -44,12 +45,14 @@ class AverageImage:
     """The mean of a feature's patches.
 
     Attributes:
-        feature: the filter; ``number``: which layer of the network it is in, from 1; ``kind``: of the layer.
+        feature: the filter; ``number``: the number of its layer in the network, from 1; ``kind``: of the
+            layer.
         patches: the largest response first.
         pixels: uint8 ``[height, width, 3]``, RGB, without the outer rows and columns that fewer than half of
-            the patches have; white where none has a pixel. Of no patch at all ``[1, 1, 3]``.
+            the patches have; white where none has a pixel. Without any patch it is ``[1, 1, 3]``.
         size: (height, width) of the whole window.
-        examples: of the first few patches what lies on the photo, uint8, no side above `EXAMPLE_SIDE`.
+        examples: the parts of the first few patches that are on the photo, uint8, no side above
+            `EXAMPLE_SIDE`.
     """
 
     feature: Feature
@@ -71,30 +74,32 @@ def average_patches(
     top: int | None = None,
     last: str | None = None,
 ) -> dict[str, list[AverageImage]]:
-    """The average images of the relevant features of each class.
+    """Compute the average images of the relevant features of each class.
 
-    For each feature: in every photo the place where the filter answers most, if it answers at all (above 0),
-    so one patch a photo at most; of these the strongest ``patches``; of each the receptive field of the unit
-    (without what acts alike at all places, see :func:`receptive_field`) in the photo's colours. A pixel is
-    averaged over the patches in which it lies on the photo.
-
-    The photos are read one after the other, and again for the patches: memory does not grow with them.
+    For each feature, the location with the filter's largest response is found in every photo, if the response
+    is above 0. So there is at most one patch per photo. The ``patches`` with the largest responses are kept.
+    A patch is the receptive field of the unit, in the photo's colours, without operations that act equally at
+    all locations (see :func:`receptive_field`). A pixel is averaged over the patches in which it is on the
+    photo. Photos are read one at a time, and again for the patches, so memory does not grow with their
+    number.
 
     Args:
-        model, preprocess: any network that reads photos, and how it reads them.
+        model, preprocess: any network that reads photos, and its preprocessing.
         photos: paths, or anything that ``load_photo`` reads.
-        relevant: the features; ``top``: of each class the first so many only.
-        patches: how many at most; by default 100, as in the paper, but of fewer than 2000 photos a twentieth:
-            the mean of most of them would be the same for every filter.
-        last: the layer whose map is the answer, of a captioner its ``features_layer``; None for a classifier.
+        relevant: the features; ``top``: use only so many of each class, the first ones.
+        patches: the largest number of patches. The default is 100, as in the paper. For fewer than 2000
+            photos it is a twentieth of them, because the mean of most photos would be the same for every
+            filter.
+        last: the layer whose map is the output of interest, for a captioner its ``features_layer``; None for
+            a classifier.
 
     Returns:
-        For each class the average images in the order of its features.
+        For each class, the average images in the order of its features.
 
     Raises:
-        UserError: no photo, a number below 1, a feature that the model does not have, or an answer that sees
-            several inputs; PhotoError: a photo that cannot be read; TraceError: a unit that has no receptive
-            field.
+        UserError: no photo, a number below 1, a feature that the model does not have, or an output that
+            depends on several inputs; PhotoError: a photo that cannot be read; TraceError: a unit that has no
+            receptive field.
     """
     for what, number in (("patches", patches), ("photos", len(photos)), ("top", top)):
         if number is not None and number < 1:
@@ -130,15 +135,13 @@ def average_patches(
     }
 
 
-Found = list[tuple[int, Patch]]  # the number of the photo, and where in it
+Found = list[tuple[int, Patch]]  # the number of the photo, and the location in it
 
 
 @dataclass(frozen=True, eq=False)
 class _Strongest:
-    """The largest responses of some filters so far, the largest first.
-
-    All are ``[places kept, filters]``. responses: float32. photos: int, the photos' numbers. rows, columns:
-    int, of the units.
+    """The largest responses of some filters so far, the largest first. All arrays are ``[kept, filters]``.
+    responses: float32. photos: int, the photos' numbers. rows, columns: int, of the units.
     """
 
     responses: np.ndarray
@@ -148,12 +151,12 @@ class _Strongest:
 
     @classmethod
     def nothing(cls, filters: int) -> _Strongest:
-        """Before the first photo."""
+        """No responses, before the first photo."""
         return cls(np.zeros((0, filters), np.float32), *(np.zeros((0, filters), np.int64) for _ in range(3)))
 
     @classmethod
     def of(cls, maps: np.ndarray, first: int) -> _Strongest:
-        """The strongest unit of each filter in each photo, of maps ``[n, h, w, filters]``.
+        """Find the strongest unit of each filter in each photo, from maps ``[n, h, w, filters]``.
 
         first: the number of the first of these photos.
         """
@@ -164,7 +167,7 @@ class _Strongest:
         return cls(np.take_along_axis(flat, place[:, None], 1)[:, 0], photos, *np.divmod(place, width))
 
     def merged(self, other: _Strongest, patches: int) -> _Strongest:
-        """The largest of both; of equal ones the earlier photo."""
+        """The largest responses of both; if equal, that of the earlier photo."""
         both = [np.concatenate(pair) for pair in zip(self._arrays, other._arrays, strict=True)]
         order = np.argsort(-both[0], axis=0, kind="stable")[:patches]
         return _Strongest(*(np.take_along_axis(values, order, axis=0) for values in both))
@@ -174,7 +177,7 @@ class _Strongest:
         return self.responses, self.photos, self.rows, self.columns
 
     def patches(self, column: int, field: ReceptiveField, photos: Sequence[Any]) -> Found:
-        """Of one filter, where it answers at all."""
+        """The patches of one filter, where its response is above 0."""
         each = zip(*(values[:, column].tolist() for values in self._arrays), strict=True)
         return [
             (photo, Patch(_name(photos[photo]), response, field.window(row, place)))
@@ -193,10 +196,10 @@ def _strongest(
     photos: Sequence[Any],
     patches: int,
 ) -> dict[str, _Strongest]:
-    """Of each layer its filters' strongest places, over all photos."""
+    """Find the strongest units of each layer's filters over all photos."""
     found = {layer: _Strongest.nothing(len(numbers)) for layer, numbers in filters.numbers.items()}
     batches = range(0, len(photos), BATCH)
-    for first in tracked(batches, len(batches), f"strongest places, {BATCH} at a time"):
+    for first in tracked(batches, len(batches), f"strongest units, {BATCH} at a time"):
         pixels = [preprocess(_photo(source)).pixels for source in photos[first : first + BATCH]]
         values = filters.values(np.stack(pixels))
         for layer, before in found.items():
@@ -212,7 +215,7 @@ def _means(
     preprocess: Preprocessing,
     photos: Sequence[Any],
 ) -> dict[tuple[str, int], tuple[np.ndarray, tuple[int, int], tuple[np.ndarray, ...]]]:
-    """Every filter's average image; as many filters at a time as `MEMORY` holds."""
+    """Compute every filter's average image, as many filters at a time as fit into `MEMORY`."""
     means = {}
     for group in _groups(found):
         sums = {key: _Sum.of(found[key]) for key in group}
@@ -251,9 +254,8 @@ def _shape(found: Found) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class _Sum:
-    """Sums of colours float32 ``[h, w, 3]``, and how many patches have each pixel, float32 ``[h, w]``.
-
-    examples: by their rank.
+    """Sums of colours float32 ``[h, w, 3]``, and the number of patches that have each pixel, float32
+    ``[h, w]``. examples: by their rank.
     """
 
     colours: np.ndarray
@@ -266,7 +268,7 @@ class _Sum:
         return cls(np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32), {})
 
     def add(self, picture: np.ndarray, window: tuple[int, int, int, int], rank: int) -> None:
-        """Add what of a picture ``[H, W, 3]`` lies in a window."""
+        """Add the part of a picture ``[H, W, 3]`` that is in a window."""
         inside = [
             slice(max(start, 0), min(end, side))
             for start, end, side in zip(window[:2], window[2:], picture.shape, strict=False)
@@ -281,7 +283,8 @@ class _Sum:
             self.examples[rank] = _small(part)
 
     def finished(self, patches: int) -> tuple[np.ndarray, tuple[int, int], tuple[np.ndarray, ...]]:
-        """The mean colours where enough patches have pixels, the size of the window, and the examples."""
+        """Return the mean colours where enough patches have pixels, the size of the window, and the
+        examples."""
         count = self.present[..., None]
         colours = np.divide(self.colours, count, out=np.full_like(self.colours, 255), where=count > 0)
         seen = self.present >= SEEN * max(patches, 1)
@@ -308,9 +311,9 @@ def _photo(source: Any) -> Photo:
 
 
 def as_seen(preprocess: Preprocessing, photo: Photo) -> np.ndarray:
-    """What a model reads of a photo, in the photo's own colours: uint8 ``[height, width, 3]``.
+    """Show what a model reads of a photo, in the photo's colours: uint8 ``[height, width, 3]``.
 
-    Of a drawing the strokes as the model gets them, black on white.
+    For a drawing, the strokes as the model reads them, black on white.
     """
     if preprocess.placement == "sketch":
         pixels = 255 * (1 - preprocess(photo).pixels)

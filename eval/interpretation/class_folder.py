@@ -1,7 +1,7 @@
-"""Photos with classes, from a folder: a folder for each class, annotations, or photos that the network names.
+"""Read photos with classes from a folder: a folder per class, annotations, or photos without classes.
 
-Features are learned on some photos and measured on others: which part a photo belongs to depends on the names
-of its folder and file alone, by the rule that also says which sketches the bundled classifier has not seen.
+Features are learned on some photos and measured on others. The part of a photo depends only on the names of
+its folder and file. The same rule chose the sketches that the bundled classifier was not trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPLIT_RULE = (
     "sha256 of class folder/file name: a fifth of the photos is measured on, the others are learned from"
 )
 FEWEST = 10
-"""Photos of a class to learn from, where the classes are those of an annotation or a prediction."""
+"""The fewest photos of a class to learn from, if the classes are annotated or predicted."""
 LAYOUT = (
     "expected one folder of pictures per class (CLASS/*.png, or the same in train/), a folder with images/ "
     "and annotations.json, or pictures without folders, whose classes are then the predicted ones"
@@ -31,10 +31,10 @@ LAYOUT = (
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos, which of them are only measured on, and their classes, where the folder tells them.
+    """Photos with their classes, and whether they are held out for measuring.
 
     paths: n files. held_out: bool [n]. classes: names. labels: int [n], numbers of `classes`, -1 for a photo
-    that is not used; None where the folder tells no classes.
+    that is not used; None if the folder has no classes.
     """
 
     paths: tuple[Path, ...]
@@ -47,12 +47,14 @@ class Photos:
 
 
 def read_photos(folder: Path, limit: int | None = None) -> Photos:
-    """The photos of a folder, the first by the hash of the name: at most `limit` of each class (in all, where
-    there are no classes) to learn from, and as many to measure on.
+    """Read the photos of a folder, the first by the hash of the name.
+
+    At most `limit` of each class (or in all, if there are no classes) are for learning, and as many for
+    measuring.
 
     Raises:
-        DataError: there is no such folder, it has another layout, or a class has no image to learn from or to
-            measure on.
+        DataError: the folder is missing or has another layout, or a class has no image for learning or
+            measuring.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; {LAYOUT}")
@@ -74,10 +76,11 @@ def read_photos(folder: Path, limit: int | None = None) -> Photos:
 
 
 def with_frequent_classes(photos: Photos, numbers: np.ndarray, names: Sequence[str]) -> Photos:
-    """The photos with the classes that are frequent enough; the photos of other classes have none (-1).
+    """Keep the classes that are frequent enough; photos of other classes get none (-1).
 
     `numbers` int [n] are numbers of `names`, negative for a photo without a class. A class is kept if it has
-    `FEWEST` photos or more to learn from and one to measure on. Raises DataError where fewer than two are.
+    at least `FEWEST` photos to learn from and one to measure on. Raises DataError if fewer than two classes
+    are kept.
     """
     learned = Counter(numbers[~photos.held_out].tolist())
     measured = set(numbers[photos.held_out].tolist())
@@ -133,7 +136,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _limited(paths: Sequence[Path], limit: int | None) -> list[Path]:
-    """At most so many of each part, the first by the hash of the name."""
+    """Keep at most `limit` of each part, the first by the hash of the name."""
     ordered = select(paths, [path.name for path in paths])
     held_out = _held_out(ordered)
     parts = [[path for path, held in zip(ordered, held_out, strict=True) if held == part] for part in (0, 1)]

@@ -1,4 +1,4 @@
-"""`gazeback interpret`: what a model has learned. What it needs is imported when it runs."""
+"""The command `gazeback interpret`. TensorFlow is imported only when it runs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,39 +15,39 @@ PATH = click.Path(path_type=Path)
     metavar="NAME|FILE",
     help='A classifier, or "captioner", or a captioner\'s FILE.',
 )
-@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option("--weights", metavar="FILE", help="The classifier's weights, if they are not bundled.")
 @click.option("--data", required=True, type=PATH, help="Folder of class folders, photos, or captions.")
-@click.option("--out", required=True, type=PATH, help="Folder for the results; made if there is none.")
+@click.option("--out", required=True, type=PATH, help="Folder for the results; made if it is missing.")
 @click.option(
     "--scale",
     type=click.Choice(["layer", "filter"]),
     default="layer",
     show_default=True,
-    help='Responses as shares of their layer, as published; "filter": these, standardised for each filter.',
+    help='Responses as fractions of their layer, as published; "filter": also standardised.',
 )
 @click.option(
-    "--mu", type=float, help="How much weight a class gives to filters.  [default: 10; 1 with --scale filter]"
+    "--mu", type=float, help="Bound on the weights of a class.  [default: 10; 1 with --scale filter]"
 )
 @click.option(
     "--variant",
     type=click.Choice(["all", "only-conv"]),
     default="all",
     show_default=True,
-    help="Filters of all layers, or of the convolutions alone: for what is shown; both are measured.",
+    help="Filters of all layers, or of the convolutions alone, for the pages; both are measured.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help="At most this many photos of each class to learn from and to measure on, or in all where the folder "
+    help="At most this many photos of each class for learning and for measuring, or in all if the folder "
     "has no classes; the first by the hash of the name.",
 )
-@click.option("--words", metavar="A,B", help="Captioner: other words than the most frequent ones.")
-@click.option("--json", "json_path", type=PATH, help="Write all figures there.")
+@click.option("--words", metavar="A,B", help="Captioner: these words instead of the most frequent ones.")
+@click.option("--json", "json_path", type=PATH, help="Write all figures to this file.")
 def interpret(**options: Any) -> None:
     """Show which filters a model has learned for its classes or words.
 
-    Finds the filters that are relevant for each class (for a captioner: for each word) with the µ-Lasso, and
-    takes them away to see what is lost, against random filters of the same layers.
+    Finds the filters that are relevant for each class (for a captioner: for each word) with the µ-Lasso. Then
+    it removes them, and compares the loss with that of random filters of the same layers.
     """
     from gazeback.eval.interpretation.settings import Settings
     from gazeback.eval.interpretation.task import run_interpret

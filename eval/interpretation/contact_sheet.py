@@ -1,4 +1,5 @@
-"""Average images side by side, each above the patches that its filter answers to most: a sheet per class."""
+"""Contact sheets: the average images of a class, each above the patches with the filter's largest
+responses."""
 
 from __future__ import annotations
 
@@ -33,13 +34,13 @@ def feature_title(number: int, filter_number: int) -> str:
 
 
 def fitting(layer: str, width: float) -> str:
-    """A layer's name in small type in a width in inches: of a long path the end."""
+    """Fit a layer's name in small type into a width in inches; of a long path the end is kept."""
     letters = max(8, int(width * 16))
     return layer if len(layer) <= letters else "…" + layer[1 - letters :]
 
 
 def draw_legend(figure: Figure, kinds: Iterable[str], left: float, bottom: float) -> None:
-    """The colours of some kinds of layers in one line; left and bottom in inches."""
+    """Draw the colours of some kinds of layers in one line; left and bottom in inches."""
     width, height = figure.get_size_inches()
     for kind in (kind for kind in KIND_COLOURS if kind in set(kinds)):
         text, colour = f"\u25a0 {KIND_NAMES[kind]}", KIND_COLOURS[kind]
@@ -49,20 +50,20 @@ def draw_legend(figure: Figure, kinds: Iterable[str], left: float, bottom: float
 
 COLUMNS = 7
 
-SIDE, GAP = 1.75, 0.06  # inches of a picture, and between it and its examples
+SIDE, GAP = 1.75, 0.06  # inches: a picture, and the gap to its examples
 
-FULL, MOST = 160, 2.5  # levels that contrast is raised to, and by how much at most
+FULL, MOST = 160, 2.5  # the range of levels after raising the contrast, and the largest factor
 
-LONGEST = 80  # letters of a class in a file name
+LONGEST = 80  # letters of a class's name in a file name
 
 
 def write_contact_sheets(averages: Mapping[str, Sequence[AverageImage]], folder: Path) -> dict[str, Path]:
-    """Write ``CLASS.png`` for each class into a folder, which is made if need be; returns the paths.
+    """Write ``CLASS.png`` for each class into a folder, which is made if it is missing; returns the paths.
 
     Raises:
         UserError: the folder cannot be written to.
     """
-    # a class may be called anything, also ../x
+    # a class may have any name, also ../x
     names = [re.sub(r"[^\w -]+", "-", short(name))[:LONGEST] + ".png" for name in averages]
     paths = {name: folder / f"{stem}.png" for name, stem in zip(averages, unique_stems(names), strict=True)}
     with writing_to(folder):
@@ -73,9 +74,10 @@ def write_contact_sheets(averages: Mapping[str, Sequence[AverageImage]], folder:
 
 
 def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Figure:
-    """The average images of a class in the order given, each with its layer, filter, weight and best patches.
+    """Draw the average images of a class in the given order, each with layer, filter, weight and best
+    patches.
 
-    The contrast of a mean is raised, and the note says how much.
+    The contrast of a mean is raised, and its note gives the factor.
     """
     columns = max(1, min(COLUMNS, len(averages)))
     panels = Panels(max(1, -(-len(averages) // columns)), columns, SIDE, SIDE + GAP + _example_side())
@@ -95,7 +97,7 @@ def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Figure:
 
 
 def raised(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """A picture with its contrast raised round its mean, alike in all colours, and by how much."""
+    """Raise the contrast of a picture around its mean, equally in all colours; returns it and the factor."""
     low, high = np.percentile(pixels, (1, 99))
     factor = float(np.clip(FULL / max(high - low, 1), 1, MOST))
     mean = pixels.mean(axis=(0, 1))
@@ -107,7 +109,7 @@ def _example_side() -> float:
 
 
 def _axes(figure: Figure, left: float, bottom: float, side: float) -> Axes:
-    """Room for a picture; places in inches."""
+    """Add axes for a picture; positions in inches."""
     width, height = figure.get_size_inches()
     axis = figure.add_axes((left / width, bottom / height, side / width, side / height))
     axis.set_axis_off()
@@ -139,7 +141,7 @@ def _write(figure: Figure, panels: Panels, index: int, average: AverageImage, fa
 
 def _note(average: AverageImage, factor: float) -> str:
     if not average.patches:
-        return "no photo that it answers to"
+        return "no photo with a response"
     rows, columns = average.size
     count = len(average.patches)
     patches = f"{count} patch{'es' * (count != 1)} of {rows} \u00d7 {columns}"

@@ -1,9 +1,9 @@
-"""Feedback beside a prediction: which learned features the photo shows, and where.
+"""Explain a prediction by the relevant features that a photo has, and where it has them.
 
 Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, sections 3.2 and 3.3. The
-relevance of the features of class j in a photo is ``r = w_j ∘ x``, with x the responses of all filters; those
-with the largest are shown as heat maps, by guided backpropagation with resampled strides and, beside it, as
-evidence.
+relevance of the features of class j in a photo is ``r = w_j ∘ x``, with x the responses of all filters. The
+features with the largest relevance are shown as heat maps of two methods: guided backpropagation with
+resampled strides, and evidence.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ METHODS = ("guided-backprop", "evidence")
 
 @dataclass(frozen=True)
 class ShownFeature:
-    """One relevant feature that a photo shows.
+    """One relevant feature of a photo.
 
     Attributes:
         feature: the filter, with its weight for the class.
-        number: which layer of the network it is in, from 1; ``kind``: of the layer.
-        response: x, the share of the filter in what its layer answers.
-        relevance: r, see `Feature.relevance`; ``share``: of the sum of all positive relevances of the class.
-        explanations: where it comes from, one for each of `METHODS`.
+        number: the number of its layer in the network, from 1; ``kind``: of the layer.
+        response: x, the filter's fraction of its layer's responses.
+        relevance: r, see `Feature.relevance`; ``share``: its fraction of the sum of all positive relevances
+            of the class.
+        explanations: one for each of `METHODS`.
     """
 
     feature: Feature
@@ -63,12 +64,13 @@ class ShownFeature:
 
 @dataclass(frozen=True, eq=False)
 class Feedback:
-    """A photo, what a model says of it, and which features of one class it shows, the most relevant first.
+    """A photo, a model's predictions, and the features of one class that the photo has, the most relevant
+    first.
 
     Attributes:
-        name: the class that is explained; ``probability``: of it, None where the model gives none.
+        name: the class that is explained; ``probability``: of this class, None if the model gives none.
         predictions: the most probable classes, best first; none for a captioner's words.
-        features: empty where the photo shows none.
+        features: empty if the photo has none.
     """
 
     photo: Photo
@@ -88,12 +90,12 @@ def explain_prediction(
     forward: Forward | None = None,
     top: int = TOP,
 ) -> Feedback:
-    """The relevant features of a prediction that a photo shows.
+    """Explain a classifier's prediction by the relevant features that a photo has.
 
     Args:
         classifier: that the features were learned from.
         photo: a path, a Pillow image, a uint8 array or a loaded ``Photo``.
-        name: the class, as `relevant` calls it; by default the most probable of those that it knows.
+        name: the class, as named in `relevant`; by default the most probable class that `relevant` has.
         forward, top: as for :func:`explain_features`.
 
     Raises:
@@ -139,18 +141,21 @@ def explain_features(
     probability: float | None = None,
     predictions: Sequence[Prediction] = (),
 ) -> Feedback:
-    """The relevant features of a class that a photo shows, for any network: a classifier or an encoder.
+    """Explain a class by the relevant features that a photo has, for any network: a classifier or an encoder.
 
-    Each is shown where it comes from: the signal of guided backpropagation starts as the filter's own map of
-    positive answers, and passes strided layers resampled; evidence walks back from the same map.
+    Each feature is explained by two methods. The signal of guided backpropagation starts as the filter's map
+    of positive responses, and passes strided layers as if their stride were 1. Evidence walks back from the
+    same map.
 
     Args:
-        model, preprocess: any network that reads photos, and how it reads them.
+        model, preprocess: any network that reads photos, and its preprocessing.
         name: the class, or a captioner's word.
-        last: the layer whose map is the answer, of a captioner its ``features_layer``; None for a classifier.
-        forward: of the same network with all layers of the features, to be made once for several photos.
-        top: how many features at most; only those with a relevance above 0 are shown.
-        model_name, probability, predictions: what to show beside them.
+        last: the layer whose map is the output of interest, for a captioner its ``features_layer``; None for
+            a classifier.
+        forward: the forward pass of the same network with all layers of the features; make it once for
+            several photos.
+        top: the largest number of features; only those with a relevance above 0 are shown.
+        model_name, probability, predictions: shown beside the features.
 
     Raises:
         UserError: a bad photo; features of another model, or none for the class; a number below 1.
@@ -191,7 +196,7 @@ def _check_class(name: str, relevant: RelevantFeatures) -> None:
 def _responses(
     filters: Filters, features: Sequence[Feature], prepared: ModelInput, forward: Forward | None
 ) -> dict[Feature, float]:
-    """x (section 3.1): what some filters answer to one photo."""
+    """Compute x (section 3.1): the responses of some filters to one photo."""
     if not features:
         return {}
     if forward is None:
@@ -207,7 +212,7 @@ def _responses(
 def _explained(
     filters: Filters, features: Sequence[Feature], prepared: ModelInput
 ) -> list[tuple[Explanation, ...]]:
-    """Where each feature comes from: one explanation for each of `METHODS`."""
+    """Explain each feature by each of `METHODS`."""
     signals = projected_answers(filters, features, prepared.pixels)
     walked = _walked(filters, features, prepared.pixels)
     return [
@@ -222,9 +227,9 @@ def _explained(
 
 
 def evened(signal: np.ndarray) -> np.ndarray:
-    """A signal ``[h, w]`` from 0 to 1, cut off where 1 % of its places are above.
+    """Clip a signal ``[h, w]`` from 0 to 1 at the level that 1 % of its pixels exceed.
 
-    Beside the strongest few pixels (an eye, a glint), nothing else would be seen.
+    Otherwise only the strongest few pixels (an eye, a glint) would be visible.
     """
     ceiling = float(np.quantile(signal, CUT)) or float(signal.max())
     found: np.ndarray = np.minimum(signal / max(ceiling, np.finfo(np.float32).tiny), 1)
@@ -232,14 +237,15 @@ def evened(signal: np.ndarray) -> np.ndarray:
 
 
 def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.ndarray) -> list[np.ndarray]:
-    """Guided backpropagation of what some filters answer to an image, past strides resampled.
+    """Compute guided backpropagation of the responses of some filters to an image, with resampled strides.
 
-    The signal starts as the filter's own positive answers, as a deconvnet starts (Zeiler and Fergus 2014,
-    section 2.1: the maps of all other filters are set to zero), and not with 1 everywhere. All features share
-    one forward pass.
+    The signal starts as the filter's own positive responses, and not as 1 everywhere. This is how a deconvnet
+    starts (Zeiler and Fergus 2014, section 2.1: the maps of all other filters are set to zero). All features
+    share one forward pass.
 
     Args:
-        filters: that the features name. pixels: float ``[height, width, channels]``, as the model reads them.
+        filters: the filters that the features name. pixels: float ``[height, width, channels]``, as the model
+            reads them.
 
     Returns:
         For each feature float32 ``[height, width]``: the largest magnitude among the channels, its maximum 1.
@@ -248,7 +254,7 @@ def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.
     starts = [filters.tensor(feature.layer) for feature in features]
     values = {image: tf.constant(pixels[None], image.dtype)}
     calls = graph.ancestors(starts)
-    # With every tensor wanted, a fused activation is run apart from its layer, and has a rule of its own.
+    # If every tensor is wanted, a fused activation runs separately from its layer, and has its own rule.
     wanted = {tensor for call in calls for tensor in call.outputs}
     rules = guided(graph, image) | resampled_strides(graph, image)
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
@@ -259,7 +265,7 @@ def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.
                 output = call.outputs[0]
                 values[output] = rules[call](call, [values[t] for t in call.inputs], values[output])
         answers = [_of_filter(t, values[t], f.filter) for t, f in zip(starts, features, strict=True)]
-        # The gradient of a * |a|+ with the second factor held is the positive answer itself.
+        # The gradient of a * |a|+ with a constant second factor is the positive response itself.
         scores = [tf.reduce_sum(a * tf.stop_gradient(tf.nn.relu(a))) for a in answers]
     return [_strength(image, tape.gradient(score, values[image])) for score in scores]
 
@@ -274,7 +280,7 @@ def _strength(image: Tensor, signal: tf.Tensor) -> np.ndarray:
 
 
 def _walked(filters: Filters, features: Sequence[Feature], pixels: np.ndarray) -> list[Fixations]:
-    """Evidence from the maps of some filters; all share one forward pass."""
+    """Trace evidence from the maps of some filters; all share one forward pass."""
     tracer, options = filters.tracer, Options()
     arrays = filters.arrays(pixels[None])
     tensors = {feature.layer: filters.tensor(feature.layer) for feature in features}

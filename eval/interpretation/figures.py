@@ -1,4 +1,4 @@
-"""The tables that `gazeback interpret` prints."""
+"""The tables and curves of `gazeback interpret`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINES = {
 
 
 def write_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], what: str = "accuracy") -> Path:
-    """One panel for each protocol: the mean ± standard error over the number of filters per class."""
+    """Draw one panel for each protocol: mean ± standard error against the number of filters per class."""
     protocols = list(dict.fromkeys(row["protocol"] for row in rows))
     figure = Figure(figsize=(4.6 * len(protocols), 3.8), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -62,7 +62,7 @@ CLASSES = 40
 
 
 def relevant_table(relevant: RelevantFeatures) -> Table:
-    """How many features each class has, and the strongest."""
+    """Table of the number of features of each class, and the strongest ones."""
     rows = []
     for name in relevant.classes[:CLASSES]:
         features = relevant.of(name)
@@ -79,7 +79,7 @@ def relevant_table(relevant: RelevantFeatures) -> Table:
 
 
 def ablation_table(summary: Mapping[str, Any]) -> Table:
-    """Mean class accuracy without the selected filters and without random ones."""
+    """Table of the mean class accuracy without the selected filters and without random ones."""
     whole = Summary(**summary["accuracy"])
     rows = [
         (
@@ -104,19 +104,22 @@ def ablation_table(summary: Mapping[str, Any]) -> Table:
 
 
 def words_table(summary: Mapping[str, Any]) -> Table:
-    """How often captions still say each word without its features."""
+    """Table of how often captions still contain each word without its features."""
     rows = [
         (row["word"], (row["photos"], Summary(**row["selected"]), Summary(**row["random"])))
         for row in summary["words"]
     ]
     count = summary["words"][0]["count"] if rows else 0
-    notes = [f"share of the captions that still say it without {count} filters; ± standard error over photos"]
+    notes = [
+        f"fraction of the captions that still contain the word without {count} filters; ± standard error "
+        "over photos"
+    ]
     columns = ("photos", "without the selected", "without random ones")
     return Table("Words without their relevant filters", columns, rows, notes, "word")
 
 
 def word_curve_table(summary: Mapping[str, Any]) -> Table:
-    """The same over all words, by the number of filters."""
+    """Table of how often captions still contain a word, over all words, by the number of filters."""
     columns = ("without the selected", "without random ones", "difference", "gone / gone at random")
     rows: list[tuple[str, list[Cell]]] = []
     for row in summary["curve"]:

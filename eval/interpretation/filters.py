@@ -1,4 +1,4 @@
-"""The filters that features name, in a model: their layers, and what they answer to images."""
+"""The filters of a model that features name: their layers, and their responses to images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gazeback.models.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """Some filters of a model, which see one image and no other input, such as a captioner's words.
+    """Some filters of a model. They depend on one image, and on no other input, such as a captioner's words.
 
-    answer: what the filters are before: the logits, or the last map of an encoder. layers: all layers with
-    filters, by their names, in the order of the network. numbers: of each layer asked about, its filters,
-    sorted.
+    answer: the output of interest after the filters: the logits, or the last map of an encoder. layers: all
+    layers with filters, by name, in the order of the network. numbers: the sorted filters of each layer that
+    is named.
     """
 
     tracer: Tracer
@@ -33,13 +33,14 @@ class Filters:
 
     @classmethod
     def of(cls, model: keras.Model, features: Iterable[Feature], last: str | None = None) -> Filters:
-        """The filters of some features.
+        """Find the filters of some features.
 
         Args:
-            last: the layer whose map is the answer: of a captioner its ``features_layer``.
+            last: the layer whose map is the output of interest: for a captioner its ``features_layer``.
 
         Raises:
-            UserError: the filters see several inputs, or there is no such filter; TraceError: no such layer.
+            UserError: the filters depend on several inputs, or there is no such filter; TraceError: no such
+                layer.
         """
         tracer = tracer_of(model)
         answer = tracer.target(last)
@@ -64,19 +65,21 @@ class Filters:
 
     @property
     def image(self) -> Tensor:
-        """The input that they see."""
+        """The input that the filters depend on."""
         return next(iter(self.graph.inputs_of(self.answer)))
 
     def tensor(self, layer: str) -> Tensor:
-        """Where the filters of a layer are read; of a layer called several times, at its last call."""
+        """The tensor on which the filters of a layer are read; for a layer with several calls, that of its
+        last call."""
         return self.layers[layer].tensors[-1]
 
     def place(self, layer: str) -> int:
-        """Which layer with filters it is, from 1."""
+        """The number of a layer among those with filters, from 1."""
         return list(self.layers).index(layer) + 1
 
     def arrays(self, images: np.ndarray) -> list[np.ndarray]:
-        """One array for each input of the model: the images, and zeros for what the filters do not see."""
+        """One array for each input of the model: the images, and zeros for inputs that the filters do not
+        depend on."""
         return check_inputs(
             self.graph,
             [
@@ -88,7 +91,7 @@ class Filters:
         )
 
     def values(self, images: np.ndarray) -> Recording:
-        """What all layers asked about answer to images ``[n, height, width, channels]``; one forward pass."""
+        """The maps of all named layers for images ``[n, height, width, channels]``; one forward pass."""
         wanted = {self.tensor(layer) for layer in self.numbers}
         return self.tracer.record(self.arrays(images), wanted)
 

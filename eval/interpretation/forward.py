@@ -1,8 +1,7 @@
-"""The forward pass of a network with its filters in view: what each of them answers, and what is left without
-some of them.
+"""Forward passes that return the response of every filter, or the network's output without some filters.
 
-The calls of the flat graph are run one by one in a compiled function. What is taken away is an argument of
-that function, so the network is not touched, and nothing is compiled again for another set of filters.
+The calls of the flat graph run one by one in a compiled function. The removed filters are an argument of this
+function. So the network is not changed, and nothing is compiled again for another set of filters.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ from gazeback.models.photos import load_photo
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A Keras model, how it reads photos, and its filters.
+    """A Keras model with its preprocessing and its filters.
 
-    last: the layer whose map is the answer, of a captioner; None for a classifier, which answers with logits.
+    last: for a captioner, the layer whose map is the output of interest; None for a classifier, whose output
+    is logits.
     """
 
     model: keras.Model
@@ -40,7 +40,7 @@ class Network:
 
     @classmethod
     def of(cls, source: Classifier | Captioner) -> Network:
-        """The network of a classifier or a captioner. Raises UserError where it has no layer with maps."""
+        """The network of a classifier or a captioner. Raises UserError if it has no layer with maps."""
         if isinstance(source, Captioner):
             preprocess = Preprocessing(source.image_size, source.image_size)
             last: str | None = source.features_layer
@@ -52,19 +52,19 @@ class Network:
         return cls(source.model, preprocess, last, forward)
 
     def read(self, path: Path) -> np.ndarray:
-        """A photo as the network reads it. Raises PhotoError."""
+        """Read a photo and preprocess it for the network. Raises PhotoError."""
         return self.preprocess(load_photo(path)).pixels
 
 
 class Forward:
-    """A network up to an answer.
+    """A network up to an output of interest.
 
     Args:
-        graph: the flat model. answer: its logits, or a map.
+        graph: the flat model. answer: the output of interest: the logits, or a map.
         layers: the layers with filters (see `layers.filter_layers`); D is the number of all their filters.
 
     Raises:
-        UserError: the answer depends on other inputs than one image.
+        UserError: the output depends on other inputs than one image.
     """
 
     def __init__(self, graph: Graph, answer: Tensor, layers: Sequence[FilterLayer]) -> None:
@@ -85,20 +85,20 @@ class Forward:
         self._halves: dict[int, tuple[Any, Any]] = {}
 
     def responses(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each filter answers: the L2 norm over all places (of all calls), and the network's answer.
+        """Compute each filter's response and the network's output: float32 [n, D], and float32 [n, ...].
 
-        `images` [n, ...] as the model reads them; float32 [n, D], and float32 [n, ...]. Oramas et al. 2019,
-        section 3.1, before the normalisation.
+        `images` [n, ...] are as the model reads them. A response is the L2 norm over all locations (of all
+        calls), as in Oramas et al. 2019, section 3.1, before the normalisation.
         """
         norms, answers = self._respond(self._given(images))
         return norms.numpy(), answers.numpy()
 
     def ablated(self, images: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """The network's answers with filters set to zero.
+        """Compute the network's outputs with some filters set to zero.
 
-        `images` [n, ...] as the model reads them; `removed` bool [sets, n, D]: what each image goes without.
-        The layers before the first of these filters are run once for all sets. Returns float32 [sets, n,
-        ...].
+        `images` [n, ...] are as the model reads them; `removed` bool [sets, n, D] are the filters that are
+        set to zero for each image. The layers before the first of these filters run once for all sets.
+        Returns float32 [sets, n, ...].
         """
         before, after = self._split(np.asarray(removed.any(axis=(0, 1))))
         middle = list(before(self._given(images)))
@@ -118,7 +118,7 @@ class Forward:
         return tf.sqrt(tf.concat(squares, axis=1)), tf.cast(values[self._answer], tf.float32)
 
     def _split(self, removed: np.ndarray) -> tuple[Any, Any]:
-        """The network before and from the first layer of which a filter is removed, both compiled once."""
+        """Split the network before the first layer with a removed filter; both parts are compiled once."""
         start = next(
             (
                 place
@@ -133,7 +133,7 @@ class Forward:
         return self._halves[start]
 
     def _compiled(self, start: int) -> tuple[Any, Any]:
-        # A layer with a fused activation is two calls and runs as a whole: it must lie on one side.
+        # A layer with a fused activation is two calls and runs as one: both must be on the same side.
         start -= start > 0 and self._calls[start - 1].part == "linear"
         first, rest = self._calls[:start], self._calls[start:]
         made = {self._image, *(tensor for call in first for tensor in call.outputs)}
@@ -164,7 +164,7 @@ class Forward:
         )
 
     def _mask(self, tensor: Tensor, kept: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """float [n, D] as a factor of one tensor."""
+        """Turn float [n, D] into a factor of one tensor."""
         mask = kept[:, self.offsets[self._read[tensor].name]]
         shape = [1] * len(tensor.shape)
         shape[0], shape[_channel_axis(tensor)] = -1, mask.shape[1]
@@ -172,7 +172,7 @@ class Forward:
 
 
 def _squares(tensor: Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Sums of squares over the places: [n, channels]."""
+    """Sums of squares over the locations: [n, channels]."""
     places = [axis for axis in range(1, len(tensor.shape)) if axis != _channel_axis(tensor)]
     return tf.reduce_sum(tf.square(tf.cast(values, tf.float32)), axis=places)
 

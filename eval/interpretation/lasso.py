@@ -1,13 +1,13 @@
-"""The µ-Lasso: least squares in which each class has only so much weight to give to features.
+"""The µ-Lasso: least squares with a bound on the L1 norm of each class's weights.
 
-    minimise ||X W - L||_F^2   subject to   ||w_j||_1 <= mu   for every class j
+It minimises ||X W - L||_F^2 subject to ||w_j||_1 <= mu for every class j (Oramas et al. 2019, equation 1).
+The solver is the spectral projected gradient of Birgin, Martinez, Raydan, *Nonmonotone spectral projected
+gradient methods on convex sets*, 2000. Van den Berg and Friedlander, *Probing the Pareto frontier for basis
+pursuit solutions*, 2008, use it for this problem.
 
-(Oramas et al. 2019, equation 1), by spectral projected gradient: Birgin, Martinez, Raydan, *Nonmonotone
-spectral projected gradient methods on convex sets*, 2000, as van den Berg and Friedlander, *Probing the
-Pareto frontier for basis pursuit solutions*, 2008, use it for this problem. Few features get a weight, so the
-steps are made on a working set of each class, which grows by the features with the steepest gradient until
-the gap to the minimum of the whole problem is closed. The classes share X and nothing else: all are worked on
-at once.
+Few features get a weight. So the steps are made on a working set of each class, which grows by the features
+with the steepest gradient until the gap to the minimum of the whole problem is closed. The classes have only
+X in common, so all are solved at once.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 from gazeback.models.errors import UserError
 
 ADDED = 32  # features by which a working set grows
-ROWS = 512  # of X that are in memory at once
-STEPS = 300  # on one working set
-MEMORY = 10  # how many values the line search looks back at (M of Birgin et al., section 4)
+ROWS = 512  # rows of X that are in memory at once
+STEPS = 300  # steps on one working set
+MEMORY = 10  # the number of earlier values that the line search uses (M of Birgin et al., section 4)
 SUFFICIENT = 1e-4  # gamma there
 HALVINGS = 50
 TINY = np.finfo(float).tiny
 
 
 class Rows(Protocol):
-    """A matrix that is read a few rows at a time: an array, or a part of a memory-mapped one."""
+    """A matrix that is read a few rows at a time: an array, or a part of a memory-mapped array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -40,10 +40,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What was found.
+    """The solution of the µ-Lasso.
 
     weights: float64 [D, classes]. objective: float64 [classes], the squared errors. gap: float64 [classes],
-    by how much at most the objective is above the minimum. rounds: how many working sets it took.
+    an upper bound on the distance of the objective from the minimum. rounds: the number of working sets.
     """
 
     weights: np.ndarray
@@ -55,15 +55,15 @@ class Solution:
 def solve(
     responses: Rows, labels: np.ndarray, mu: float, tolerance: float = 1e-6, rounds: int = 200
 ) -> Solution:
-    """The weights of least squared error within the L1 balls of radius mu.
+    """Find the weights of least squared error within the L1 balls of radius mu.
 
     Args:
         responses: X, float [n, D], one row for each image; read a few rows at a time, so that a memory-mapped
             array may be larger than the memory.
         labels: L, float or bool [n, classes].
-        mu: how much weight a class has.
-        tolerance: done when the objective is above the minimum by at most this share of ||l_j||^2.
-        rounds: working sets at most; the solution's gap tells what is left.
+        mu: the bound on the L1 norm of a class's weights.
+        tolerance: the largest accepted gap to the minimum, as a fraction of ||l_j||^2.
+        rounds: the largest number of working sets; the solution's gap is what remains.
 
     Raises:
         UserError: mu is not positive, there are fewer images than classes, or a response is not finite.
@@ -88,7 +88,7 @@ def solve(
 
 
 def project(points: np.ndarray, radius: float) -> np.ndarray:
-    """The nearest point in the L1 ball for each row of float [m, n]; exact.
+    """Project each row of float [m, n] onto the L1 ball, exactly.
 
     Duchi et al., *Efficient projections onto the l1-ball for learning in high dimensions*, 2008, figure 1.
     """
@@ -132,11 +132,11 @@ def spectral_projected_gradient(
 
 
 def on_face(gram: np.ndarray, moment: np.ndarray, point: np.ndarray, mu: float) -> np.ndarray:
-    """A point float [s] of the L1 ball, moved to the minimum of `v G v - 2 m v` on its face of the ball.
+    """Move a point float [s] of the L1 ball to the minimum of `v G v - 2 m v` on its face of the ball.
 
-    Steps along the gradient find the face, the features with a weight and their signs, but correlated
-    features make them slow on it. On the face the minimum is that of a linear system; a weight whose sign
-    would turn on the way is left at zero (an active-set method, as that of Osborne, Presnell, Turlach 2000).
+    Steps along the gradient find the face, which is the features with a weight and their signs. On the face
+    they are slow if features are correlated. There the minimum solves a linear system. A weight whose sign
+    would flip on the way stays at zero (an active-set method, as that of Osborne, Presnell, Turlach 2000).
     """
     point = point.copy()
     for _ in range(len(point)):
@@ -151,7 +151,9 @@ def on_face(gram: np.ndarray, moment: np.ndarray, point: np.ndarray, mu: float) 
         share = shares.min()
         moved = before + share * (after - before)
         moved[turning & (shares == share)] = 0
-        if np.abs(moved).sum() > mu * (1 + 1e-9):  # out of the ball from inside: this is for the gradient
+        if np.abs(moved).sum() > mu * (
+            1 + 1e-9
+        ):  # the step leaves the ball from inside: the gradient steps do this
             break
         point[used] = moved
         if share == 1:
@@ -160,7 +162,7 @@ def on_face(gram: np.ndarray, moment: np.ndarray, point: np.ndarray, mu: float) 
 
 
 def _minimum(gram: np.ndarray, moment: np.ndarray, signs: np.ndarray | None, mu: float) -> np.ndarray:
-    """The minimum of `v G v - 2 m v`, where `signs v = mu` if there are signs (Lagrange's equations)."""
+    """Find the minimum of `v G v - 2 m v`, with `signs v = mu` if there are signs (Lagrange's equations)."""
     if signs is None:
         found: np.ndarray = np.linalg.lstsq(gram, moment, rcond=None)[0]
         return found
@@ -170,9 +172,9 @@ def _minimum(gram: np.ndarray, moment: np.ndarray, signs: np.ndarray | None, mu:
 
 
 def _line_search(slope: np.ndarray, curvature: np.ndarray, slack: np.ndarray) -> np.ndarray:
-    """How much of each step to go: halved until the value is sufficiently below the largest recent one.
+    """Find the length of each step: halved until the value is sufficiently below the largest recent one.
 
-    slack: how much the largest recent value is above the current one.
+    slack: the largest recent value minus the current one.
     """
     share = np.ones_like(slope)
     for _ in range(HALVINGS):
@@ -205,7 +207,7 @@ def _check(responses: Rows, labels: np.ndarray, mu: float) -> None:
     if responses.shape[0] != images:
         raise ValueError(f"expected a row of responses for each of {images} images, got {responses.shape[0]}")
     if not all(np.isfinite(responses[rows]).all() for rows in _blocks(images)):
-        raise UserError("the network answers some images with NaN or infinite values")
+        raise UserError("some responses of the network are NaN or infinite")
 
 
 def _blocks(rows: int) -> Iterator[slice]:
@@ -213,7 +215,7 @@ def _blocks(rows: int) -> Iterator[slice]:
 
 
 def _objective(responses: Rows, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The squared errors of the classes, float [classes], and their gradients, float [D, classes]."""
+    """Compute the squared errors of the classes, float [classes], and their gradients, float [D, classes]."""
     objective, gradient = np.zeros(target.shape[1]), np.zeros_like(weights)
     used = np.flatnonzero(weights.any(axis=1))
     for rows in _blocks(len(target)):
@@ -225,7 +227,7 @@ def _objective(responses: Rows, target: np.ndarray, weights: np.ndarray) -> tupl
 
 
 def _working_sets(weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """For each class the features with a weight, and those with the steepest gradient: int [classes, s]."""
+    """For each class, the features with a weight and those with the steepest gradient: int [classes, s]."""
     used = weights != 0
     size = min(int(used.sum(axis=0).max()) + ADDED, len(weights))
     order = np.argsort(-np.where(used, np.inf, np.abs(gradient)), axis=0, kind="stable")
@@ -233,7 +235,7 @@ def _working_sets(weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 
 def _normal_equations(responses: Rows, target: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """X'X and X'l of the columns of each working set: float [classes, s, s] and [classes, s]."""
+    """Compute X'X and X'l of the columns of each working set: float [classes, s, s] and [classes, s]."""
     classes, size = sets.shape
     gram, moment = np.zeros((classes, size, size)), np.zeros((classes, size))
     for rows in _blocks(len(target)):

@@ -1,7 +1,7 @@
-"""Which layers of a network have filters, and where the answer of a filter is read.
+"""Find the layers of a network that have filters, and the tensors on which filters are read.
 
-A filter is read (and set to zero) where its layer is done with it: behind the normalisation, the activation
-and the dropout that nothing but this layer feeds. A `Feature` names the layer that the filter belongs to.
+A filter is read (and set to zero) after the normalisation, the activation and the dropout that only its layer
+feeds. A `Feature` names the layer that the filter belongs to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gazeback.models.errors import UserError
 CONVOLUTION, DENSE, POOLING, JOINING = "convolution", "dense", "pooling", "joining"
 ALL, ONLY_CONV = "all", "only-conv"
 VARIANTS = (ALL, ONLY_CONV)
-"""Which layers are looked at (the paper's All and OnlyConv): all with channels, or the convolutions alone."""
+"""The sets of layers (All and OnlyConv in the paper): all layers with channels, or the convolutions alone."""
 
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     (CONVOLUTION, (kinds.Conv2D, kinds.Conv2DTranspose, kinds.DepthwiseConv2D, kinds.SeparableConv2D)),
@@ -38,8 +38,9 @@ _REARRANGING = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.RepeatVector)
 class FilterLayer:
     """A layer with filters.
 
-    name: of the layer, or its path in nested models. kind: `"convolution"`, `"dense"`, `"pooling"` or
-    `"joining"`. channels: how many filters. tensors: where they are read, one for each call of the layer.
+    name: the name of the layer, or its path in nested models. kind: `"convolution"`, `"dense"`, `"pooling"`
+    or `"joining"`. channels: the number of filters. tensors: the tensors on which they are read, one for each
+    call of the layer.
     """
 
     name: str
@@ -49,23 +50,23 @@ class FilterLayer:
 
     @property
     def is_spatial(self) -> bool:
-        """Whether its filters answer with a map."""
+        """Whether the response of a filter is a map."""
         return any(tensor.is_map for tensor in self.tensors)
 
 
 def filter_layers(graph: Graph, answer: Tensor, variant: str = ALL) -> list[FilterLayer]:
-    """The layers with filters before an answer, in the order of the network.
+    """Find the layers with filters before an output of interest, in the order of the network.
 
-    The last layer with weights and all that comes behind it are left out: their channels are the classes (the
-    paper's "last two layers", that of the logits and the softmax). An answer that is a map, such as the last
-    one of a captioner's encoder, counts itself.
+    The last layer with weights and everything after it are left out, because their channels are the classes
+    (the paper's "last two layers", that of the logits and the softmax). If the output is a map, such as the
+    last map of a captioner's encoder, it is included.
 
     Args:
         graph: the flat model; `answer`: the logits, or a map.
         variant: one of `VARIANTS`.
 
     Raises:
-        UserError: there is no such variant, or no layer whose filters answer with a map.
+        UserError: there is no such variant, or no layer whose filters have maps.
     """
     if variant not in VARIANTS:
         raise UserError(f"unknown variant {variant!r}; choose one of {', '.join(VARIANTS)}")
@@ -93,7 +94,8 @@ def filter_layers(graph: Graph, answer: Tensor, variant: str = ALL) -> list[Filt
 
 
 def kind_of(call: Call) -> str | None:
-    """The kind of a layer with channels of its own; None for what only passes them on or turns them."""
+    """The kind of a layer with channels of its own; None for a layer that only passes or reorders
+    channels."""
     operation = call.operation
     if call.part == "activation" or not call.depends_on_image:
         return None
@@ -106,7 +108,7 @@ def kind_of(call: Call) -> str | None:
 
 
 def offsets(layers: Sequence[FilterLayer]) -> dict[str, slice]:
-    """Where each layer's filters are when those of all layers stand in one row."""
+    """The index of each layer's first filter among the filters of all layers."""
     found, first = {}, 0
     for layer in layers:
         found[layer.name] = slice(first, first + layer.channels)
@@ -127,7 +129,8 @@ def _makers_of_classes(answer: Tensor) -> set[Call]:
 
 
 def _read_at(graph: Graph, tensor: Tensor, answer: Tensor) -> Tensor:
-    """Behind what works on each of the tensor's channels alone, as long as nothing else reads it."""
+    """The tensor after the calls that act on each channel separately, as long as nothing else reads
+    between."""
     while tensor is not answer and tensor not in graph.outputs:
         readers = [call for call in graph.calls if tensor in call.inputs]
         if len(readers) != 1 or not _keeps_channels(readers[0]):
@@ -147,5 +150,5 @@ def _keeps_channels(call: Call) -> bool:
 
 def _channels(tensor: Tensor) -> int:
     channels = tensor.shape[1 if tensor.channels_first and len(tensor.shape) > 2 else -1]
-    assert channels is not None  # Keras builds no kernel for an open number of channels
+    assert channels is not None  # Keras builds no kernel for an unknown number of channels
     return channels

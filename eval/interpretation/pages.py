@@ -1,4 +1,4 @@
-"""Feedback for people and programs: figure, page and JSON, in the look of the pages of traced photos."""
+"""Write feedback as figure, page and JSON, in the style of the pages of traced photos."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from gazeback.grounding.output.text import facts, probability_text, short, synon
 AVERAGES, FEEDBACK = "averages", "feedback"
 
 TOP = 7
-"""Average images of a class."""
+"""The number of average images of a class."""
 
 SHOWN = 6
-"""Photos whose answers are explained."""
+"""The number of photos whose predictions are explained."""
 
 
 def write_averages(network: Network, photos: Sequence[Path], relevant: RelevantFeatures, out: Path) -> None:
-    """A contact sheet of each class in `out`/averages. Raises UserError."""
+    """Write a contact sheet of each class into `out`/averages. Raises UserError."""
     averages = average_patches(
         network.model, network.preprocess, photos, relevant, last=network.last, top=TOP
     )
@@ -58,7 +58,8 @@ def write_averages(network: Network, photos: Sequence[Path], relevant: RelevantF
 
 
 def write_feedbacks(photos: Sequence[Path], explain: Callable[[Path], Feedback], out: Path) -> None:
-    """A page, a figure and a JSON file of each of the first photos in `out`/feedback. Raises UserError."""
+    """Write a page, a figure and a JSON file of each of the first photos into `out`/feedback. Raises
+    UserError."""
     shown = photos[:SHOWN]
     for path in tracked(shown, len(shown), "feedback"):
         write_feedback(explain(path), out / FEEDBACK, f"{path.parent.name}-{path.stem}")
@@ -68,7 +69,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_feedback(feedback: Feedback, folder: Path, stem: str) -> dict[str, Path]:
-    """Write ``STEM.html``, ``STEM.png`` and ``STEM.json`` into a folder, which is made if need be.
+    """Write ``STEM.html``, ``STEM.png`` and ``STEM.json`` into a folder, which is made if it is missing.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -84,13 +85,13 @@ def write_feedback(feedback: Feedback, folder: Path, stem: str) -> dict[str, Pat
 
 
 def answer_text(feedback: Feedback) -> str:
-    """The class in few words, with its probability where the model gives one."""
+    """The class in few words, with its probability if the model gives one."""
     name = short(feedback.name)
     return name if feedback.probability is None else f"{name}, {probability_text(feedback.probability)}"
 
 
 def draw_feedback(feedback: Feedback) -> Figure:
-    """The photo with the prediction, and a column for each feature with a row for each method."""
+    """Draw the photo with the prediction, and a column for each feature with a row for each method."""
     photo, look = feedback.photo, look_of(feedback.photo)
     panels = arrange_matrix(len(METHODS), len(feedback.features), photo.width / photo.height)
     figure = titled_figure(f"{photo.name}: {answer_text(feedback)}", panels)
@@ -100,7 +101,7 @@ def draw_feedback(feedback: Feedback) -> Figure:
     probability = "" if feedback.probability is None else probability_text(feedback.probability)
     note = f"answer of {feedback.model_name}"
     if not feedback.features:
-        note += "\nno relevant feature of the class answers"
+        note += "\nthe photo has no relevant feature of the class"
     write(figure, panels, 0, short(feedback.name), INK, probability, note)
     if feedback.probability is not None:
         draw_bar(figure, panels, 0, feedback.probability)
@@ -121,7 +122,7 @@ def draw_feedback(feedback: Feedback) -> Figure:
 
 
 def feedback_to_json(feedback: Feedback) -> dict[str, Any]:
-    """One JSON-ready object; every coordinate is in pixels of the upright photo.
+    """Convert to a JSON-ready object; every coordinate is in pixels of the upright photo.
 
     Keys: ``photo`` (name), ``width``, ``height``, ``model``, ``class``, ``probability``, ``predictions``
     (``class``, ``index``, ``probability``, best first) and ``features``, the most relevant first: ``layer``,
@@ -159,7 +160,8 @@ def _feature_to_json(shown: ShownFeature, shape: tuple[int, int]) -> dict[str, A
 
 
 def feedback_html(feedback: Feedback) -> str:
-    """The whole page: photo, prediction, features, style and script in one file that needs no network."""
+    """Build the whole page: photo, prediction, features, style and script in one file that needs no
+    network."""
     photo = feedback.photo
     largest = max((shown.share for shown in feedback.features), default=1.0)
     return render(
@@ -198,7 +200,7 @@ def feedback_html(feedback: Feedback) -> str:
 
 
 def feedback_data(feedback: Feedback) -> dict[str, Any]:
-    """What the page's script draws, as for a traced photo, with the features as the targets."""
+    """The data of the page's script, as for a traced photo, with the features as targets."""
     photo, look = feedback.photo, look_of(feedback.photo)
     return {
         "width": photo.width,
@@ -225,4 +227,4 @@ def feedback_data(feedback: Feedback) -> dict[str, Any]:
 
 def _verdict(shown: ShownFeature, feedback: Feedback) -> str:
     share = probability_text(shown.share)
-    return f"({shown.feature.layer}) brings {share} of what speaks for {short(feedback.name)}."
+    return f"({shown.feature.layer}) contributes {share} of the evidence for {short(feedback.name)}."

@@ -1,7 +1,7 @@
-"""The features that are relevant for a class: learned with the µ-Lasso, written to a file and read again.
+"""Learn the features that are relevant for a class with the µ-Lasso, and write and read them.
 
-A feature is relevant if its weight is above 0: the class is there where the filter answers. A weight below 0
-says that another class is, so those filters are not among the features.
+A feature is relevant if its weight is above 0: its response is evidence for the class. A weight below 0 is
+evidence for other classes, so these filters are not among the features.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from gazeback.models.errors import DataError, UserError
 
 @dataclass(frozen=True)
 class Feature:
-    """One filter: the name of its layer, its place among the channels of the layer's output, its weight.
+    """One filter: the name of its layer, its index among the channels of the layer's output, its weight.
 
-    The weight is for ``(response - mean) / deviation``: 0 and 1 where the responses are not standardised.
+    The weight is for ``(response - mean) / deviation``; mean and deviation are 0 and 1 if the responses are
+    not standardised.
     """
 
     layer: str
@@ -36,7 +37,7 @@ class Feature:
     deviation: float = 1.0
 
     def relevance(self, response: float) -> float:
-        """r = w x of a photo's response (Oramas et al. 2019, section 3.2); no unit."""
+        """The relevance r = w x of a photo's response (Oramas et al. 2019, section 3.2); no unit."""
         return self.weight * (response - self.mean) / self.deviation
 
 
@@ -44,8 +45,8 @@ class Feature:
 class RelevantFeatures:
     """The features of each class, the largest weight first.
 
-    `layers` names all layers that were looked at, in the order of the network, with their numbers of
-    channels. `scale`: one of `gazeback.eval.interpretation.relevant.SCALES`.
+    `layers` are all layers that were used, in the order of the network, with their numbers of channels.
+    `scale`: one of `gazeback.eval.interpretation.relevant.SCALES`.
     """
 
     classes: tuple[str, ...]
@@ -56,20 +57,21 @@ class RelevantFeatures:
     scale: str = "layer"
 
     def of(self, name: str) -> Sequence[Feature]:
-        """The features of a class by its name. Raises KeyError."""
+        """Return the features of a class by its name. Raises KeyError."""
         return self.features[name]
 
 
 MU = {"layer": 10.0, "filter": 1.0}
-"""How much weight a class has, by the scale of the responses; for "layer" the paper's (section 4)."""
+"""The default mu for each scale of the responses; that of "layer" is the paper's (section 4)."""
 
 SCALES = tuple(MU)
-"""How responses are made comparable: as shares of their layer, as published; or besides, standardised filter
-by filter, so that the filters of wide layers, whose shares are small, need no more weight than others (ours).
+"""The scales of responses. "layer": fractions of their layer's sum, as published. "filter": these, also
+standardised filter by filter. In wide layers the fractions are small, and standardised filters need no more
+weight there.
 """
 
 SMALLEST = 1e-6
-"""A weight below this share of mu is none."""
+"""A weight below this fraction of mu is treated as 0."""
 
 FORMAT = "gazeback relevant features 2"
 
@@ -86,9 +88,9 @@ def learn(
     """The relevant features of each class.
 
     Args:
-        responses: float [n, D], the columns those of `layers` one after another.
+        responses: float [n, D], the columns in the order of `layers`.
         labels: bool [n, classes]; an image may have several classes.
-        scale: one of `SCALES`; `mu`: by default that of the scale.
+        scale: one of `SCALES`; `mu`: by default the value for the scale.
 
     Raises:
         UserError: a class has no image, mu is not positive, there are fewer images than classes, or a
@@ -142,7 +144,7 @@ def load(path: Path, variant: str | None = None) -> RelevantFeatures:
     """Read relevant features: those of a variant, or the first in the file.
 
     Raises:
-        DataError: there is no such file, it is no such file, or it does not hold the variant.
+        DataError: the file is missing, is in another format, or does not hold the variant.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -208,7 +210,7 @@ def learn_both(
     mu: float | None,
     scale: str = "layer",
 ) -> list[RelevantFeatures]:
-    """As `learn_variants`, of chosen rows with bool [rows, classes]."""
+    """Learn the relevant features of each variant, from chosen rows with labels bool [rows, classes]."""
     found = []
     for variant in VARIANTS:
         layers = [one for one in forward.layers if variant != ONLY_CONV or one.kind == CONVOLUTION]

@@ -1,9 +1,8 @@
-"""What every filter answers to every image, streamed to disk (Oramas et al. 2019, section 3.1).
+"""Collect the response of every filter to every image on disk (Oramas et al. 2019, section 3.1).
 
 A folder holds `values.npy`, float32 [n, D], one row for each image: the L2 norms of its filters over all
-places, divided by their sum within each layer; `predicted.npy`, int32 [n]; `done.npy`, one byte for each
-image, written after its row is safe; and `about.json`, what they were made of. A run that was killed goes on
-where it stopped.
+locations, divided by their sum within each layer. `predicted.npy` is int32 [n]. `done.npy` has one byte for
+each image, written after its row. `about.json` says what they were made from. A run that was killed resumes.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from gazeback.models.errors import PhotoError, UserError
 
 @dataclass(frozen=True, eq=False)
 class Standardised:
-    """``(x - mean) / deviation``, column by column.
+    """A matrix standardised column by column: ``(x - mean) / deviation``.
 
-    values: float [n, D]. mean, deviation: float64 [D], over the rows; the deviation of a column that never
-    changes is 1.
+    values: float [n, D]. mean, deviation: float64 [D], over the rows; the deviation of a constant column is
+    1.
     """
 
     values: Rows
@@ -39,16 +38,17 @@ class Standardised:
 
     @classmethod
     def of(cls, values: Rows) -> Standardised:
-        """Read all rows twice: the squares of what is left of the mean have no cancellation."""
+        """Standardise a matrix; all rows are read twice, because squared differences from the mean avoid
+        cancellation."""
         rows, columns = values.shape
         parts = [slice(first, first + ROWS) for first in range(0, rows, ROWS)]
         mean, variance = np.zeros(columns), np.zeros(columns)
-        with np.errstate(invalid="ignore"):  # whether all is finite, the solver asks
+        with np.errstate(invalid="ignore"):  # the solver checks that all values are finite
             for part in parts:
                 mean += values[part].sum(axis=0, dtype=np.float64) / rows
             for part in parts:
                 variance += np.square(values[part] - mean).sum(axis=0) / rows
-        # what rounding leaves of a column that is everywhere alike is no deviation
+        # rounding errors of a constant column are not a deviation
         alike = variance <= np.square(1e-6 * mean)
         return cls(values, mean, np.where(alike, 1.0, np.sqrt(variance)))
 
@@ -69,10 +69,10 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """What was collected.
+    """The responses to some photos.
 
     values: float32 [n, D], memory-mapped. predicted: int [n], the strongest output. readable: bool [n]; rows
-    of photos that could not be read mean nothing. skipped: one line for each of them.
+    of photos that could not be read are invalid. skipped: one line for each of these.
     """
 
     values: np.ndarray
@@ -81,7 +81,7 @@ class Responses:
     skipped: tuple[str, ...]
 
     def of(self, images: np.ndarray, filters: np.ndarray) -> Chosen:
-        """The rows of some images and the columns of some filters; int [m] and int [d]."""
+        """Choose the rows of some images and the columns of some filters; int [m] and int [d]."""
         return Chosen(self.values, images, filters)
 
 
@@ -106,11 +106,11 @@ class Chosen:
 
 
 def collect(network: Network, paths: Sequence[Path], folder: Path) -> Responses:
-    """Run every photo through the network once; what `folder` already holds of these photos is kept.
+    """Run every photo through the network once; responses that `folder` already holds are kept.
 
     Args:
         paths: n photos.
-        folder: made if it does not exist; what was made of other photos or weights is replaced.
+        folder: made if it does not exist; responses to other photos or of other weights are replaced.
 
     Raises:
         UserError: the folder cannot be written, or no photo can be read.
@@ -139,7 +139,7 @@ def collect(network: Network, paths: Sequence[Path], folder: Path) -> Responses:
 
 
 def normalised(norms: np.ndarray, forward: Forward) -> np.ndarray:
-    """Norms float [n, D] divided by their sum within each layer; a layer that is silent stays 0."""
+    """Divide norms float [n, D] by their sum within each layer; a layer whose sum is 0 stays 0."""
     found = np.empty_like(norms)
     for columns in forward.offsets.values():
         total = norms[:, columns].sum(axis=1, keepdims=True)
@@ -158,7 +158,7 @@ def _readable(
 
 
 def _about(network: Network, paths: Sequence[Path]) -> str:
-    """What the responses are made of: the weights, the filters and the photos, as JSON."""
+    """The weights, filters and photos that the responses are made from, as JSON."""
     weights = hashlib.sha256()
     for array in network.model.get_weights():
         weights.update(np.ascontiguousarray(array).tobytes())
@@ -176,7 +176,7 @@ def _size(path: Path) -> int:
 
 
 def _open(folder: Path, images: int, filters: int, about: str) -> dict[str, np.memmap]:
-    """The arrays of a folder, writable; begun anew unless they are about the same."""
+    """Open the arrays of a folder for writing; they are replaced if they were made from something else."""
     try:
         if not _is_about(folder, about):
             if folder.exists():

@@ -1,4 +1,4 @@
-"""settings."""
+"""Settings of `gazeback interpret`, checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAPTIONER = "captioner"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is interpreted, from which photos, how, and where the results go."""
+    """Settings of `gazeback interpret`: model, data, method and output."""
 
     model: str
     weights: str | None
@@ -33,7 +33,7 @@ class Settings:
     json_path: Path | None
 
     def check(self) -> None:
-        """Before long work. Raises UserError."""
+        """Check the settings before the work starts. Raises UserError."""
         if self.mu is not None and not (np.isfinite(self.mu) and self.mu > 0):
             raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
         check_writable(self.json_path)
@@ -46,12 +46,12 @@ class Settings:
 
     @property
     def is_about_words(self) -> bool:
-        """Whether the model is a captioner: called so, or a file beside photos with captions."""
+        """Whether the model is a captioner: it has this name, or is a file and the data has captions."""
         return self.model == CAPTIONER or (
             self.model.endswith(".keras") and (self.data / "captions_train.json").is_file()
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What the figures depend on, besides the model."""
+        """The settings that the figures depend on, besides the model."""
         mu = relevant.MU[self.scale] if self.mu is None else self.mu
         return {"mu": mu, "scale": self.scale, "limit": self.limit, "split": class_folder.SPLIT_RULE}

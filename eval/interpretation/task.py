@@ -1,4 +1,4 @@
-"""`gazeback interpret` for classifiers, from a data folder to the tables and the files of the results."""
+"""Run `gazeback interpret` for classifiers, from a data folder to the tables and files of the results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run_interpret(settings: Settings) -> None:
 def _draw(
     network: Network, photos: Photos, shown: RelevantFeatures, classifier: Classifier, out: Path
 ) -> None:
-    """Average images from the photos that were learned from; feedback on some that were not."""
+    """Write average images of photos that were learned from, and feedback on photos that were not."""
     assert photos.labels is not None
     learned, held_out = (
         [photos.paths[row] for row in np.flatnonzero(part & (photos.labels >= 0))]
@@ -77,7 +77,7 @@ def _draw(
 
 
 def labelled(photos: Photos, responses: Responses, classifier: Classifier) -> Photos:
-    """The photos with their classes, predicted where the folder tells none; unreadable ones have none."""
+    """Label the photos; classes are predicted if the folder has none, and unreadable photos have none."""
     if photos.labels is None:
         predicted = np.where(responses.readable, responses.predicted, -1)
         return class_folder.with_frequent_classes(photos, predicted, classifier.class_names)
@@ -87,7 +87,7 @@ def labelled(photos: Photos, responses: Responses, classifier: Classifier) -> Ph
 def learn_variants(
     responses: Responses, photos: Photos, forward: Forward, mu: float | None, scale: str = "layer"
 ) -> list[RelevantFeatures]:
-    """The relevant features by each variant, from the photos to learn from. Raises UserError."""
+    """Learn the relevant features of each variant from the photos for learning. Raises UserError."""
     assert photos.labels is not None
     rows = np.flatnonzero(~photos.held_out & (photos.labels >= 0))
     labels = photos.labels[rows, None] == np.arange(len(photos.classes))
@@ -97,7 +97,7 @@ def learn_variants(
 def measured(
     network: Network, photos: Photos, found: Sequence[RelevantFeatures], classifier: Classifier
 ) -> dict[str, Any]:
-    """What taking features away costs on the photos that are held out."""
+    """Measure the cost of removing features on the held-out photos."""
     assert photos.labels is not None
     rows = np.flatnonzero(photos.held_out & (photos.labels >= 0))
     outputs = [classifier.class_index(name) for name in photos.classes]
@@ -115,7 +115,8 @@ def measured(
 
 
 def _known(photos: Photos, classifier: Classifier) -> tuple[Photos, Counter[str]]:
-    """Without the classes that the classifier does not know, and how many those are. Raises DataError."""
+    """Remove classes that the classifier does not have; returns the photos and the number of removed classes.
+    Raises DataError."""
     if photos.labels is None:
         return photos, Counter()
     kept = [label for label, name in enumerate(photos.classes) if _has(classifier, name)]

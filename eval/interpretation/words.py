@@ -1,7 +1,7 @@
-"""`gazeback interpret` for captioners: which filters of the encoder make a word, what is said without them.
+"""Run `gazeback interpret` for captioners: find the encoder's filters for a word, and caption without them.
 
-The class is "a caption of the photo contains the word". Features are learned on the train split; on the dev
-split captions are generated with and without a word's features, of photos whose caption says the word.
+The class is "a caption of the photo contains the word". Features are learned on the train split. On the dev
+split, photos whose generated caption contains the word are captioned again without the word's features.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 WORDS = 20
 COUNTS = (2, 8, 32)
-"""How many filters of a word are taken away."""
+"""The numbers of filters of a word that are removed."""
 LEARNED = 1500
-"""Photos to learn from, unless there is a limit."""
+"""The number of photos to learn from if there is no limit."""
 PHOTOS = 15
-"""Photos that a word is measured on, at most."""
+"""The largest number of photos on which a word is measured."""
 BATCH = 8
 PROTOCOL = "each word without its own features"
 
@@ -59,21 +59,21 @@ def run_words(settings: Settings) -> None:
     network = Network.of(captioner)
     responses = collect(network, train.photos, settings.out / RESPONSES)
     rows = np.flatnonzero(responses.readable)
-    labels = said_of(train, words)[rows]
+    labels = mentions(train, words)[rows]
     found = learn_both(responses, rows, labels, words, network.forward, settings.mu, settings.scale)
     relevant.save(settings.out / RELEVANT, *found)
     shown = next(one for one in found if one.variant == settings.variant)
     skipped = Counter({"unreadable image": len(responses.skipped)})
     dev = sample(dev, settings.limit)
-    said = Said.of(captioner, network, dev, words, skipped)
-    summary = summarise(measure(captioner, network.forward, shown, said), shown.variant)
+    by_word = PhotosByWord.of(captioner, network, dev, words, skipped)
+    summary = summarise(measure(captioner, network.forward, shown, by_word), shown.variant)
     tables = [figures.relevant_table(shown), figures.words_table(summary), figures.word_curve_table(summary)]
     about = {"model": captioner.name, **settings.as_json(), "split": RULE, "learned from": len(rows)}
     result = {**as_result(tables), **about, **summary}
     write_result(settings.out / ABLATION, "interpret", result)
-    if summary["curve"]:  # otherwise no caption says any of the words
+    if summary["curve"]:  # otherwise no caption contains any of the words
         title = f"{captioner.name}: words without their relevant filters"
-        write_curves(settings.out / CURVES, title, summary["curve"], "captions that still say the word")
+        write_curves(settings.out / CURVES, title, summary["curve"], "captions that still contain the word")
     print_tables(tables, skipped_line(skipped))
     if settings.json_path is not None:
         write_result(settings.json_path, "interpret", result)
@@ -82,7 +82,7 @@ def run_words(settings: Settings) -> None:
 
 
 def _explained(network: Network, captioner: Captioner, shown: RelevantFeatures, path: Path) -> Feedback:
-    """The features of the most frequent of the words that a photo's caption says, else of all."""
+    """Explain the most frequent word that a photo's caption contains, or any word if it contains none."""
     caption = captioner.generate(network.read(path)[None])[0]
     word = next((word for word in shown.classes if word in caption.words), shown.classes[0])
     return explain_features(
@@ -98,9 +98,10 @@ def _explained(network: Network, captioner: Captioner, shown: RelevantFeatures, 
 
 
 def chosen_words(split: Split, captioner: Captioner, asked: str | None) -> tuple[str, ...]:
-    """The words asked for, or the nouns and colours that the captions of most photos say, if it knows them.
+    """Choose the words: those asked for, or the nouns and colours of the vocabulary that are in the captions
+    of most photos.
 
-    Raises UserError for a word that no caption says or that the captioner does not know.
+    Raises UserError for a word that no caption contains or that the captioner does not know.
     """
     photos = Counter(word for captions in split.captions for word in {w for one in captions for w in one})
     if asked is not None:
@@ -120,28 +121,28 @@ def chosen_words(split: Split, captioner: Captioner, asked: str | None) -> tuple
 
 
 def sample(split: Split, limit: int | None) -> Split:
-    """At most so many photos, the first by the hash of the name."""
+    """Keep at most `limit` photos, the first by the hash of the name."""
     order = select(range(len(split)), [path.name for path in split.photos], "all", limit)
     return Split(split.name, tuple(split.photos[i] for i in order), tuple(split.captions[i] for i in order))
 
 
-def said_of(split: Split, words: Sequence[str]) -> np.ndarray:
-    """L: whether one of a photo's captions contains a word, bool [n, words]."""
-    said = [{word for caption in captions for word in caption} for captions in split.captions]
-    return np.array([[word in one for word in words] for one in said])
+def mentions(split: Split, words: Sequence[str]) -> np.ndarray:
+    """The labels L: whether one of a photo's captions contains a word, bool [n, words]."""
+    words_of = [{word for caption in captions for word in caption} for captions in split.captions]
+    return np.array([[word in one for word in words] for one in words_of])
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """The photos whose generated caption says a word, by word: (name, pixels) pairs, `PHOTOS` at most."""
+class PhotosByWord:
+    """The photos whose generated caption contains a word, by word: (name, pixels) pairs, `PHOTOS` at most."""
 
     photos: dict[str, list[tuple[str, np.ndarray]]]
 
     @classmethod
     def of(
         cls, captioner: Captioner, network: Network, split: Split, words: Sequence[str], skipped: Counter[str]
-    ) -> Said:
-        """Caption the photos of a split; unreadable ones are counted."""
+    ) -> PhotosByWord:
+        """Caption the photos of a split; unreadable photos are counted."""
         found: dict[str, list[tuple[str, np.ndarray]]] = {word: [] for word in words}
         total = -(-len(split) // BATCH)
         for batch in tracked(_batches(split.photos), total, f"captions, {BATCH} at a time"):
@@ -161,7 +162,7 @@ class Said:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Whether captions still say a word: bool [counts, photos] without the selected filters, and bool
+    """Whether captions still contain a word: bool [counts, photos] without the selected filters, and bool
     [counts, draws, photos] without random ones; names of the photos."""
 
     word: str
@@ -171,30 +172,31 @@ class Kept:
 
 
 def measure(
-    captioner: Captioner, forward: Forward, found: RelevantFeatures, said: Said, seed: int = 0
+    captioner: Captioner, forward: Forward, found: RelevantFeatures, by_word: PhotosByWord, seed: int = 0
 ) -> Iterator[Kept]:
     """Caption each word's photos without its features, and without random filters of the same layers."""
     random = np.random.default_rng(seed)
-    words = [word for word in found.classes if said.photos[word]]
+    words = [word for word in found.classes if by_word.photos[word]]
     for word in tracked(words, len(words), "words"):
         masks = []
         for count in COUNTS:
             own = selected(found, word, count, forward)
             masks += [own, *(randomly(own, forward, random) for _ in range(DRAWS))]
-        kept = [_still_said(captioner, forward, word, batch, masks) for batch in _batches(said.photos[word])]
+        batches = _batches(by_word.photos[word])
+        kept = [_still_mentioned(captioner, forward, word, batch, masks) for batch in batches]
         each = np.concatenate(kept, axis=1).reshape(len(COUNTS), 1 + DRAWS, -1)
-        names = tuple(name for name, _ in said.photos[word])
+        names = tuple(name for name, _ in by_word.photos[word])
         yield Kept(word, names, each[:, 0], each[:, 1:])
 
 
 def summarise(measured: Iterable[Kept], variant: str) -> dict[str, Any]:
-    """Shares of captions that still say the word.
+    """Compute the fractions of captions that still contain the word.
 
     Returns:
         `words`: for each, at the largest count, `photos`, `selected`, `random`; `curve`: over all words, a
         row for each count with `selected`, `random`, their `difference` photo by photo (`Summary`; the photos
-        are the groups of the standard errors) and `ratio`, how often the selected filters take the word away
-        for each time that random ones do.
+        are the groups of the standard errors) and `ratio`, how many times more often the selected filters
+        remove the word than random ones.
     """
     everything = list(measured)
     words = [
@@ -225,14 +227,14 @@ def _row(measured: Sequence[Kept], place: int) -> dict[str, Any]:
     }
 
 
-def _still_said(
+def _still_mentioned(
     captioner: Captioner,
     forward: Forward,
     word: str,
     photos: Sequence[tuple[str, np.ndarray]],
     masks: Sequence[np.ndarray],
 ) -> np.ndarray:
-    """Whether the captions of photos without filters say a word: bool [masks, photos]."""
+    """Whether the captions of photos without some filters contain a word: bool [masks, photos]."""
     removed = np.repeat(np.stack(masks)[:, None], len(photos), axis=1)
     maps = forward.ablated(np.stack([pixels for _, pixels in photos]), removed)
     captions = captioner.search(maps.reshape(-1, *maps.shape[2:]))

@@ -147,7 +147,7 @@ def test_a_filter_that_never_answers(photos):
     assert average.patches == ()
     assert average.pixels.shape == (1, 1, 3)
     written = texts(draw_contact_sheet("a", [average]))
-    assert "first\nno photo that it answers to" in written
+    assert "first\nno photo with a response" in written
 
 
 def test_a_class_without_features_has_no_images(photos):

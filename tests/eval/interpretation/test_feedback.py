@@ -315,7 +315,7 @@ def test_a_photo_that_shows_none_of_the_features(means, photo, tmp_path):
     assert found.features == ()
     paths = write_feedback(found, tmp_path, "photo")
     page = paths["html"].read_text(encoding="utf-8")
-    assert "No relevant feature of this class answers to this photo." in page
+    assert "This photo has no relevant feature of this class." in page
     assert json.loads(paths["json"].read_text())["features"] == []
     assert "no relevant feature" in " ".join(text.get_text() for text in draw_feedback(found).texts)
     assert explain_prediction(means, photo, relevant({"red": []})).features == ()
@@ -374,7 +374,7 @@ def test_opens_on_the_strongest_feature_with_both_methods_side_by_side(open_feed
     page = open_feedback()
     assert page.locator(".target[aria-pressed=true] .name").all_inner_texts() == ["layer 3 \u00b7 filter 10"]
     verdict = page.locator("#verdict").inner_text()
-    assert verdict == "layer 3 \u00b7 filter 10 (conv_1) brings 60\u00a0% of what speaks for tabby."
+    assert verdict == "layer 3 \u00b7 filter 10 (conv_1) contributes 60\u00a0% of the evidence for tabby."
     assert page.locator("figcaption b").all_inner_texts() == list(METHODS)
     left, right = (figure.bounding_box() for figure in page.locator(".method").all())
     assert left["y"] == right["y"]

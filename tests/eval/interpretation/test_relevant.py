@@ -135,7 +135,7 @@ def test_what_cannot_be_learned_from(network):
     with pytest.raises(UserError, match="unknown scale 'photo'; expected layer or filter"):
         learn(responses, labels, ("a", "b"), network.forward.layers, "all", 1.0, "photo")
     responses[2, 3] = np.inf
-    with pytest.raises(UserError, match="answers some images with NaN or infinite values"):
+    with pytest.raises(UserError, match="some responses of the network are NaN or infinite"):
         learn(responses, labels, ("a", "b"), network.forward.layers, "all", 1.0, "filter")
 
 

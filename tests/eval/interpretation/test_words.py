@@ -12,7 +12,7 @@ from gazeback.eval.interpretation import words
 from gazeback.eval.interpretation.command import interpret
 from gazeback.eval.interpretation.forward import Network
 from gazeback.eval.interpretation.relevant import Feature, RelevantFeatures
-from gazeback.eval.interpretation.words import Kept, Said, summarise
+from gazeback.eval.interpretation.words import Kept, PhotosByWord, summarise
 from gazeback.models.errors import UserError
 from gazeback.models.training.captions_folder import read_captions_folder
 
@@ -77,7 +77,7 @@ def test_words_that_nobody_says_or_knows_are_refused(captions_folder, captioner,
 
 def test_a_photo_has_the_words_of_all_its_captions(captions_folder):
     train, _ = read_captions_folder(captions_folder)
-    labels = words.said_of(train, ("dog", "red", "grass"))
+    labels = words.mentions(train, ("dog", "red", "grass"))
     assert labels.tolist() == [[True, True, True]] * 2 + [[True, False, True]] * 2
 
 
@@ -93,7 +93,7 @@ def test_only_words_of_generated_captions_are_measured(captioner, captions_folde
     _, dev = read_captions_folder(captions_folder)
     network = Network.of(captioner)
     generated = [captioner.generate(network.read(path)[None])[0].words for path in dev.photos]
-    said = Said.of(captioner, network, dev, captioner.vocabulary.words[3:], Counter())
+    said = PhotosByWord.of(captioner, network, dev, captioner.vocabulary.words[3:], Counter())
     for word, photos in said.photos.items():
         assert len(photos) == sum(word in caption for caption in generated)
 
@@ -105,7 +105,7 @@ def test_without_all_filters_every_photo_has_the_caption_of_no_picture(captioner
     empty = captioner.search(np.zeros((1, 4, 4, 6), np.float32))[0][0].words
     photos = [(path.name, network.read(path)) for path in dev.photos]
     asked = ("dog", *empty[:1])
-    said = Said(dict.fromkeys(asked, photos))
+    said = PhotosByWord(dict.fromkeys(asked, photos))
     every = tuple(Feature("last_map", number, 1.0) for number in range(6))
     found = RelevantFeatures(asked, {"last_map": 6}, dict.fromkeys(asked, every), 10.0, "all")
     for one in words.measure(captioner, network.forward, found, said):
