@@ -195,18 +195,18 @@ TASKS = {
     ),
     "localization": TaskCommand(
         "tasks.localization:LocalizationTask",
-        (*CLASSIFIER, "methods", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part"),
         """Do a classifier's boxes and maps find the object?
 
-        Photos with the class and the boxes of an object: GT-known localization, the top-1 localization
-        error, the pointing game, the energy inside the boxes, and whether the maps depend on the class
-        asked for.
+        Photos with a class and boxes, or COCO's instances, of which the class that covers most is asked for:
+        GT-known localization, the top-1 localization error, the pointing game, the energy inside the boxes,
+        and whether the maps depend on the class asked for.
         """,
         {"--methods": "evidence,fixations"},
     ),
     "confidence": TaskCommand(
         "tasks.confidence:ConfidenceTask",
-        (*CLASSIFIER, "methods", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part"),
         """Does the classifier need what a map points at, and is it enough?
 
         The confidence in the predicted class when only a map's box is kept, when pixels are deleted or
@@ -216,7 +216,7 @@ TASKS = {
     ),
     "adversarial": TaskCommand(
         "tasks.adversarial:AdversarialTask",
-        (*CLASSIFIER, "methods", "part"),
+        (*CLASSIFIER, "methods", "coco split", "part"),
         """Does the evidence move when a changed photo fools the classifier?
 
         DeepFool on photos whose class is predicted right: the energy inside the object's boxes and the
@@ -226,7 +226,7 @@ TASKS = {
     ),
     "robustness": TaskCommand(
         "tasks.robustness:RobustnessTask",
-        (*CLASSIFIER, "methods", "part"),
+        (*CLASSIFIER, "methods", "coco split", "part"),
         """Do the maps stay where they are when the photo gets worse?
 
         Blur, noise and JPEG, two levels of each: the rank correlation with the clean photo's map, and the
@@ -236,7 +236,7 @@ TASKS = {
     ),
     "sanity": TaskCommand(
         "tasks.sanity:SanityTask",
-        (*CLASSIFIER, "methods", "part"),
+        (*CLASSIFIER, "methods", "coco split", "part"),
         """Do the maps depend on what the network has learnt, and on the class?
 
         The likeness to the trained network's map when the layers are shuffled from the output down, and of

@@ -6,7 +6,7 @@ different scales, so the arms are ratios of several orders of magnitude.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace import trace
-from gazeback.eval.data.formats import LabelledImage, LocalizationData, read
+from gazeback.eval.data.folder import ObjectData
+from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness.run import check_writable, tracked, write_result
 from gazeback.eval.metrics.boxes import best_iou, tight_box
-from gazeback.models.classifiers import Classifier, load_classifier
-from gazeback.models.errors import UserError
+from gazeback.eval.subjects.classifier import TrueClasses, load_named
+from gazeback.models.classifiers import Classifier
+from gazeback.models.errors import DataError, UserError
+from gazeback.models.photos import load_photo
 
 Alphas = tuple[float, float, float]
 
@@ -78,7 +81,7 @@ class Bandit:
 
 
 def rewards(
-    classifier: Classifier, images: list[LabelledImage], seed: int
+    classifier: Classifier, images: Sequence[tuple[ObjectImage, str, int]], seed: int
 ) -> Iterator[Callable[[Alphas], float]]:
     """Yield the reward of one image after another without end; the order is shuffled for each pass.
 
@@ -88,20 +91,30 @@ def rewards(
     random = np.random.default_rng(seed)
     while True:
         for index in random.permutation(len(images)):
-            yield _Reward(classifier, images[index])
+            yield _Reward(classifier, *images[index])
 
 
 @dataclass(frozen=True)
 class _Reward:
     classifier: Classifier
-    image: LabelledImage
+    image: ObjectImage
+    category: str
+    target: int
 
     def __call__(self, alphas: Alphas) -> float:
-        pixels = read([self.image], self.classifier).pixels
-        fixations = trace(
-            self.classifier.model, pixels, self.image.label, method="discernible", alphas=alphas
-        )[0]
-        return float(best_iou(tight_box(fixations), self.image.boxes_on(*fixations.shape)) >= HIT)
+        pixels = self.classifier.preprocess(load_photo(self.image.path)).pixels[None]
+        fixations = trace(self.classifier.model, pixels, self.target, method="discernible", alphas=alphas)[0]
+        true = self.image.boxes_on(fixations.shape, self.category)
+        return float(best_iou(tight_box(fixations), true) >= HIT)
+
+
+def asked_images(data: ObjectData, classifier: Classifier) -> list[tuple[ObjectImage, str, int]]:
+    """The images of which the classifier knows a category, with it and its class. Raises DataError."""
+    classes = TrueClasses(data, classifier)
+    asked = [(image, *main) for image in data.images if (main := classes.main(image)) is not None]
+    if not asked:
+        raise DataError(f"{data.folder}: no image shows an object that is a class of {classifier.name}")
+    return asked
 
 
 def train_discernible(
@@ -115,11 +128,10 @@ def train_discernible(
     if rounds < len(ARMS):
         raise UserError(f"--rounds {rounds}: expected {len(ARMS)} or more, so that every arm is pulled once")
     check_writable(out)
-    images = LocalizationData(data, "tune")
-    classifier = load_classifier(model, **({} if weights is None else {"weights": weights}))
-    images.check_fits(classifier)
+    classifier = load_named(model, weights)
+    images = asked_images(ObjectData(data, part="tune"), classifier)
     bandit = Bandit()
-    drawn = rewards(classifier, images.images, seed)
+    drawn = rewards(classifier, images, seed)
     for _, reward in zip(tracked(range(rounds), rounds, "discernible"), drawn, strict=False):
         bandit.play(reward)
     result = {

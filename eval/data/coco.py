@@ -12,7 +12,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gazeback.eval.data.files import split_file
 from gazeback.eval.data.image import (
@@ -25,6 +24,7 @@ from gazeback.eval.data.image import (
     Sentence,
     checked_box,
     is_outline,
+    resized_mask,
     unique,
 )
 from gazeback.grounding.coco.annotations import Instance, Instances, read_instances
@@ -127,8 +127,7 @@ class Outlined:
     def __call__(self, size: int) -> np.ndarray:
         union = np.zeros((size, size), bool)
         for one in self.objects:
-            image = Image.fromarray(one.mask(*self.size))
-            union |= np.asarray(image.resize((size, size), Image.Resampling.NEAREST))
+            union |= resized_mask(one.mask(self.size), (size, size))
         return union
 
 

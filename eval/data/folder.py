@@ -89,7 +89,9 @@ def _digest(images: Sequence[ObjectImage]) -> str:
     digest = hashlib.sha256()
     for image in sorted(images, key=lambda image: image.name):
         sizes = [path.stat().st_size for path in (image.path, image.mask_path) if path is not None]
-        digest.update(repr((image.name, image.size, image.label, image.objects, sizes)).encode())
+        digest.update(
+            repr((image.name, image.size, image.original, image.label, image.objects, sizes)).encode()
+        )
     return digest.hexdigest()[:16]
 
 

@@ -4,214 +4,17 @@ They raise DataError where the format is wrong. What is wrong in single annotati
 reason and left out.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gazeback.eval.data.coco import read_objects
 from gazeback.eval.data.files import read_json
 from gazeback.eval.data.image import Object, ObjectImage, checked_box, unique
-from gazeback.eval.data.selection import Part, select
-from gazeback.eval.metrics.maps import boxes_mask
-from gazeback.models.classifiers import Classifier
+from gazeback.eval.metrics.maps import Box
 from gazeback.models.errors import DataError
-from gazeback.models.photos import load_photo
-
-BATCH = 16
-
-WRONG_CLASS_RULE = "sha256 of the file name, bytes 9-12, modulo the number of wrong classes"
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledImage:
-    """A photo's name and file, its class, and float [n, 4] boxes `[x, y, w, h]` as shares of its sides."""
-
-    file_name: str
-    path: Path
-    label: int
-    boxes: np.ndarray
-
-    def boxes_on(self, height: int, width: int) -> np.ndarray:
-        """The boxes, float [n, 4], in pixels of the photo squeezed to that size."""
-        return self.boxes * [width, height, width, height]
-
-    def wrong_class(self, classes: int) -> int:
-        """A class that is not the image's, the same one whenever it is asked."""
-        digest = hashlib.sha256(self.file_name.encode()).digest()[9:13]
-        return (self.label + 1 + int.from_bytes(digest, "big") % (classes - 1)) % classes
-
-
-@dataclass(frozen=True, eq=False)
-class Published:
-    """What somebody published for one image: the predicted class, and a box as shares of its sides."""
-
-    predicted: int
-    box: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Images as a model reads them: `pixels` float32 [n, height, width, channels]."""
-
-    images: list[LabelledImage]
-    pixels: np.ndarray
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int [n]."""
-        return np.array([image.label for image in self.images])
-
-    def masks(self) -> np.ndarray:
-        """bool [n, height, width]: the pixels of each image inside any of its boxes."""
-        height, width = self.pixels.shape[1:3]
-        return np.stack([boxes_mask(i.boxes_on(height, width).tolist(), height, width) for i in self.images])
-
-
-class LocalizationData:
-    """The photos of a folder in the order of their names' hashes.
-
-    `skipped` counts what is wrong with single annotations, which are left out; `digest` stands for all that
-    was read.
-    """
-
-    def __init__(self, folder: Path, part: Part = "all", limit: int | None = None) -> None:
-        """Reads the annotations. Raises DataError where the folder or a file is not as expected."""
-        for wanted in (folder, folder / "images", folder / "annotations.json", folder / "class_names.json"):
-            if not wanted.exists():
-                raise DataError(
-                    f"no {wanted}; the data folder must hold images/, annotations.json, class_names.json"
-                )
-        self.class_names = _class_names(folder / "class_names.json")
-        path = folder / "annotations.json"
-        content = read_json(path)
-        entries = content.get("images") if isinstance(content, dict) else None
-        if not isinstance(entries, list):
-            raise DataError(f"{path} must be an object with a list `images`")
-        self.skipped: Counter[str] = Counter()
-        found = (
-            _image(entry, folder / "images", path, len(self.class_names), self.skipped) for entry in entries
-        )
-        images = _without_duplicates([image for image in found if image is not None], self.skipped)
-        self.digest = _digest(images)
-        self.images = select(images, [image.file_name for image in images], part, limit)
-        if not self.images:
-            raise DataError(f"no image in the {part} part of {folder}")
-        self.published = _published(folder / "published_boxes.json", entries)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def check_fits(self, classifier: Classifier) -> None:
-        """Raises DataError unless the classifier has as many classes as the folder names."""
-        if len(classifier.class_names) != len(self.class_names):
-            raise DataError(
-                f"class_names.json names {len(self.class_names)} classes, {classifier.name} has "
-                f"{len(classifier.class_names)}: name a classifier of the same classes"
-            )
-
-    def batches(self, classifier: Classifier, size: int = BATCH) -> Iterator[Batch]:
-        """The photos as the classifier reads them, `size` at a time. Raises PhotoError."""
-        for start in range(0, len(self.images), size):
-            yield read(self.images[start : start + size], classifier)
-
-
-def read(images: list[LabelledImage], classifier: Classifier) -> Batch:
-    """Photos as the classifier reads them. Raises PhotoError."""
-    return Batch(images, np.stack([classifier.preprocess(load_photo(i.path)).pixels for i in images]))
-
-
-def _class_names(path: Path) -> list[str]:
-    names = read_json(path)
-    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path} must be a list of two or more class names")
-    return names
-
-
-def _image(
-    entry: Any, folder: Path, source: Path, classes: int, skipped: Counter[str]
-) -> LabelledImage | None:
-    """An image; None, counted, if it has no box or its label is no class. Raises DataError for a wrong
-    format."""
-    try:
-        name, label = str(entry["file_name"]), int(entry["label"])
-        boxes = _inside(_shares(entry["boxes"], entry), skipped)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{source}: an image needs file_name, width, height, label, boxes [x, y, w, h]; {_name(entry)}: "
-            f"{error!r}"
-        ) from None
-    if not 0 <= label < classes:
-        skipped["label that is no class"] += 1
-    elif not len(boxes):
-        skipped["image without a box"] += 1
-    elif not (folder / name).exists():
-        skipped["missing image"] += 1
-    else:
-        return LabelledImage(name, folder / name, label, boxes)
-    return None
-
-
-def _without_duplicates(images: Sequence[LabelledImage], skipped: Counter[str]) -> list[LabelledImage]:
-    first: dict[str, LabelledImage] = {}
-    for image in images:
-        skipped["duplicated image"] += image.file_name in first
-        first.setdefault(image.file_name, image)
-    return list(first.values())
-
-
-def _digest(images: Sequence[LabelledImage]) -> str:
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(f"{image.file_name} {image.label} {image.boxes.tolist()}".encode())
-    return digest.hexdigest()[:16]
-
-
-def _shares(boxes: Sequence[Sequence[float]], entry: Any) -> np.ndarray:
-    """Boxes in pixels as shares of the photo's sides, float [n, 4]."""
-    sides = np.array([entry["width"], entry["height"]] * 2, float)
-    found = np.array(boxes, float).reshape(-1, 4)
-    if not (sides > 0).all() or not np.isfinite(found).all():
-        raise ValueError("the sides of a photo must be above 0, and a box has four numbers")
-    return found / sides
-
-
-def _inside(boxes: np.ndarray, skipped: Counter[str]) -> np.ndarray:
-    """The boxes float [n, 4], as shares of the photo's sides, that have an area and lie on the photo."""
-    empty = (boxes[:, 2:] <= 0).any(axis=1)
-    outside = ~empty & ((boxes[:, :2] >= 1) | (boxes[:, :2] + boxes[:, 2:] <= 0)).any(axis=1)
-    skipped["empty box"] += int(empty.sum())
-    skipped["box outside the photo"] += int(outside.sum())
-    return boxes[~empty & ~outside]
-
-
-def _name(entry: Any) -> str:
-    return str(entry.get("file_name", "without a name")) if isinstance(entry, dict) else repr(entry)[:40]
-
-
-def _published(path: Path, entries: list[dict[str, Any]]) -> dict[str, dict[str, Published]]:
-    """By network and file name; empty if there is no such file."""
-    if not path.exists():
-        return {}
-    by_name = {entry["file_name"]: entry for entry in entries}
-    try:
-        return {
-            network: {
-                name: Published(int(row["predicted_label"]), _shares([row["box"]], by_name[name])[0])
-                for name, row in rows.items()
-                if name in by_name
-            }
-            for network, rows in read_json(path)["boxes"].items()
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path} must hold boxes[network][file_name] = {{predicted_label, box}}: {error!r}"
-        ) from None
-
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -294,21 +97,57 @@ def read_labelled(folder: Path, split: str | None, skipped: Counter[str]) -> Rea
             f"{path} must be an object with images[]: file_name, width, height, label (0 to "
             f"{len(names) - 1}), boxes [x, y, w, h]; {error!r}"
         ) from None
-    return Read(images, tuple(names), ordered=True)
+    return Read([image for image in images if image is not None], tuple(names), ordered=True)
 
 
-def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter[str]) -> ObjectImage:
+def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter[str]) -> ObjectImage | None:
     name, label = str(entry["file_name"]), int(entry["label"])
     size = (int(entry["height"]), int(entry["width"]))
     original = (int(entry.get("original_height", size[0])), int(entry.get("original_width", size[1])))
-    if not 0 <= label < len(names) or min(*size, *original) < 1:
-        raise ValueError(f"{name}: label {label}, {size[0]} x {size[1]} pixels")
+    if min(*size, *original) < 1:
+        raise ValueError(f"{name}: {size[0]} x {size[1]} pixels")
+    if not 0 <= label < len(names):
+        skipped["label that is no class"] += 1
+        return None
     boxes = [checked_box(box, size, skipped) for box in entry["boxes"]]
-    scale = np.tile(np.divide(original, size)[::-1], 2)
-    objects = tuple(
-        Object(names[label], tuple((np.array(box) * scale).tolist())) for box in boxes if box is not None
-    )
-    return ObjectImage(name, folder / name, original, objects, label)
+    objects = tuple(Object(names[label], box) for box in boxes if box is not None)
+    return ObjectImage(name, folder / name, size, objects, label, original=original)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What somebody published for one image: the predicted class, and a box in the pixels of its size."""
+
+    predicted: int
+    box: Box
+
+
+def read_published(folder: Path, images: Sequence[ObjectImage]) -> dict[str, dict[str, Published]]:
+    """Boxes that somebody published for the images of a labelled folder, by network and image name.
+
+    They are in `published_boxes.json`; empty where there is no such file. Raises DataError.
+    """
+    path, names = folder / "published_boxes.json", {image.name for image in images}
+    if not path.is_file():
+        return {}
+    try:
+        return {
+            network: {
+                name: Published(int(row["predicted_label"]), _four(row["box"]))
+                for name, row in rows.items()
+                if name in names
+            }
+            for network, rows in read_json(path)["boxes"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} must hold boxes[network][file_name] = {{predicted_label, box}}: {error!r}"
+        ) from None
+
+
+def _four(values: Any) -> Box:
+    x, y, w, h = map(float, values)
+    return x, y, w, h
 
 
 def read_masks(folder: Path, split: str | None, skipped: Counter[str]) -> Read:

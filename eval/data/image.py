@@ -1,7 +1,7 @@
 """Images with objects: their categories, boxes and outlines, and the masks that these make.
 
-Boxes are `[x, y, w, h]`, and all places are in pixels of the image as it was annotated, which may be another
-size than the one it is stored in.
+Boxes are `[x, y, w, h]`. Boxes and outlines are in pixels of a size that the annotations name, which may be
+another than that of the stored image.
 """
 
 import warnings
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from gazeback.eval.metrics.maps import Box, boxes_mask
 from gazeback.models.errors import DataError
@@ -46,20 +47,23 @@ class Object:
     outline: Any = None
     crowd: bool = False
 
-    def mask(self, height: int, width: int) -> np.ndarray:
-        """bool [height, width]: inside its outline, or its box."""
+    def mask(self, size: tuple[int, int]) -> np.ndarray:
+        """bool [height, width]: inside its outline, or its box. `size` is the one that these refer to."""
         if self.outline is None:
-            return boxes_mask([self.box], height, width)
-        return outline_mask(self.outline, height, width)
+            return boxes_mask([self.box], *size)
+        return outline_mask(self.outline, *size)
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectImage:
     """One image of a data folder.
 
-    name: unique in the folder. size: (height, width) as annotated; None where the mask's own counts. label:
-    what the whole image is said to show, a number in the folder's class names. mask_path: a picture of what
-    belongs to objects, of the one category `group`.
+    Attributes:
+        name: unique in the folder.
+        size: (height, width) that boxes and outlines refer to; None where there are none.
+        label: what the whole image is said to show, a number in the folder's class names.
+        mask_path: a picture of what belongs to objects, of the one category `group`.
+        original: (height, width) in which people annotated the image, where it was made smaller since.
     """
 
     name: str
@@ -69,6 +73,7 @@ class ObjectImage:
     label: int | None = None
     mask_path: Path | None = None
     group: str = ""
+    original: tuple[int, int] | None = None
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -76,7 +81,12 @@ class ObjectImage:
 
     @property
     def annotated(self) -> tuple[int, int]:
-        """(height, width) in pixels; raises DataError where there is none."""
+        """(height, width) in pixels in which people annotated the image; raises DataError where it is not
+        known."""
+        return self.original or self._size
+
+    @property
+    def _size(self) -> tuple[int, int]:
         if self.size is None:
             raise DataError(f"{self.name}: the size that its boxes refer to is not known")
         return self.size
@@ -86,18 +96,48 @@ class ObjectImage:
         return [one for one in self.objects if category is None or one.category == category]
 
     def mask(self, category: str | None = None) -> np.ndarray:
-        """bool [height, width]: the union of the objects. Raises PhotoError or DataError."""
+        """bool [height, width] of the annotated image: the union of the objects, or the mask that there is.
+
+        Raises PhotoError or DataError.
+        """
         if self.mask_path is not None:
             return picture_mask(self.mask_path)
-        mask = np.zeros(self.annotated, bool)
-        for one in self.of(category):
-            mask |= one.mask(*mask.shape)
+        objects = self.of(category)
+        boxes = [one.box for one in objects if one.outline is None]
+        mask = boxes_mask(self._on_annotated(boxes).tolist(), *self.annotated)
+        for one in objects:
+            if one.outline is not None:
+                mask |= resized_mask(outline_mask(one.outline, *self._size), self.annotated)
         return mask
 
     def boxes(self, category: str | None = None) -> np.ndarray:
-        """float [n, 4]: those of single objects, no crowds."""
-        boxes = [one.box for one in self.of(category) if not one.crowd]
-        return np.array(boxes, float).reshape(-1, 4)
+        """float [n, 4]: those of single objects, no crowds, in pixels of the annotated image."""
+        return self._on_annotated([one.box for one in self.of(category) if not one.crowd])
+
+    def boxes_on(self, size: Sequence[int], category: str | None = None) -> np.ndarray:
+        """`boxes` in pixels of the whole image resized to (height, width)."""
+        return self.scaled([one.box for one in self.of(category) if not one.crowd], size)
+
+    def boxes_mask_on(self, size: Sequence[int], category: str | None = None) -> np.ndarray:
+        """bool [height, width]: the pixels inside any of `boxes_on`."""
+        return boxes_mask(self.boxes_on(size, category).tolist(), *size)
+
+    def scaled(self, boxes: Sequence[Box], size: Sequence[int]) -> np.ndarray:
+        """Boxes of this image, float [n, 4], in pixels of the whole image resized to (height, width)."""
+        height, width = size
+        sides = np.tile(self._size[::-1], 2)
+        return np.array(boxes, float).reshape(-1, 4) / sides * [width, height, width, height]
+
+    def _on_annotated(self, boxes: Sequence[Box]) -> np.ndarray:
+        scale = np.tile(np.divide(self.annotated, self._size)[::-1], 2)
+        return np.array(boxes, float).reshape(-1, 4) * scale
+
+
+def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at another size, bool [height, width]: the nearest pixel decides."""
+    if mask.shape == size:
+        return mask
+    return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST), bool)
 
 
 def outline_mask(outline: Any, height: int, width: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gazeback.eval.data.formats import LocalizationData
+from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.selection import select
 from gazeback.models.errors import DataError
 from gazeback.models.training.sketch_folder import ENDINGS, split_of
@@ -118,10 +118,11 @@ def _classes(home: Path, folders: Sequence[Path], limit: int | None) -> Photos:
 
 
 def _annotated(folder: Path, limit: int | None) -> Photos:
-    data = LocalizationData(folder)
+    data = ObjectData(folder, need="labels")
     of_class: dict[int, list[Path]] = {}
     for image in data.images:
-        of_class.setdefault(image.label, []).append(image.path)
+        if image.label is not None:
+            of_class.setdefault(image.label, []).append(image.path)
     pairs = [(path, label) for label, paths in of_class.items() for path in _limited(paths, limit)]
     paths = tuple(path for path, _ in pairs)
     labels = np.array([label for _, label in pairs])

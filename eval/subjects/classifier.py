@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.folder import Need, ObjectData
-from gazeback.eval.data.formats import LabelledImage, LocalizationData
+from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Records, Shown
 from gazeback.eval.subjects.methods import chosen_methods, class_maps
@@ -38,63 +38,6 @@ class ClassifierTask:
 
     def details(self, records: Records) -> Mapping[str, Any]:
         return {"model": self.model, "part": self.part, "limit": self.limit}
-
-
-@dataclass(frozen=True)
-class ClassTask(ClassifierTask):
-    """Of photos with a class and boxes."""
-
-    batch: ClassVar[int] = 4
-
-    @cached_property
-    def read(self) -> LocalizationData:
-        return LocalizationData(self.data, self.part, self.limit)
-
-    @cached_property
-    def images(self) -> Mapping[str, LabelledImage]:
-        return {image.file_name: image for image in self.read.images}
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What else the records depend on. JSON."""
-        return {}
-
-    def names(self) -> Sequence[str]:
-        return list(self.images)
-
-    def about(self) -> Mapping[str, Any]:
-        return {"data": self.read.digest, "model": self.model, "weights": self.weights, **self.settings}
-
-    def load(self) -> Classifier:
-        """The classifier. Raises UserError if it has other classes than the data."""
-        classifier = load_named(self.model, self.weights)
-        self.read.check_fits(classifier)
-        return classifier
-
-
-class ClassMeasurer:
-    """A classifier and the maps of its methods."""
-
-    def __init__(self, task: ClassTask, classifier: Classifier) -> None:
-        self.task, self.classifier = task, classifier
-
-    def maps(self, method: str, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Maps float32 [n, H, W] of classes int [n] on images [n, H, W, C]. Raises UserError."""
-        return class_maps(method, self.classifier.model, pixels, classes)
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """The photo with the maps of its predicted class, and its boxes."""
-        image = self.task.images[name]
-        photo = load_photo(image.path)
-        pixels = self.classifier.preprocess(photo).pixels[None]
-        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
-        maps = {method: self.maps(method, pixels, predicted)[0] for method in methods}
-        boxes = image.boxes_on(photo.height, photo.width).tolist()
-        return Shown(photo.pixels, maps, self.classifier.class_names[int(predicted[0])], boxes=boxes)
 
 
 def load_named(model: str, weights: str | None) -> Classifier:
@@ -158,6 +101,11 @@ class Seen:
     def pixels(self) -> np.ndarray:
         return self.prepared.pixels
 
+    @property
+    def photo_shape(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.photo.height, self.photo.width
+
     def on_photo(self, heat: np.ndarray) -> np.ndarray:
         """A map over the input as a map over the photo, float32 [height, width]; beyond the input 0."""
         return np.maximum(on_photo(heat, self.prepared, max(self.photo.height, self.photo.width)), 0)
@@ -183,6 +131,55 @@ class AskedClassifier:
     def probabilities(self, seen: Sequence[Seen]) -> np.ndarray:
         """float32 [n, classes]."""
         return self.classifier.probabilities(np.stack([one.pixels for one in seen]))
+
+
+class ObjectMeasurer:
+    """A classifier that is asked about the images of a folder."""
+
+    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
+        self.data, self.asked = data, asked
+
+    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+        """The photo with the maps of its predicted class, and the boxes of its objects."""
+        image = self.data[name]
+        seen = self.asked.see(image.path)
+        predicted = self.asked.probabilities([seen]).argmax(axis=1)
+        heats = {method: self.asked.maps(method, [seen.pixels], predicted)[0] for method in methods}
+        maps = {method: seen.on_photo(heat) for method, heat in heats.items()}
+        boxes = image.boxes_on(seen.photo_shape).tolist() if image.objects else []
+        title = self.asked.classifier.class_names[int(predicted[0])]
+        return Shown(seen.photo.pixels, maps, title, boxes=boxes)
+
+
+class TrueClasses:
+    """Which classes of a classifier the images of a folder show.
+
+    A labelled image shows the class of its label. Another shows those of its categories that are a class of
+    the classifier, by name.
+    """
+
+    def __init__(self, data: ObjectData, classifier: Classifier) -> None:
+        """Raises DataError: the classifier has none of the classes."""
+        labelled = any(image.label is not None for image in data.images)
+        self._labels = label_classes(data, classifier) if labelled else []
+        self._categories = {} if labelled else category_classes(data.class_names, classifier)
+
+    def of(self, image: ObjectImage) -> dict[str, int]:
+        """The class of each category of the image."""
+        if image.label is not None:  # it says more than the category: two classes may share a name
+            return dict.fromkeys(image.categories, self._labels[image.label])
+        return {name: self._categories[name] for name in image.categories if name in self._categories}
+
+    def boxed(self, image: ObjectImage) -> dict[str, int]:
+        """`of` for the categories that have the box of a single object."""
+        return {name: number for name, number in self.of(image).items() if len(image.boxes(name))}
+
+    def main(self, image: ObjectImage) -> tuple[str, int] | None:
+        """The category with a box whose objects cover most, and its class; None where there is none."""
+        found = self.boxed(image)
+        if len(found) > 1:
+            return max(found.items(), key=lambda item: int(image.mask(item[0]).sum()))
+        return next(iter(found.items()), None)
 
 
 def label_classes(data: ObjectData, classifier: Classifier) -> list[int]:

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.formats import read
+from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.harness.means import mean_cell, means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.maps import energy_inside
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations import deepfool
-from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask, TrueClasses
 
 COLUMNS = {
     "energy": "energy, class",
@@ -27,10 +27,11 @@ COLUMNS = {
 }
 
 
-class AdversarialTask(ClassTask):
+class AdversarialTask(ObjectTask):
     """Maps before and after DeepFool."""
 
     name: ClassVar[str] = "adversarial"
+    batch: ClassVar[int] = 4
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -41,7 +42,7 @@ class AdversarialTask(ClassTask):
         }
 
     def open(self) -> "AdversarialMeasurer":
-        return AdversarialMeasurer(self, self.load())
+        return AdversarialMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         first = next(iter(records.values()))
@@ -57,17 +58,25 @@ class AdversarialTask(ClassTask):
         return None if value is None else float(value)
 
 
-class AdversarialMeasurer(ClassMeasurer):
+class AdversarialMeasurer(ObjectMeasurer):
     """A classifier, and DeepFool on it."""
 
+    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
+        """Raises DataError: the classifier has none of the classes."""
+        super().__init__(data, asked)
+        self._classes = TrueClasses(data, asked.classifier)
+
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        batch = read([self.task.images[name] for name in names], self.classifier)
-        predicted = self.classifier.probabilities(batch.pixels).argmax(axis=1)
-        masks = batch.masks()
+        seen = [self.asked.see(self.data[name].path) for name in names]
+        predicted = self.asked.probabilities(seen).argmax(axis=1).tolist()
         found: dict[str, dict[str, Record]] = {}
-        for place in np.flatnonzero(predicted == batch.labels):
-            name, photo, mask = names[int(place)], batch.pixels[place], masks[place]
-            fooled = deepfool.deepfool(self.classifier, photo)
+        for name, one, label in zip(names, seen, predicted, strict=True):
+            image, photo = self.data[name], one.pixels
+            category = next((c for c, number in self._classes.boxed(image).items() if number == label), None)
+            if category is None:
+                continue
+            mask = image.boxes_mask_on(photo.shape[:2], category)
+            fooled = deepfool.deepfool(self.asked.classifier, photo)
             of_photo = {**fooled.size(photo), "steps": fooled.iterations}
             of_photo["fooled"] = float(fooled.after != fooled.before)
             found[name] = {
@@ -80,10 +89,9 @@ class AdversarialMeasurer(ClassMeasurer):
     ) -> dict[str, float]:
         if fooled.after == fooled.before:
             return {}
-        photos = np.stack([photo, fooled.pixels, fooled.pixels])
-        return compared(
-            self.maps(method, photos, np.array([fooled.before, fooled.before, fooled.after])), mask
-        )
+        photos = [photo, fooled.pixels, fooled.pixels]
+        classes = [fooled.before, fooled.before, fooled.after]
+        return compared(self.asked.maps(method, photos, classes), mask)
 
 
 def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, float]:

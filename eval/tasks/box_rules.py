@@ -7,13 +7,12 @@ of which one is chosen on the tune part; so it makes one box for each.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
-from gazeback.eval.data.formats import Batch
 from gazeback.eval.metrics.boxes import blurred, centre_box, evidence_boxes, region_box, tight_box
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, Found, class_points, explain_classes
-from gazeback.models.classifiers import Classifier
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 
@@ -25,6 +24,9 @@ SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
 }
 """The settings of each rule. blur: share of the diagonal, on top of the map's own; threshold: share of the
 maximum; share: of the image's sides."""
+
+Classes = Sequence[int] | np.ndarray
+"""One class for each image."""
 
 EVIDENCE_BOX_SHARE = 0.9
 """How much of the net relevance is walked down for a box, which needs the whole object."""
@@ -40,29 +42,38 @@ class Answer:
     boxes: Mapping[str, Sequence[Box]]
 
 
-def answers_of(name: str, classifier: Classifier, batch: Batch, wrong: np.ndarray) -> list[Answer]:
-    """What a method answers about each image of a batch, and about the wrong classes int [n].
+def answers_of(
+    name: str, model: keras.Model, pixels: np.ndarray, true: Classes, wrong: Classes
+) -> list[Answer]:
+    """What a method answers about images [n, H, W, C], as the model reads them: one answer for each.
 
-    Raises UserError.
+    Args:
+        true: the class of each image.
+        wrong: another class for each image.
+
+    Raises:
+        UserError: the method cannot explain the model.
     """
-    classes = np.stack([batch.labels, wrong], axis=1)
-    found = explain_classes(name, classifier.model, batch.pixels, classes)
-    rules = _rules(name, classifier, batch, found)
+    classes = np.stack([true, wrong], axis=1)
+    found = explain_classes(name, model, pixels, classes)
+    rules = _rules(name, model, pixels, classes[:, :1], found)
     return [
         Answer(true, other, {rule: boxes[i] for rule, boxes in rules.items()})
         for i, (true, other) in enumerate(found.maps)
     ]
 
 
-def _rules(name: str, classifier: Classifier, batch: Batch, found: Found) -> dict[str, list[list[Box]]]:
-    """By every rule that the method has, each image's boxes of the true class, one for each setting."""
+def _rules(
+    name: str, model: keras.Model, pixels: np.ndarray, true: np.ndarray, found: Found
+) -> dict[str, list[list[Box]]]:
+    """By every rule that the method has, each image's boxes of the true class int [n, 1], one for each
+    setting."""
     if name == CENTRE:
         boxes = [centre_box(found.maps.shape[2:], setting["share"]) for setting in SETTINGS["centre"]]
         return {"centre": [boxes] * len(found.maps)}
     rules = {}
     if name == EVIDENCE:
-        classes = np.asarray(batch.labels)[:, None]
-        wide = class_points(name, classifier.model, batch.pixels, classes, share=EVIDENCE_BOX_SHARE)
+        wide = class_points(name, model, pixels, true, share=EVIDENCE_BOX_SHARE)
         rules["evidence box"] = [evidence_boxes(of_image[0], THRESHOLDS) for of_image in wide]
     if found.points is not None:
         rules["tight"] = [[tight_box(of_image[0])] for of_image in found.points]

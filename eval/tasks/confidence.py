@@ -1,12 +1,11 @@
 """`gazeback evaluate confidence`: does the classifier need what a map points at, and is it enough?"""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.formats import LocalizationData, read
+from gazeback.eval.data.folder import Need
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell, means_table
 from gazeback.eval.harness.table import Table
@@ -14,7 +13,7 @@ from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.boxes import centre_box, region_box
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.perturbations import occlusion as confidence
-from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.subjects.classifier import ObjectMeasurer, ObjectTask
 from gazeback.eval.subjects.methods import CENTRE
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
@@ -26,23 +25,20 @@ KEPT_AREA = 0.4
 a network as confident as a box around everything."""
 
 
-class ConfidenceTask(ClassTask):
+class ConfidenceTask(ObjectTask):
     """A classifier's confidence in the class that it predicts, with parts of the photo taken away."""
 
     name: ClassVar[str] = "confidence"
     batch: ClassVar[int] = 1
-
-    @cached_property
-    def read(self) -> LocalizationData:
-        # The tune part is measured even if only the other one is reported: thresholds are chosen on it.
-        return LocalizationData(self.data, "tune" if self.part == "tune" else "all", self.limit)
+    need: ClassVar[Need | None] = None
+    tunes: ClassVar[bool] = True
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"thresholds": THRESHOLDS, "sides": CENTRE_SIDES, "steps": confidence.STEPS}
 
     def open(self) -> "ConfidenceMeasurer":
-        return ConfidenceMeasurer(self, self.load())
+        return ConfidenceMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         reported = {
@@ -87,15 +83,15 @@ class ConfidenceTask(ClassTask):
 BOX_COLUMNS = ("threshold", "area kept", "increase in confidence", "average drop")
 
 
-class ConfidenceMeasurer(ClassMeasurer):
+class ConfidenceMeasurer(ObjectMeasurer):
     """Everything that is done to one photo for a method goes through the classifier in one batch."""
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        batch = read([self.task.images[name] for name in names], self.classifier)
         found: dict[str, dict[str, Record]] = {}
-        for name, pixels in zip(names, batch.pixels, strict=True):
+        for name in names:
+            pixels = self.asked.see(self.data[name].path).pixels
             plain = np.stack([pixels, confidence.random_occluded(pixels, name)])
-            before = self.classifier.probabilities(plain)
+            before = self.asked.classifier.probabilities(plain)
             predicted = int(before[0].argmax())
             whole, chance = before[:, predicted].astype(float).tolist()
             of_photo = {"p": whole, "random": drop(whole, chance)}
@@ -106,7 +102,7 @@ class ConfidenceMeasurer(ClassMeasurer):
 
     def _of(self, method: str, pixels: np.ndarray, predicted: int, whole: float) -> dict[str, Any]:
         """A method on one photo, whose predicted class has the probability `whole`."""
-        heat = self.maps(method, pixels[None], np.array([predicted]))[0]
+        heat = self.asked.maps(method, [pixels], [predicted])[0]
         kept = [confidence.box_kept(pixels, box) for box in boxes(method, heat)]
         empty = np.broadcast_to(confidence.mean_colour(pixels), pixels.shape)
         series = {
@@ -115,7 +111,7 @@ class ConfidenceMeasurer(ClassMeasurer):
             "deletion": confidence.step_by_step(pixels, empty, heat),
             "insertion": confidence.step_by_step(confidence.blurred_photo(pixels), pixels, heat),
         }
-        answers = self.classifier.probabilities(np.concatenate(list(series.values())))[:, predicted]
+        answers = self.asked.classifier.probabilities(np.concatenate(list(series.values())))[:, predicted]
         ends = np.cumsum([len(photos) for photos in series.values()])[:-1]
         p = dict(zip(series, np.split(answers.astype(float), ends), strict=True))
         return {

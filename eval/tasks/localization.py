@@ -2,30 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.formats import (
-    WRONG_CLASS_RULE,
-    Batch,
-    LabelledImage,
-    LocalizationData,
-    Published,
-    read,
-)
+from gazeback.eval.data.folder import WRONG_CLASS_RULE, ObjectData, wrong_class
+from gazeback.eval.data.formats import Published, read_published
+from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part, part_of
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.boxes import best_iou
-from gazeback.eval.metrics.maps import energy_inside, pointing
+from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary, correlation
-from gazeback.eval.subjects.classifier import ClassTask
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask, TrueClasses
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
-from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError
-from gazeback.models.photos import load_photo
 
 IOUS = (0.3, 0.5, 0.7)
 
@@ -52,36 +44,49 @@ class Score:
 
 @dataclass(frozen=True)
 class Measured:
-    """One image: whether its class was predicted right, and every method's score."""
+    """One image: the class that was asked for, the predicted one, and every method's score."""
 
-    image: LabelledImage
+    name: str
+    target: int
     predicted: int
     scores: Mapping[str, Score]
 
     @property
     def right(self) -> bool:
-        return self.predicted == self.image.label
+        return self.predicted == self.target
 
     @property
     def part(self) -> str:
-        return part_of(self.image.file_name)
+        return part_of(self.name)
 
 
-def measure(classifier: Classifier, methods: Sequence[str], batch: Batch) -> Iterator[Measured]:
-    """The images of a batch, one after another. Raises UserError where a method cannot be used."""
-    predicted = classifier.probabilities(batch.pixels).argmax(axis=1)
-    wrong = np.array([image.wrong_class(len(classifier.class_names)) for image in batch.images])
-    answers = {name: answers_of(name, classifier, batch, wrong) for name in methods}
-    masks = batch.masks()
-    for i, image in enumerate(batch.images):
-        scores = {name: score(of_all[i], batch, i, masks[i]) for name, of_all in answers.items()}
-        yield Measured(image, int(predicted[i]), scores)
+def measure(
+    asked: AskedClassifier, classes: TrueClasses, images: Sequence[ObjectImage], methods: Sequence[str]
+) -> Iterator[Measured]:
+    """The images that show a class of the classifier, one after another.
+
+    Raises UserError where a method cannot be used.
+    """
+    shown = [(image, *main) for image in images if (main := classes.main(image)) is not None]
+    if not shown:
+        return
+    seen = [asked.see(image.path) for image, _, _ in shown]
+    predicted = asked.probabilities(seen).argmax(axis=1)
+    count = len(asked.classifier.class_names)
+    true = [target for _, _, target in shown]
+    wrong = [wrong_class(image.name, classes.of(image).values(), count) for image, _, _ in shown]
+    pixels = np.stack([one.pixels for one in seen])
+    answers = {name: answers_of(name, asked.classifier.model, pixels, true, wrong) for name in methods}
+    for i, (image, category, target) in enumerate(shown):
+        boxes = image.boxes_on(pixels.shape[1:3], category)
+        scores = {name: score(of_all[i], boxes) for name, of_all in answers.items()}
+        yield Measured(image.name, target, int(predicted[i]), scores)
 
 
-def score(answer: Answer, batch: Batch, index: int, mask: np.ndarray) -> Score:
-    """How an answer fits one image of the batch, whose boxes cover `mask`, bool [height, width]."""
-    true = batch.images[index].boxes_on(*mask.shape)
+def score(answer: Answer, true: np.ndarray) -> Score:
+    """How an answer fits the true boxes, float [n, 4] in pixels of its maps."""
     ious = {rule: [best_iou(box, true) for box in boxes] for rule, boxes in answer.boxes.items()}
+    mask = boxes_mask(true.tolist(), *answer.heat.shape)
     both = np.stack([answer.heat, answer.wrong_heat])
     hits, energies = pointing(both, mask[None])[:, 0], energy_inside(both, mask[None])[:, 0]
     maps = {
@@ -139,38 +144,37 @@ def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
             f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen on one "
             "part and reported on the other; raise the limit"
         )
-    right = {image.image.file_name: image.right for image in reported}
+    right = {image.name: image.right for image in reported}
     rows = []
     for name, first in tune[0].scores.items():
         for rule in first.ious:
             place = choose(tune, name, rule)
-            ious = {image.image.file_name: image.scores[name].ious[rule][place] for image in reported}
+            ious = {image.name: image.scores[name].ious[rule][place] for image in reported}
             rows.append(BoxRow(name, rule, SETTINGS[rule][place], ious, right))
     return rows
 
 
 def published_row(
-    measured: Sequence[Measured], part: Part, published: Mapping[str, Published]
+    measured: Sequence[Measured], part: Part, published: Mapping[str, Published], data: ObjectData
 ) -> BoxRow | None:
     """Boxes that somebody published for the same network, on the images that `box_rows` reports."""
-    shown = [
-        image
-        for image in measured
-        if image.part == ("tune" if part == "tune" else "report") and image.image.file_name in published
-    ]
+    reported = "tune" if part == "tune" else "report"
+    shown = [image for image in measured if image.part == reported and image.name in published]
     if not shown:
         return None
-    of = {image.image.file_name: published[image.image.file_name] for image in shown}
-    # The IoU is the same in shares of the photo's sides as in pixels.
-    ious = {i.image.file_name: best_iou(of[i.image.file_name].box.tolist(), i.image.boxes) for i in shown}
-    right = {i.image.file_name: of[i.image.file_name].predicted == i.image.label for i in shown}
+    true = {image.name: data[image.name].boxes_on((1, 1)) for image in shown}
+    # The IoU is the same in fractions of the photo's sides as in pixels.
+    boxes = {name: data[name].scaled([published[name].box], (1, 1))[0].tolist() for name in true}
+    ious = {name: best_iou(boxes[name], true[name]) for name in true}
+    right = {image.name: published[image.name].predicted == image.target for image in shown}
     return BoxRow(PUBLISHED, "-", {}, ious, right)
 
 
-def published_for(name: str, data: LocalizationData) -> Mapping[str, Published]:
-    """What was published for a network of that name, capitals and dashes aside."""
-    plain = {network.lower().replace("-", "").replace("_", ""): network for network in data.published}
-    return data.published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
+def published_for(name: str, data: ObjectData) -> Mapping[str, Published]:
+    """What was published for a network of that name, capitals and dashes aside. Raises DataError."""
+    published = read_published(data.folder, data.images)
+    plain = {network.lower().replace("-", "").replace("_", ""): network for network in published}
+    return published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
 
 
 def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Any]]:
@@ -181,7 +185,7 @@ def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[st
         name: {
             metric: _mean(
                 {
-                    image.image.file_name: image.scores[name].maps[metric]
+                    image.name: image.scores[name].maps[metric]
                     for image in shown
                     if metric in image.scores[name].maps
                 }
@@ -216,19 +220,18 @@ def _mean(values: Mapping[str, float]) -> dict[str, Any]:
     return mean.summary().as_json()
 
 
-class LocalizationTask(ClassTask):
-    """Boxes by every rule of every method, and its maps."""
+class LocalizationTask(ObjectTask):
+    """Boxes by every rule of every method, and its maps.
+
+    The question is the class of a labelled image, or the category that covers most of an image with objects.
+    """
 
     name: ClassVar[str] = "localization"
     batch: ClassVar[int] = 16
-
-    @cached_property
-    def read(self) -> LocalizationData:
-        # The tune part is measured even if only the other one is reported: settings are chosen on it.
-        return LocalizationData(self.data, "tune" if self.part == "tune" else "all", self.limit)
+    tunes: ClassVar[bool] = True
 
     def open(self) -> "LocalizationMeasurer":
-        return LocalizationMeasurer(self, self.load())
+        return LocalizationMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         measured = self._measured(records)
@@ -244,9 +247,8 @@ class LocalizationTask(ClassTask):
         measured = self._measured(records)
         rows = self._rows(measured, _network(records))
         return {
+            **super().details(records),
             "model": _network(records),
-            "part": self.part,
-            "limit": self.limit,
             "wrong class": WRONG_CLASS_RULE,
             "boxes": [{"method": row.method, "rule": row.rule, **row.summary()} for row in rows],
             f"{rows[0].method}, {rows[0].rule} minus": differences(rows),
@@ -258,7 +260,8 @@ class LocalizationTask(ClassTask):
         first = next(iter(records.values()))
         return [
             Measured(
-                self.images[name],
+                name,
+                first[name]["target"],
                 first[name]["predicted"],
                 {method: Score(of[name]["ious"], of[name]["maps"]) for method, of in records.items()},
             )
@@ -268,40 +271,47 @@ class LocalizationTask(ClassTask):
     def _rows(self, measured: Sequence[Measured], network: str) -> list[BoxRow]:
         rows = box_rows(measured, self.part)
         published = published_for(network, self.read)
-        authors = published_row(measured, self.part, published)
+        authors = published_row(measured, self.part, published, self.read)
         return rows + ([authors] if authors is not None else [])
 
 
-@dataclass(frozen=True, eq=False)
-class LocalizationMeasurer:
-    """The classifier and its methods."""
+class LocalizationMeasurer(ObjectMeasurer):
+    """The task with its classifier."""
 
-    task: LocalizationTask
-    classifier: Classifier
+    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
+        """Raises DataError: the classifier has none of the classes, or the published boxes cannot be read."""
+        super().__init__(data, asked)
+        self._classes = TrueClasses(data, asked.classifier)
+        published_for(asked.classifier.name, data)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        batch = read([self.task.images[name] for name in names], self.classifier)
+        images = [self.data[name] for name in names]
         return {
-            image.image.file_name: {
+            image.name: {
                 method: {
-                    "network": self.classifier.name,
+                    "network": self.asked.classifier.name,
+                    "target": image.target,
                     "predicted": image.predicted,
                     "ious": dict(score.ious),
                     "maps": dict(score.maps),
                 }
                 for method, score in image.scores.items()
             }
-            for image in measure(self.classifier, methods, batch)
+            for image in measure(self.asked, self._classes, images, methods)
         }
 
     def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        image = self.task.images[name]
-        batch = read([image], self.classifier)
-        wrong = np.array([image.wrong_class(len(self.classifier.class_names))])
-        photo = load_photo(image.path)
-        maps = {method: answers_of(method, self.classifier, batch, wrong)[0].heat for method in methods}
-        boxes = image.boxes_on(photo.height, photo.width).tolist()
-        return Shown(photo.pixels, maps, self.classifier.class_names[image.label], boxes=boxes)
+        """The photo with the maps of the class that is asked for, and its boxes."""
+        image = self.data[name]
+        main = self._classes.main(image)
+        if main is None:
+            return None
+        category, target = main
+        seen = self.asked.see(image.path)
+        heats = {method: self.asked.maps(method, [seen.pixels], [target])[0] for method in methods}
+        maps = {method: seen.on_photo(heat) for method, heat in heats.items()}
+        boxes = image.boxes_on(seen.photo_shape, category).tolist()
+        return Shown(seen.photo.pixels, maps, self.asked.classifier.class_names[target], boxes=boxes)
 
 
 def _network(records: Records) -> str:
@@ -336,12 +346,12 @@ def _maps(maps: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _image(image: Measured, rows: Sequence[BoxRow]) -> dict[str, Any]:
     """What was found on an image; an IoU only where it is reported."""
-    name = image.image.file_name
+    name = image.name
     ious = {f"{row.method}, {row.rule}": row.ious[name] for row in rows if name in row.ious}
     return {
         "file_name": name,
         "part": image.part,
-        "label": image.image.label,
+        "label": image.target,
         "predicted": image.predicted,
         "ious": ious,
         "maps": {method: dict(score.maps) for method, score in image.scores.items()},

@@ -12,13 +12,7 @@ from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, Shown
 from gazeback.eval.metrics.statistics import Mean, Summary
-from gazeback.eval.subjects.classifier import (
-    AskedClassifier,
-    ObjectTask,
-    Seen,
-    category_classes,
-    label_classes,
-)
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, TrueClasses
 
 TOLERANCE = 15.0
 """Pixels."""
@@ -182,8 +176,7 @@ class PointingMeasurer:
     def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
         """Raises DataError: the classifier has none of the classes."""
         self._data, self._asked, self._single = data, asked, data.ordered
-        self._labels = label_classes(data, asked.classifier) if self._single else []
-        self._classes = {} if self._single else category_classes(data.class_names, asked.classifier)
+        self._classes = TrueClasses(data, asked.classifier)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
         questions = [question for name in names for question in self._questions(self._data[name])]
@@ -207,13 +200,12 @@ class PointingMeasurer:
         heats = {m: self._asked.maps(m, [first.seen.pixels], [first.target])[0] for m in methods}
         values = {method: "hit" if first.hit(heat) == 1 else "miss" for method, heat in heats.items()}
         maps = {method: first.seen.on_photo(heat) for method, heat in heats.items()}
-        scale = np.divide([first.seen.photo.width, first.seen.photo.height] * 2, first.far.shape[::-1] * 2)
-        boxes = [list(np.multiply(one.box, scale)) for one in image.of(first.category)]
+        boxes = image.boxes_on(first.seen.photo_shape, first.category).tolist()
         return Shown(first.seen.photo.pixels, maps, f"where is the {first.category}?", values, boxes)
 
     def _questions(self, image: ObjectImage) -> list[_Question]:
         """What can be asked about an image; objects too thin to cover a pixel's centre are not."""
-        targets = self._targets(image)
+        targets = self._classes.of(image)
         if not targets:
             return []
         seen, questions = self._asked.see(image.path), []
@@ -224,9 +216,3 @@ class PointingMeasurer:
                 difficult = is_difficult(image, category, mask, self._single)
                 questions.append(_Question(image, seen, category, target, wrong, distances(mask), difficult))
         return questions
-
-    def _targets(self, image: ObjectImage) -> dict[str, int]:
-        """The classes to ask for, by category. A label says more than its name: two classes may share one."""
-        if image.label is not None:
-            return dict.fromkeys(image.categories, self._labels[image.label])
-        return {name: self._classes[name] for name in image.categories if name in self._classes}

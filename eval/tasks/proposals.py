@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.folder import ObjectData
-from gazeback.eval.data.formats import Batch, LabelledImage
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell
@@ -195,7 +194,7 @@ class ProposalsMeasurer:
         predicted = self.asked.probabilities(seen).argmax(axis=1)
         records: dict[str, dict[str, Record]] = {image.name: {} for image in images}
         for method in methods:
-            answers = self._answers(method, images, seen, predicted)
+            answers = self._answers(method, seen, predicted)
             for image, one, target, answer in zip(images, seen, predicted, answers, strict=True):
                 records[image.name][method] = _record(image, one, int(target), answer)
         return records
@@ -204,29 +203,21 @@ class ProposalsMeasurer:
         image = self.data[name]
         seen = self.asked.see(image.path)
         predicted = self.asked.probabilities([seen]).argmax(axis=1)
-        answers = {method: self._answers(method, [image], [seen], predicted)[0] for method in methods}
+        answers = {method: self._answers(method, [seen], predicted)[0] for method in methods}
         maps = {method: seen.on_photo(answer.heat) for method, answer in answers.items()}
         record = {m: _record(image, seen, int(predicted[0]), answer) for m, answer in answers.items()}
         values = {
             m: ", ".join(f"{rule} {max(of['best']):.2f}" for rule, of in record[m]["rules"].items())
             for m in answers
         }
-        photo = (seen.photo.height, seen.photo.width)
-        boxes = image.boxes() * np.tile(np.divide(photo, image.annotated)[::-1], 2)
+        boxes = image.boxes_on(seen.photo_shape)
         asked = self.asked.classifier.class_names[int(predicted[0])]
         return Shown(seen.photo.pixels, maps, f"predicted: {asked}; best fits", values, boxes.tolist())
 
-    def _answers(
-        self, method: str, images: Sequence[ObjectImage], seen: Sequence[Seen], predicted: np.ndarray
-    ) -> list[Answer]:
+    def _answers(self, method: str, seen: Sequence[Seen], predicted: np.ndarray) -> list[Answer]:
         """Boxes and maps of the predicted classes, on the inputs."""
-        nothing = np.zeros((0, 4))
-        labelled = [
-            LabelledImage(image.name, image.path, int(target), nothing)
-            for image, target in zip(images, predicted, strict=True)
-        ]
-        batch = Batch(labelled, np.stack([one.pixels for one in seen]))
-        return answers_of(method, self.asked.classifier, batch, np.asarray(predicted))
+        pixels = np.stack([one.pixels for one in seen])
+        return answers_of(method, self.asked.classifier.model, pixels, predicted, predicted)
 
 
 def _record(image: ObjectImage, seen: Seen, predicted: int, answer: Answer) -> Record:

@@ -13,10 +13,10 @@ from PIL import Image
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
-from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
+from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations.corruptions import CORRUPTIONS
-from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.subjects.classifier import ObjectMeasurer, ObjectTask
 from gazeback.models.photos import Photo, load_photo
 
 METRICS = {
@@ -26,17 +26,18 @@ METRICS = {
 }
 
 
-class RobustnessTask(ClassTask):
+class RobustnessTask(ObjectTask):
     """Maps of clean and of worse photos."""
 
     name: ClassVar[str] = "robustness"
+    batch: ClassVar[int] = 4
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"corruptions": list(CORRUPTIONS)}
 
     def open(self) -> "RobustnessMeasurer":
-        return RobustnessMeasurer(self, self.load())
+        return RobustnessMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         return [_table(metric, records) for metric in METRICS] + [_stays(next(iter(records.values())))]
@@ -46,23 +47,24 @@ class RobustnessTask(ClassTask):
         return float(np.mean(list(record["correlation"].values())))
 
 
-class RobustnessMeasurer(ClassMeasurer):
+class RobustnessMeasurer(ObjectMeasurer):
     """A classifier on clean and worse photos."""
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
         return {name: self._measure_one(name, methods) for name in names}
 
     def _measure_one(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
-        image, size = self.task.images[name], self.classifier.input_size
+        image, classifier = self.data[name], self.asked.classifier
+        size = classifier.input_size
         clean = squeezed(load_photo(image.path), size)
         photos = [clean, *(corrupted(clean) for corrupted in CORRUPTIONS.values())]
-        pixels = np.stack([self.classifier.preprocess(photo).pixels for photo in photos])
-        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        pixels = [classifier.preprocess(photo).pixels for photo in photos]
+        predicted = classifier.probabilities(np.stack(pixels)).argmax(axis=1)
         classes = np.full(len(photos), predicted[0])
         stays = _by_corruption((predicted[1:] == predicted[0]).astype(float))
-        mask = boxes_mask(image.boxes_on(*size).tolist(), *size)
+        mask = image.boxes_mask_on(size)
         return {
-            method: {"stays": stays, **compared(self.maps(method, pixels, classes), mask)}
+            method: {"stays": stays, **compared(self.asked.maps(method, pixels, classes), mask)}
             for method in methods
         }
 

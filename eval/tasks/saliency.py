@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
 from gazeback.eval.data.folder import Need, ObjectData
-from gazeback.eval.data.image import ObjectImage
+from gazeback.eval.data.image import ObjectImage, resized_mask
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Cell, Table
@@ -268,12 +267,9 @@ def blob(height: int, width: int) -> np.ndarray:
 def mask_on(image: ObjectImage, seen: Seen) -> np.ndarray:
     """The objects' mask in pixels of the photo, bool [height, width]. Raises PhotoError or DataError."""
     mask, shape = image.mask(), (seen.photo.height, seen.photo.width)
-    if mask.shape == shape:
-        return mask
-    if image.mask_path is not None:
+    if image.mask_path is not None and mask.shape != shape:
         raise DataError(f"{image.mask_path}: a mask of {mask.shape} pixels for an image of {shape}")
-    scaled = Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST)
-    return np.asarray(scaled, bool)
+    return resized_mask(mask, shape)
 
 
 def group_of(image: ObjectImage) -> str:

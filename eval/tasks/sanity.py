@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace.tracer import Options, tracer_of
-from gazeback.eval.data.formats import WRONG_CLASS_RULE, LabelledImage, read
+from gazeback.eval.data.folder import WRONG_CLASS_RULE, Need, wrong_class
+from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.perturbations.randomisation import STAGES, copied, likeness, randomise
-from gazeback.eval.subjects.classifier import ClassMeasurer, ClassTask
+from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask
 from gazeback.eval.tasks.words import visual_nats, visual_share
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner, load_captioner
@@ -99,17 +100,19 @@ EXACT = "evidence"
 """The method that says that its sums are exact: on each of its images both identities are measured, too."""
 
 
-class SanityTask(ClassTask):
+class SanityTask(ObjectTask):
     """Maps of the trained network and of networks whose layers are shuffled more and more."""
 
     name: ClassVar[str] = "sanity"
+    batch: ClassVar[int] = 4
+    need: ClassVar[Need | None] = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"stages": STAGES}
 
     def open(self) -> "SanityMeasurer":
-        return SanityMeasurer(self, self.load())
+        return SanityMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         exact = [_identities(records[EXACT])] if EXACT in records else []
@@ -120,13 +123,14 @@ class SanityTask(ClassTask):
         return 1 - float(np.mean([record[stage]["rank"] for stage in STAGES]))
 
 
-class SanityMeasurer(ClassMeasurer):
+class SanityMeasurer(ObjectMeasurer):
     """A classifier with a copy that is shuffled stage by stage, and the bundled captioner."""
 
     @cached_property
-    def _shuffled(self) -> ClassMeasurer:
+    def _shuffled(self) -> AskedClassifier:
         # One copy for all stages: whatever methods compile, they compile once.
-        return ClassMeasurer(self.task, replace(self.classifier, model=copied(self.classifier.model)))
+        classifier = self.asked.classifier
+        return AskedClassifier(replace(classifier, model=copied(classifier.model)))
 
     @cached_property
     def _captioners(self) -> tuple[Captioner, Captioner]:
@@ -134,14 +138,18 @@ class SanityMeasurer(ClassMeasurer):
         return captioner, cut_off(captioner)
 
     def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        images = [self.task.images[name] for name in names]
-        pixels = read(images, self.classifier).pixels
-        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
-        others = np.array([self._another(*pair) for pair in zip(images, predicted, strict=True)])
-        trained = {method: self.maps(method, pixels, predicted) for method in methods}
-        compared = {SWAPPED: {method: self.maps(method, pixels, others) for method in methods}}
+        images = [self.data[name] for name in names]
+        seen = [self.asked.see(image.path) for image in images]
+        pixels = [one.pixels for one in seen]
+        predicted = self.asked.probabilities(seen).argmax(axis=1)
+        classes = len(self.asked.classifier.class_names)
+        others = [
+            wrong_class(name, [int(label)], classes) for name, label in zip(names, predicted, strict=True)
+        ]
+        trained = {method: self.asked.maps(method, pixels, predicted) for method in methods}
+        compared = {SWAPPED: {method: self.asked.maps(method, pixels, others) for method in methods}}
         for stage, share in STAGES.items():
-            randomise(self._shuffled.classifier.model, self.classifier.model, share)
+            randomise(self._shuffled.classifier.model, self.asked.classifier.model, share)
             compared[stage] = {m: self._shuffled.maps(m, pixels, predicted) for m in methods}
         found: dict[str, dict[str, Any]] = {
             name: {
@@ -153,14 +161,10 @@ class SanityMeasurer(ClassMeasurer):
             for i, name in enumerate(names)
         }
         for image in images if EXACT in methods else ():
-            found[image.file_name][EXACT]["identities"] = self._identities(image)
+            found[image.name][EXACT]["identities"] = self._identities(image)
         return found
 
-    def _another(self, image: LabelledImage, label: int) -> int:
-        """Another class than this one, by the rule that finds another one than the true one."""
-        return replace(image, label=int(label)).wrong_class(len(self.classifier.class_names))
-
-    def _identities(self, image: LabelledImage) -> dict[str, float]:
+    def _identities(self, image: ObjectImage) -> dict[str, float]:
         captioner, cut = self._captioners
         pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
         words = captioner.generate(pixels[None])[0].ids

@@ -6,7 +6,7 @@ Only sketches that training holds out (`gazeback train sketch`).
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,7 +14,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.eval.data.formats import LabelledImage
+from gazeback.eval.data.folder import wrong_class
+from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import select
 from gazeback.eval.harness.means import means_table
 from gazeback.eval.harness.table import Table
@@ -104,18 +105,17 @@ class SketchTask(ClassifierTask):
         return self._read[0]
 
     @cached_property
-    def images(self) -> Mapping[str, LabelledImage]:
+    def images(self) -> Mapping[str, ObjectImage]:
         """The held-out sketches, by "class/file name"; their labels count the folder's classes."""
         _, held_out = self._read
-        no_boxes = np.zeros((0, 4))
         found = [
-            LabelledImage(f"{path.parent.name}/{path.name}", path, label, no_boxes)
+            ObjectImage(f"{path.parent.name}/{path.name}", path, label=label)
             for path, label in zip(held_out.paths, held_out.labels, strict=True)
         ]
-        chosen = select(found, [image.file_name for image in found], self.part, self.limit)
+        chosen = select(found, [image.name for image in found], self.part, self.limit)
         if not chosen:
             raise DataError(f"no held-out sketch in the {self.part} part of {self.data}")
-        return {image.file_name: image for image in chosen}
+        return {image.name: image for image in chosen}
 
     def names(self) -> Sequence[str]:
         return list(self.images)
@@ -153,7 +153,8 @@ class SketchMeasurer:
         pixels = np.stack([self.classifier.preprocess(photo).pixels for photo in photos])
         predicted = self.classifier.probabilities(pixels).argmax(axis=1)
         true = np.array([labels[name] for name in known])
-        wrong = np.array([self._wrong(name, int(label)) for name, label in zip(known, true, strict=True)])
+        classes = len(self.classifier.class_names)
+        wrong = np.array([wrong_class(name, [int(t)], classes) for name, t in zip(known, true, strict=True)])
         asked = dict(zip(QUESTIONS, (predicted, true, wrong), strict=True))
         answers = {method: self._answers(method, pixels, asked) for method in methods}
         right = (predicted == true).astype(float)
@@ -200,13 +201,11 @@ class SketchMeasurer:
 
     def _label(self, name: str) -> int | None:
         """The classifier's number of a sketch's class, if it knows the class."""
+        label = self.task.images[name].label
         try:
-            return self.classifier.class_index(self.task.classes[self.task.images[name].label])
+            return None if label is None else self.classifier.class_index(self.task.classes[label])
         except ModelError:
             return None
-
-    def _wrong(self, name: str, label: int) -> int:
-        return replace(self.task.images[name], label=label).wrong_class(len(self.classifier.class_names))
 
 
 FIGURES = {

@@ -7,15 +7,16 @@ import pytest
 from click.testing import CliRunner
 
 from gazeback.cnn_trace import trace
-from gazeback.eval.data.formats import LocalizationData
-from gazeback.eval.train_discernible import ARMS, Arm, Bandit, rewards, train_discernible
+from gazeback.eval.data.folder import ObjectData
+from gazeback.eval.train_discernible import ARMS, Arm, Bandit, asked_images, rewards, train_discernible
 from gazeback.grounding.commands.train import train
 from gazeback.models.errors import UserError
+from gazeback.models.photos import load_photo
 
 
 @pytest.fixture(autouse=True)
 def classifier(colours, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.train_discernible.load_classifier", lambda model, **_: colours)
+    monkeypatch.setattr("gazeback.eval.subjects.classifier.load_classifier", lambda model, **_: colours)
     return colours
 
 
@@ -45,7 +46,8 @@ def test_the_best_arm_is_found_and_pulled_most(best):
 
 
 def test_the_succeeding_weight_changes_nothing(colours, squares_folder):
-    pixels = next(LocalizationData(squares_folder).batches(colours, 2)).pixels
+    photos = [load_photo(image.path) for image in ObjectData(squares_folder, limit=2).images]
+    pixels = np.stack([colours.preprocess(photo).pixels for photo in photos])
     small = trace(colours.model, pixels, 0, method="discernible", alphas=(0.1, 1.0, 0.5))
     large = trace(colours.model, pixels, 0, method="discernible", alphas=(7.0, 1.0, 0.5))
     for first, second in zip(small, large, strict=True):
@@ -53,12 +55,12 @@ def test_the_succeeding_weight_changes_nothing(colours, squares_folder):
 
 
 def test_rewards_visit_every_image_before_any_again(colours, squares_folder):
-    images = LocalizationData(squares_folder).images
+    images = asked_images(ObjectData(squares_folder), colours)
     drawn = rewards(colours, images, seed=3)
-    first = [next(drawn).image.file_name for _ in images]
-    assert sorted(first) == sorted(image.file_name for image in images)
+    first = [next(drawn).image.name for _ in images]
+    assert sorted(first) == sorted(image.name for image, _, _ in images)
     again = rewards(colours, images, seed=3)
-    assert [next(again).image.file_name for _ in images] == first
+    assert [next(again).image.name for _ in images] == first
 
 
 def test_training_uses_the_tune_part_and_is_repeatable(squares_folder, tmp_path):
@@ -68,7 +70,7 @@ def test_training_uses_the_tune_part_and_is_repeatable(squares_folder, tmp_path)
         written.append(json.loads((tmp_path / name).read_text()))
     assert written[0] == written[1]
     result = written[0]
-    assert result["images"] == len(LocalizationData(squares_folder, "tune"))
+    assert result["images"] == len(ObjectData(squares_folder, part="tune"))
     assert sum(arm["pulls"] for arm in result["arms"]) == result["rounds"] == 12
     assert all(0 <= arm["mean"] <= 1 for arm in result["arms"])
     assert tuple(result["alphas"]) in ARMS

@@ -60,7 +60,7 @@ def test_photos_that_are_predicted_wrong_are_left_out(task, monkeypatch):
     wrong = task.read.images[0]
     object.__setattr__(wrong, "label", (wrong.label + 1) % 3)
     found = task.open().measure(list(task.names()), ["center"])
-    assert wrong.file_name not in found
+    assert wrong.name not in found
     assert len(found) == 3
 
 

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from gazeback.eval.command import evaluate
-from gazeback.eval.data.formats import Batch, LabelledImage, LocalizationData
+from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.selection import part_of
+from gazeback.eval.subjects.classifier import AskedClassifier, TrueClasses
 from gazeback.eval.tasks import localization
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer
 from gazeback.models.errors import DataError, UserError
@@ -17,8 +18,8 @@ from gazeback.models.errors import DataError, UserError
 @pytest.fixture
 def measured(squares_folder, colours):
     methods = ("evidence", "fixations", "center", "activation")
-    batches = LocalizationData(squares_folder).batches(colours, 5)
-    return [image for batch in batches for image in localization.measure(colours, methods, batch)]
+    data, asked = ObjectData(squares_folder), AskedClassifier(colours)
+    return list(localization.measure(asked, TrueClasses(data, colours), data.images, methods))
 
 
 @pytest.fixture
@@ -71,10 +72,9 @@ def test_every_rule_makes_a_box_for_every_setting(measured):
 
 def toy(names, ious, right):
     """Images with given IoUs [images, settings] of the rule "centre"."""
-    images = [LabelledImage(name, None, 0, np.ones((1, 4))) for name in names]
     return [
-        localization.Measured(image, 0 if ok else 1, {"m": localization.Score({"centre": row}, {})})
-        for image, row, ok in zip(images, ious, right, strict=True)
+        localization.Measured(name, 0, 0 if ok else 1, {"m": localization.Score({"centre": row}, {})})
+        for name, row, ok in zip(names, ious, right, strict=True)
     ]
 
 
@@ -116,11 +116,8 @@ def test_score_by_hand():
     heat, wrong = np.zeros((4, 4)), np.zeros((4, 4))
     heat[0, 0], heat[3, 3] = 3, 1
     wrong[3, 3] = 2
-    mask = np.zeros((4, 4), bool)
-    mask[:2, :2] = True
-    image = LabelledImage("a", None, 0, np.array([[0, 0, 0.5, 0.5]]))
     answer = Answer(heat, wrong, {"tight": [(0, 0, 2, 1)]})
-    found = localization.score(answer, Batch([image], np.zeros((1, 4, 4, 3))), 0, mask)
+    found = localization.score(answer, np.array([[0, 0, 2, 2]]))
     assert found.ious == {"tight": [0.5]}
     assert found.maps["hit"] == 1
     assert found.maps["energy"] == 0.75
@@ -131,7 +128,7 @@ def test_score_by_hand():
 
 
 def test_published_boxes_belong_to_the_network_of_that_name(squares_folder):
-    data = LocalizationData(squares_folder)
+    data = ObjectData(squares_folder)
     assert len(localization.published_for("colours", data)) == 12
     assert localization.published_for("other", data) == {}
 
