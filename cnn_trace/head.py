@@ -123,8 +123,8 @@ def read_to_embeddings(graph: Graph, targets: Iterable[Tensor], selection: CNNFi
     wanted: set[Tensor] = set()
     for call in graph.ancestors(targets):
         if _leads_to_embedding(call):
-            read = (*rule_of(call).adjoint_reads(call, selection), *call.inputs, *call.outputs)
-            wanted.update(tensor for tensor in read if "float" in tensor.dtype)
+            wanted.update(rule_of(call).adjoint_reads(call, selection))
+            wanted.update(t for t in (*call.inputs, *call.outputs) if "float" in t.dtype)
     return wanted
 
 

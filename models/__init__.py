@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gazeback.models.errors import UserError
     from gazeback.models.photos import Photo, load_photo, squeeze
     from gazeback.models.vocabulary import Vocabulary, tokenize
+    from gazeback.models.wrapping.wrap import wrap_captioner
 
 _HOMES = {
     "Caption": "captioner",
@@ -25,6 +26,7 @@ _HOMES = {
     "squeeze": "photos",
     "Vocabulary": "vocabulary",
     "tokenize": "vocabulary",
+    "wrap_captioner": "wrapping.wrap",
 }
 __all__ = [
     "Caption",
@@ -38,6 +40,7 @@ __all__ = [
     "load_photo",
     "squeeze",
     "tokenize",
+    "wrap_captioner",
 ]
 
 

@@ -7,7 +7,7 @@ words because it sorted partial and complete hypotheses into one heap.) With a b
 possible prefixes the search is exhaustive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,8 @@ def beam_search(
     ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never generated,
     nor is the start token. The score is log-probability ÷ length**``length_normalisation``; the length
     includes the end token. A ``length_normalisation`` of 0 switches it off, and 1 gives the mean per word. A
-    caption ends when it has ``max_words`` words.
+    caption ends when it has ``max_words`` words. A number below 0 is no word: without an end token every
+    caption has ``max_words`` words.
     """
     if beam < 1 or max_words < 1:
         raise ValueError(f"beam and max_words are at least 1; got beam={beam}, max_words={max_words}")
@@ -69,13 +70,17 @@ def beam_search(
         return complete
     beams = _first(steps.start(features), photos)
     words = np.full(photos, start)
+    unsaid = [word for word in (start, end, *forbidden) if word >= 0]
     for length in range(max_words + 1):
         log_p, beams.state = steps.step(beams.state, words)
         log_p = np.array(log_p, np.float64).reshape(*beams.total.shape, -1)
-        _complete(beams, log_p[:, :, end], complete, beam, length_normalisation)
+        if end >= 0:
+            _complete(beams, log_p[:, :, end], complete, beam, length_normalisation)
+        elif length == max_words:
+            _complete(beams, np.zeros(beams.total.shape), complete, beam, length_normalisation)
         if length == max_words or not _can_improve(beams, complete, beam, length_normalisation, max_words):
             break
-        log_p[:, :, [start, end, *forbidden]] = -np.inf
+        log_p[:, :, unsaid] = -np.inf
         beams = _extend(beams, log_p, beam)
         words = beams.ids[:, :, -1].ravel()
     return complete
@@ -133,3 +138,29 @@ def _extend(beams: _Beams, log_p: np.ndarray, beam: int) -> _Beams:
         total=np.take_along_axis(totals, chosen, 1),
         state=tuple(array[flat] for array in beams.state),
     )
+
+
+def greedy_search(
+    steps: LanguageHalf, features: np.ndarray, *, start: int, ends: Collection[int], max_words: int
+) -> list[Hypothesis]:
+    """Return the caption of each photo that has the most probable word at every step, whatever it is.
+
+    A caption is complete where the most probable word is one of ``ends`` (the end token, and numbers that
+    stand for no word), or at ``max_words`` words. Its score is its log-probability.
+    """
+    state, words = steps.start(features), np.full(len(features), start)
+    ids: list[list[int]] = [[] for _ in features]
+    logprobs: list[list[float]] = [[] for _ in features]
+    open_rows = np.ones(len(features), bool)
+    for _ in range(max_words):
+        log_p, state = steps.step(state, words)
+        words = log_p.argmax(axis=1)
+        for row in np.flatnonzero(open_rows):
+            logprobs[row].append(float(log_p[row, words[row]]))
+            open_rows[row] = int(words[row]) not in ends
+            if open_rows[row]:
+                ids[row].append(int(words[row]))
+        if not open_rows.any():
+            break
+    pairs = zip(ids, logprobs, strict=True)
+    return [Hypothesis(tuple(one), tuple(of), float(np.sum(of))) for one, of in pairs]

@@ -1,0 +1,150 @@
+"""Parts of a captioner's model that run on their own: up to the last map, up to the words, and the words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import keras
+import numpy as np
+
+from gazeback.models.errors import ModelError
+from gazeback.models.wrapping.graphs import Place, dependents, entry, nodes_before, places
+
+
+class Stage:
+    """Functional graphs one after another, compiled as one: arrays in, arrays out.
+
+    Args:
+        functions: each takes what the one before returns; none: what comes in goes out.
+    """
+
+    def __init__(self, functions: Sequence[keras.Function]) -> None:
+        self._program = _Program(_Functions(functions)) if functions else None
+        if self._program is not None:
+            self._program.compile(jit_compile=False)  # XLA's convolutions are slow on the CPU
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        if self._program is None:
+            return list(arrays)
+        return [np.asarray(x) for x in self._program.predict_on_batch(list(arrays))]
+
+
+class _Functions:
+    # A plain object, so that Keras does not look for layers in it.
+    def __init__(self, functions: Sequence[keras.Function]) -> None:
+        self.functions = functions
+        operations = [operation for function in functions for operation in function.operations]
+        self.layers = list({id(x): x for x in operations if isinstance(x, keras.Layer)}.values())
+
+
+class _Program(keras.Model):
+    def __init__(self, plan: _Functions) -> None:
+        super().__init__(name="stage")
+        self.sublayers = plan.layers  # tracked, so that every backend passes the current weights
+        self._plan = plan
+        self.built = True
+
+    def call(self, inputs: list[Any], training: bool = False) -> list[Any]:
+        for function in self._plan.functions:
+            inputs = function(inputs)
+        return inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """A captioner's model in three parts.
+
+    Attributes:
+        layer: the path of the layer whose output is the last map that all evidence of the image passes; None
+            where that is the image itself.
+        shape: of that map without the batch axis.
+        look: the image to the map.
+        digest: the map to what meets the words, one array or several.
+        say: these and the words to the scores.
+    """
+
+    layer: str | None
+    shape: tuple[int | None, ...]
+    look: Stage
+    digest: Stage
+    say: Stage
+
+    @classmethod
+    def of(cls, model: keras.Model, image: Any, words: Any, scores: Any, wanted: str | None) -> Stages:
+        """Cut a functional model.
+
+        Args:
+            model: for messages.
+            image, words: its inputs; ``scores``: its output.
+            wanted: the layer of the map, or None.
+
+        Raises:
+            ModelError: there is no such layer, or it is no map, or evidence of the image gets around it.
+        """
+        meeting = _meeting(image, words, scores)
+        say = Stage([keras.Function([*meeting, words], [scores])])
+        if all(x is image for x in meeting):
+            place = None
+        elif wanted is None:
+            found = (p for p in places(image, meeting) if p.is_map and p.is_on_all_paths())
+            place = next(found, None)
+        else:
+            place = _named(model, list(places(image, meeting)), wanted)
+        if place is None:
+            onward = [] if meeting[0] is image else [keras.Function([image], meeting)]
+            return cls(None, tuple(image.shape[1:]), Stage([]), Stage(onward), say)
+        look, digest = _around(place)
+        return cls(place.path, tuple(place.tensor.shape[1:]), look, digest, say)
+
+
+def _meeting(image: Any, words: Any, scores: Any) -> list[Any]:
+    """The tensors of the image alone that meet something that has read the words."""
+    nodes = nodes_before([scores])
+    seen, read = dependents(nodes, [image]), dependents(nodes, [words])
+    found = {
+        id(x): x
+        for node in nodes
+        if any(id(y) in read for y in (*node.input_tensors, *node.outputs))
+        for x in node.input_tensors
+        if id(x) in seen and id(x) not in read
+    }
+    return list(found.values()) or [image]
+
+
+def _named(model: keras.Model, found: list[Place], wanted: str) -> Place:
+    matching = [place for place in found if f"/{place.path}".endswith(f"/{wanted}")]
+    if not matching:
+        names = list(dict.fromkeys(place.path for place in found))
+        close = get_close_matches(wanted, names, n=5, cutoff=0.4) or names[:5]
+        raise ModelError(
+            f"features_layer: no layer {wanted!r} on the way from the image to the words in {model.name!r}; "
+            f"close names: {', '.join(close)}"
+        )
+    place = next((place for place in matching if place.is_map), None)
+    if place is None:
+        shape = ", ".join("n" if side is None else str(side) for side in matching[0].tensor.shape)
+        raise ModelError(
+            f"features_layer: {wanted!r} has the shape [{shape}]; expected a map [n, height, width, channels]"
+        )
+    if not place.is_on_all_paths():
+        raise ModelError(
+            f"features_layer: not all that {model.name!r} sees passes {wanted!r}; name a layer behind the "
+            "place where the paths join, or leave it out"
+        )
+    return place
+
+
+def _around(place: Place) -> tuple[Stage, Stage]:
+    """The functions that lead to a place from the outermost source, and on from it to the outermost sinks."""
+    before, behind = [], []
+    for level, below in zip(place.levels, place.levels[1:], strict=False):
+        before.append((level.source, entry(level, below)))
+    before.append((place.levels[-1].source, place.tensor))
+    for level in reversed(place.levels):
+        behind.append((level.tensor, level.sinks))
+    look = [keras.Function([a], [b]) for a, b in before if a is not b]
+    digest = [keras.Function([a], list(b)) for a, b in behind if not (len(b) == 1 and b[0] is a)]
+    return Stage(look), Stage(digest)

@@ -1,0 +1,95 @@
+"""Captioners as people have them, explained: exact sums, and for each word pixels, share and words before."""
+
+import json
+
+import numpy as np
+import pytest
+from twins.own_captioners import CAPTION, IDS, INDEX, KINDS, SIDE, START, photo, scaled
+
+from gazeback.cnn_trace import METHODS
+from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.grounding import ground, word_evidence
+from gazeback.grounding.traced_words import WordTracer
+from gazeback.models import squeeze, wrap_captioner
+from gazeback.models.photos import load_photo
+
+SIZE = (40, 60)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def own(request):
+    return KINDS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def mine(own):
+    return wrap_captioner(**own.arguments, preprocess=scaled, tokenizer=INDEX, mean=[photo(8), photo(9)])
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return squeeze(load_photo(photo(5, SIZE)), SIDE).pixels
+
+
+@pytest.fixture(scope="module")
+def grounding(mine):
+    return ground(mine, photo(5, SIZE), CAPTION)
+
+
+def test_the_contributions_sum_to_each_words_logit(mine, pixels):
+    tracer = WordTracer(mine, pixels, "evidence", {})
+    for reading in mine.readings(IDS):
+        asked = tracer_of(reading.model)
+        traced = tracer._traced(asked, reading)
+        recording, head = traced.recording, traced.decomposition
+        n = len(reading.positions)
+        rows = np.arange(n) if len(reading.words) > 1 else np.zeros(n, int)
+        total = head.bias.copy()
+        for tensor, coefficients in (*head.maps.items(), *head.others.items()):
+            value = recording[tensor]
+            products = coefficients * (value[rows] if len(value) > 1 else value)
+            total += products.reshape(n, -1).sum(axis=1, dtype=np.float64)
+        logits = asked.record(
+            [np.repeat(tracer.image, len(reading.words), 0), reading.words], {asked.target()}
+        )[asked.target()]
+        places = np.arange(n) if len(reading.words) > 1 else np.zeros(n, int)
+        expected = logits[(places, *reading.neurons.T)]
+        np.testing.assert_allclose(total, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_each_word_has_its_figures(own, mine, grounding, pixels):
+    assert [word.text for word in grounding.words] == CAPTION.split()
+    blank = mine.mean_features[None]
+    language = mine.log_probabilities(blank, np.array([[START, *IDS]]))[0]
+    for j, word in enumerate(grounding.words):
+        p = own.predict(scaled(pixels[None]), [START, *IDS[:j]])[0]
+        assert word.logprob == pytest.approx(np.log(p[IDS[j]]), abs=1e-4)
+        assert word.language == pytest.approx(language[j, IDS[j]], abs=1e-5)
+        assert word.logprob == word.visual + word.language
+        assert word.visual_share == max(0.0, 1 - np.exp(-word.visual))
+        assert len(word.preceding) == j
+        assert word.fixations.shape == SIZE
+        assert word.text not in dict(word.runners_up)
+        assert not {"startseq", ""} & set(dict(word.runners_up))
+
+
+def test_the_words_before_are_those_before(grounding):
+    """Each contributes something, and what is said is said in numbers."""
+    found = [value for word in grounding.words for value in word.preceding]
+    assert np.isfinite(found).all()
+    assert sum(value != 0 for value in found) >= 0.8 * len(found)
+
+
+def test_every_method_finds_points(mine, pixels):
+    for method in METHODS:
+        found = word_evidence(mine, pixels, IDS, positions=[1, 3], method=method)
+        assert len(found) == 2
+        assert all(one.shape == (SIDE, SIDE) for one in found)
+        alone = word_evidence(mine, pixels, IDS, positions=[3], method=method)[0]
+        np.testing.assert_array_equal(alone.points, found[1].points)
+
+
+def test_it_is_written(mine, tmp_path):
+    grounding = ground(mine, photo(6, SIZE), beam=1)
+    paths = grounding.save(tmp_path)
+    assert json.loads(paths["json"].read_text())["caption"] == grounding.caption

@@ -1,0 +1,246 @@
+"""Captioners as people build them in Keras: tiny, seeded, untrained; and what their authors do with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+SIDE, LENGTH, CHANNELS, UNITS = 24, 6, 5, 8
+WORDS = ("startseq", "endseq", "a", "red", "blue", "dog", "and", "cat", "runs")
+INDEX = {word: number for number, word in enumerate(WORDS, start=1)}
+SCORES = len(WORDS) + 1
+START, END = INDEX["startseq"], INDEX["endseq"]
+CAPTION = "a red dog and cat"
+IDS = [INDEX[word] for word in CAPTION.split()]
+
+
+@dataclass(frozen=True)
+class Own:
+    """A captioner of somebody.
+
+    ``arguments``: of ``wrap_captioner``; ``predict``: the author's own code, from images as the encoder reads
+    them ``[n, SIDE, SIDE, 3]`` and the word numbers so far (start first) to probabilities ``[n, SCORES]``.
+    """
+
+    arguments: dict[str, Any]
+    predict: Callable[[np.ndarray, list[int]], np.ndarray]
+
+
+def scaled(pixels):
+    """The preprocessing of the Inception family."""
+    return pixels / 127.5 - 1
+
+
+def photo(seed=0, size=(SIDE, SIDE)):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def padded(prefix, n=1, before=True, length=LENGTH):
+    """``pad_sequences`` of Keras, for n images."""
+    row = np.zeros(length, np.int32)
+    kept = prefix[-length:]
+    row[length - len(kept) :] = kept
+    if not before:
+        row = np.roll(row, -(length - len(kept)))
+    return np.repeat(row[None], n, axis=0)
+
+
+def seeded(*models, seed=1):
+    """Give models weights, from -1 to 1, that make a difference."""
+    rng = np.random.default_rng(seed)
+    for model in models:
+        for weight in model.weights:
+            if "seed" not in weight.path:
+                weight.assign(rng.uniform(-0.9, 0.9, weight.shape))
+
+
+def greedy(own, pixels, length=LENGTH):
+    """The author's loop: the most probable word until the end, or until it is none."""
+    ids = [START]
+    for _ in range(length):
+        word = int(own.predict(pixels, ids)[0].argmax())
+        if word in (0, END):
+            break
+        ids.append(word)
+    return ids[1:]
+
+
+def cnn(side=SIDE, name="cnn", pooling=False, tokens=False):
+    """Two convolutions on images -1..1; the last map is 5 x 5."""
+    image = keras.Input((side, side, 3))
+    x = layers.Conv2D(6, 3, 2, activation="relu", name="early")(image)
+    x = layers.Conv2D(CHANNELS, 3, 2, activation="relu", name="last")(x)
+    x = layers.GlobalAveragePooling2D()(x) if pooling else x
+    return keras.Model(image, layers.Reshape((-1, CHANNELS))(x) if tokens else x, name=name)
+
+
+def language(kind, embedded):
+    """The language half of a merge captioner: one vector of the words."""
+    if kind == "bilstm":
+        return layers.Bidirectional(layers.LSTM(UNITS // 2))(embedded)
+    if kind == "two":
+        return layers.LSTM(UNITS)(layers.LSTM(UNITS, return_sequences=True)(embedded))
+    return (layers.GRU if kind == "gru" else layers.LSTM)(UNITS)(embedded)
+
+
+def merge_decoder(kind="lstm", softmax=True, masks=True, swapped=False):
+    """Merge: words alone are read, image and words are added, the next word is predicted."""
+    inputs1, inputs2 = keras.Input((CHANNELS,)), keras.Input((LENGTH,))
+    fe2 = layers.Dense(UNITS, activation="relu")(layers.Dropout(0.5)(inputs1))
+    se1 = layers.Embedding(SCORES, 7, mask_zero=masks)(inputs2)
+    decoder1 = layers.add([fe2, language(kind, layers.Dropout(0.5)(se1))])
+    decoder2 = layers.Dense(UNITS, activation="relu")(decoder1)
+    outputs = layers.Dense(SCORES, activation="softmax" if softmax else None)(decoder2)
+    return keras.Model([inputs2, inputs1] if swapped else [inputs1, inputs2], outputs, name="merge")
+
+
+def merge(kind="lstm", softmax=True, masks=True, before=True, swapped=False):
+    encoder, decoder = cnn(pooling=True), merge_decoder(kind, softmax, masks, swapped)
+    seeded(encoder, decoder)
+
+    def predict(pixels, prefix):
+        features = np.asarray(encoder(pixels))
+        words = padded(prefix, len(pixels), before)
+        found = np.asarray(decoder([words, features] if swapped else [features, words]))
+        return found if softmax else np.asarray(ops.softmax(found))
+
+    padding = {} if before else {"padding": "post"}
+    return Own({"encoder": encoder, "decoder": decoder, **padding}, predict)
+
+
+def joined(**how):
+    """The same in one model, the words first; the encoder lies in it as one layer."""
+    own = merge(**how)
+    image, words = keras.Input((SIDE, SIDE, 3), name="picture"), keras.Input((LENGTH,), name="so_far")
+    scores = own.arguments["decoder"]([own.arguments["encoder"](image), words])
+    model = keras.Model([words, image], scores, name="joined")
+    return Own(
+        {"model": model},
+        lambda pixels, prefix: np.asarray(model([padded(prefix, len(pixels)), pixels])),
+    )
+
+
+def by_name():
+    """Inputs in a dict, a flattened map, and dense layers of the encoder behind it."""
+    picture, caption = keras.Input((SIDE, SIDE, 3), name="a_picture"), keras.Input((LENGTH,), name="b_words")
+    x = layers.Flatten()(cnn()(picture))
+    x = layers.Dense(UNITS, activation="relu", name="fc2")(layers.Dense(9, activation="relu", name="fc1")(x))
+    words = layers.LSTM(UNITS)(layers.Embedding(SCORES, 7)(caption))
+    scores = layers.Dense(SCORES)(layers.concatenate([x, words]))
+    scores = layers.Activation("softmax")(scores)
+    model = keras.Model({"b_words": caption, "a_picture": picture}, scores, name="by_name")
+    seeded(model)
+
+    def predict(pixels, prefix):
+        given = {"a_picture": pixels, "b_words": padded(prefix, len(pixels))}
+        return np.asarray(model(given))
+
+    return Own({"model": model}, predict)
+
+
+def par_inject(sequence=False):
+    """The image stands beside every word; one word, or all of them through TimeDistributed."""
+    image, words = keras.Input((SIDE, SIDE, 3)), keras.Input((LENGTH,))
+    x = layers.Dense(7)(cnn(pooling=True)(image))
+    embedded = layers.Embedding(SCORES, 7, mask_zero=not sequence)(words)
+    x = layers.Concatenate()([layers.RepeatVector(LENGTH)(x), embedded])
+    x = layers.LSTM(UNITS, return_sequences=sequence)(x)
+    last = layers.Dense(SCORES, activation="softmax")
+    model = keras.Model([image, words], layers.TimeDistributed(last)(x) if sequence else last(x))
+    seeded(model)
+
+    def predict(pixels, prefix):
+        found = np.asarray(model([pixels, padded(prefix, len(pixels), not sequence)]))
+        return found[:, len(prefix) - 1] if sequence else found
+
+    return Own({"model": model}, predict)
+
+
+def init_inject():
+    """The image is the LSTM's first state; words of any length, logits of all steps."""
+    image, words = keras.Input((SIDE, SIDE, 3)), keras.Input((None,), dtype="int32")
+    x = cnn(pooling=True)(image)
+    states = [layers.Dense(UNITS, activation="tanh")(x), layers.Dense(UNITS)(x)]
+    x = layers.LSTM(UNITS, return_sequences=True)(layers.Embedding(SCORES, 7)(words), initial_state=states)
+    model = keras.Model([image, words], layers.Dense(SCORES)(x))
+    seeded(model)
+
+    def predict(pixels, prefix):
+        found = model([pixels, np.array([prefix] * len(pixels))])
+        return np.asarray(ops.softmax(found))[:, -1]
+
+    return Own({"model": model}, predict)
+
+
+def pre_inject(softmax=True):
+    """The image is the first step, which has seen no word; softmax as a layer."""
+    image, words = keras.Input((SIDE, SIDE, 3)), keras.Input((None,), dtype="int32")
+    x = layers.Reshape((1, 7))(layers.Dense(7)(cnn(pooling=True)(image)))
+    x = layers.Concatenate(axis=1)([x, layers.Embedding(SCORES, 7)(words)])
+    x = layers.Dense(SCORES)(layers.LSTM(UNITS, return_sequences=True)(x))
+    model = keras.Model([image, words], layers.Softmax()(x))
+    seeded(model)
+
+    def predict(pixels, prefix):
+        return np.asarray(model([pixels, np.array([prefix] * len(pixels))]))[:, -1]
+
+    return Own({"model": model}, predict)
+
+
+class TwoArguments(keras.Model):
+    """A subclassed model, ``call(image, words)``."""
+
+    def __init__(self):
+        super().__init__()
+        self.cnn = cnn(name="own_cnn")
+        self.embedding = layers.Embedding(SCORES, 7)
+        self.project = layers.Dense(7, activation="relu")
+        self.lstm = layers.LSTM(UNITS, return_sequences=True)
+        self.out = layers.Dense(SCORES)
+
+    def call(self, image, words, training=False):
+        x = self.project(ops.mean(self.cnn(image), axis=(1, 2)))
+        return self.out(self.lstm(self.embedding(words) + x[:, None]))
+
+
+class OneArgument(TwoArguments):
+    """The same, ``call(inputs)``."""
+
+    def call(self, inputs, training=False):
+        return super().call(*inputs)
+
+
+def subclassed(kind):
+    model = kind()
+    arguments = {"model": model, "image_size": SIDE, "name": "subclassed"}
+
+    def predict(pixels, prefix):
+        words = np.array([prefix] * len(pixels))
+        found = model([pixels, words]) if kind is OneArgument else model(pixels, words)
+        return np.asarray(ops.softmax(found))[:, -1]
+
+    predict(np.zeros((1, SIDE, SIDE, 3), np.float32), [START])
+    seeded(model)
+    return Own(arguments, predict)
+
+
+KINDS = {
+    "merge": merge,
+    "merge, logits": lambda: merge(softmax=False),
+    "merge, padded behind": lambda: merge(before=False),
+    "merge, no masks": lambda: merge(masks=False),
+    "merge, words first": lambda: merge(swapped=True),
+    "merge, GRU": lambda: merge("gru"),
+    "merge, two LSTMs": lambda: merge("two"),
+    "merge, joined": joined,
+    "by name": by_name,
+    "par-inject": par_inject,
+    "par-inject, all words": lambda: par_inject(sequence=True),
+    "init-inject": init_inject,
+    "pre-inject": pre_inject,
+    "subclassed, two arguments": lambda: subclassed(TwoArguments),
+    "subclassed, one argument": lambda: subclassed(OneArgument),
+}
