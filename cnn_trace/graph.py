@@ -297,15 +297,15 @@ class _Flattener:
 def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> KerasTensor:
     """TimeDistributed step by step; its own call moves the time axis to where the batch belongs.
 
-    What acts on the last axis alone does so at all steps at once, however many there are.
+    What acts on vectors does so at all steps at once, however many there are.
     """
     inner = layer.layer
-    if isinstance(inner, _ON_LAST_AXIS) and getattr(inner, "axis", -1) == -1:
+    if len(sequence.shape) == 3 and isinstance(inner, _ON_VECTORS):
         return inner(sequence)
     return keras.ops.stack([inner(sequence[:, t]) for t in range(sequence.shape[1])], axis=1)
 
 
-_ON_LAST_AXIS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
+_ON_VECTORS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
 
 
 def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
