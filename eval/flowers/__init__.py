@@ -1,1 +1,1 @@
-"""The drawn flowers: a classification benchmark with exact masks."""
+"""A benchmark for classifiers: drawn flowers with exact masks."""

@@ -1,4 +1,4 @@
-"""`gazeback train flowers`. What it needs is imported when it runs."""
+"""The command `gazeback train flowers`. TensorFlow is imported only when it runs."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from gazeback.models.training.command import TrainingBars
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def flowers(kind: str, out: Path, as_json: bool, **chosen: int) -> None:
-    """Train a small classifier of drawn flowers, from nothing: the benchmark of `gazeback evaluate flowers`.
+    """Train a small classifier of drawn flowers for the benchmark of `gazeback evaluate flowers`.
 
     The colour of a part is the class; the flowers are drawn from a seed, and no data is needed.
     """

@@ -1,7 +1,7 @@
-"""Drawings of a potted flower: everything about a picture but the colour that makes its class.
+"""Draw a potted flower: everything except the colour that decides its class.
 
-Coordinates are shares of the picture's side, x to the right and y down. Shapes are drawn at three times the
-resolution and averaged, so that edges are smooth and each pixel knows how much of it every part covers.
+Coordinates are fractions of the picture's side, x to the right and y down. Shapes are drawn at three times
+the resolution and averaged. So edges are smooth, and the fraction of each pixel that a part covers is known.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ PLAIN: dict[str, Colour] = {
     "petals": (236, 232, 224),
     "centre": (92, 66, 44),
 }
-"""The colour of each part where it says nothing about the class."""
+"""The colour of each part if it does not decide the class."""
 
 _FINER = 3
 
-_FULL = 200  # the tone of a surface that faces the light neither more nor less than the average
+_FULL = 200  # the tone of a surface that faces the light as much as the average surface
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A flower in its pot before a part gets the colour of the class.
+    """A flower in its pot, before one part gets the colour of the class.
 
     Attributes:
-        parts: uint8 ``[3 SIZE, 3 SIZE]``, the part seen there counted from 1 in the order of ``PARTS``; 0 is
-            the background.
-        tones: float32, the same shape: how bright its surface is, 1 on average.
+        parts: uint8 ``[3 SIZE, 3 SIZE]``, the number of the visible part, from 1 in the order of ``PARTS``; 0
+            is the background.
+        tones: float32, the same shape: the brightness of its surface, 1 on average.
         background: float32 ``[SIZE, SIZE, 3]``, 0 to 255; ``light``: float32 ``[SIZE, SIZE, 1]``, a factor.
         tint: float32 ``[PARTS, 3]``, a factor of each part's colour, close to 1.
     """
@@ -54,7 +54,7 @@ class Drawing:
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> Drawing:
-        """A flower in a pose, a light and in front of a background of its own."""
+        """Draw a flower with a random pose, light and background."""
         angle = random.uniform(0, 2 * np.pi)
         sheet = _Sheet(angle, random.uniform(0.1, 0.3))
         foot = _plant(sheet, random)
@@ -67,7 +67,7 @@ class Drawing:
         )
 
     def painted(self, part: str, colour: Colour) -> tuple[np.ndarray, np.ndarray]:
-        """The picture with one part in a colour of its own, and where that part is seen.
+        """Paint the picture with one part in a given colour; returns it and the mask of this part.
 
         Returns:
             uint8 ``[SIZE, SIZE, 3]``, and bool ``[SIZE, SIZE]``: the part covers at least half of the pixel.
@@ -80,12 +80,14 @@ class Drawing:
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8), self.share(part) >= 0.5
 
     def share(self, part: str) -> np.ndarray:
-        """How much of each pixel is covered by what is seen of a part, float32 ``[SIZE, SIZE]``, 0 to 1."""
+        """The fraction of each pixel that the visible area of a part covers, float32 ``[SIZE, SIZE]``, 0 to
+        1."""
         return _averaged((self.parts == 1 + PARTS.index(part)).astype(np.float32))
 
 
 class _Sheet:
-    """What is drawn on: the parts and their tones, where the light comes from, and where the plant stands."""
+    """The drawing in progress: parts and their tones, the direction of the light, the position of the
+    plant."""
 
     def __init__(self, light: float, contrast: float) -> None:
         side = (SIZE * _FINER, SIZE * _FINER)
@@ -95,7 +97,7 @@ class _Sheet:
         self.place, self.turn = np.zeros(2), np.eye(2)
 
     def shape(self, points: np.ndarray, part: str, tone: float = 1.0) -> None:
-        """A filled polygon of the plant, points ``[n, 2]`` from its foot."""
+        """Draw a filled polygon of the plant; points ``[n, 2]`` are relative to its foot."""
         corners = (points @ self.turn.T + self.place) * SIZE * _FINER
         flat = [tuple(corner) for corner in corners]
         for pen, value in zip(self._pens, (1 + PARTS.index(part), round(_FULL * tone)), strict=True):
@@ -107,7 +109,7 @@ class _Sheet:
 
 
 def _plant(sheet: _Sheet, random: np.random.Generator) -> np.ndarray:
-    """Draw pot, stem, leaves and flower; returns where the pot stands, float ``[2]``."""
+    """Draw pot, stem, leaves and flower; returns the position of the pot, float ``[2]``."""
     scale, lean = random.uniform(0.78, 1.12), random.uniform(-0.14, 0.14)
     sheet.turn = scale * _rotation(lean)
     sheet.place = np.array([0.5 + random.uniform(-0.16, 0.16), 0.93 + random.uniform(-0.05, 0.02)])
@@ -124,7 +126,7 @@ def _plant(sheet: _Sheet, random: np.random.Generator) -> np.ndarray:
 
 
 def _pot(sheet: _Sheet, random: np.random.Generator) -> float:
-    """A pot whose foot is at the origin; returns its height."""
+    """Draw a pot whose foot is at the origin; returns its height."""
     top, bottom, height = random.uniform(0.13, 0.17), random.uniform(0.08, 0.12), random.uniform(0.17, 0.23)
     rim = 0.25 * height
     for left, right in zip(np.linspace(-1, 1, 17)[:-1], np.linspace(-1, 1, 17)[1:], strict=True):
@@ -148,7 +150,7 @@ def _stem(sheet: _Sheet, line: np.ndarray, width: float) -> None:
 
 
 def _leaf(sheet: _Sheet, base: np.ndarray, side: int, random: np.random.Generator) -> None:
-    """A leaf on one side of the stem, its halves lit on their own."""
+    """Draw a leaf on one side of the stem; each half has its own light."""
     length, width = random.uniform(0.13, 0.2), random.uniform(0.025, 0.045)
     turn = _rotation(-side * random.uniform(-0.15, 0.9))
     along = np.linspace(0, 1, 16)
@@ -160,7 +162,7 @@ def _leaf(sheet: _Sheet, base: np.ndarray, side: int, random: np.random.Generato
 
 
 def _flower(sheet: _Sheet, head: np.ndarray, random: np.random.Generator) -> None:
-    """Petals around a centre, seen from the front or a little from the side."""
+    """Draw petals around a centre, seen from the front or slightly from the side."""
     count, radius = int(random.integers(5, 9)), random.uniform(0.14, 0.19)
     width = radius * random.uniform(0.75, 0.95) * np.sin(np.pi / count) * 1.25
     seen = _rotation(random.uniform(0, np.pi)) @ np.diag([1, random.uniform(0.6, 1)])
@@ -179,7 +181,7 @@ def _flower(sheet: _Sheet, head: np.ndarray, random: np.random.Generator) -> Non
 
 
 def _background(random: np.random.Generator, foot: np.ndarray) -> np.ndarray:
-    """A wall with soft discs of light, a table, and the pot's shadow on it."""
+    """Draw a wall with soft discs of light, a table, and the pot's shadow on it."""
     y, x = _grid()
     wall = _pale(random) * (1 + random.uniform(-0.2, 0.2) * (x - 0.5) + random.uniform(-0.2, 0.2) * (y - 0.5))
     for _ in range(random.integers(2, 7)):

@@ -1,10 +1,10 @@
-"""Potted flowers whose class is the colour of a part: a data set on which the right explanation is known.
+"""Potted flowers whose class is the colour of a part: a data set with known explanations.
 
-In the spirit of an8Flower (Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019,
-section 4.3), drawn by ourselves: *single-6c*, the colour of the petals is the class; *double-12c*, petals
-or pot have a colour, and which of them and which colour is the class. Everything else (pose, scale, light,
-background, the colours of the other parts) is drawn before the class is known, so that nothing outside the
-mask tells it. No picture is stored: each is drawn from its kind, seed and index.
+It is similar to an8Flower (Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019,
+section 4.3), with our own drawings. In *single-6c* the class is the colour of the petals. In *double-12c*
+petals or pot have a colour, and the class is which of them and which colour. Everything else (pose, scale,
+light, background, the colours of the other parts) is drawn before the class is known, so nothing outside the
+mask reveals it. No picture is stored: each is drawn from its kind, seed and index.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ KINDS: dict[str, tuple[str, ...]] = {"single-6c": ("petals",), "double-12c": ("p
 """The parts that may have the colour of a class."""
 
 SEEDS = {"train": 0, "held-out": 2, "tune": 3, "report": 5}
-"""No two of them share a picture. Networks learn on "train"; settings of methods are chosen on "tune"."""
+"""The seeds of the parts, which have no picture in common. Networks are trained on "train"; settings of
+methods are chosen on "tune"."""
 
 
 @dataclass(frozen=True, eq=False)
 class Flower:
-    """A picture, uint8 ``[128, 128, 3]``; the pixels that make its class, bool ``[128, 128]``; the class."""
+    """A picture, uint8 ``[128, 128, 3]``; the pixels that decide its class, bool ``[128, 128]``; the
+    class."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -48,11 +50,11 @@ def class_names(kind: str) -> tuple[str, ...]:
 
 
 def flower(kind: str, seed: int, index: int) -> Flower:
-    """The picture with this index, of the class ``index % number of classes``.
+    """Draw the picture with this index, of the class ``index % number of classes``.
 
     Args:
         kind: ``"single-6c"`` or ``"double-12c"``.
-        seed: of one stream of pictures (see ``SEEDS``), 0 or above; ``index``: 0 or above.
+        seed: the seed of a series of pictures (see ``SEEDS``), 0 or above; ``index``: 0 or above.
 
     Raises:
         UserError: there is no such kind, or a number is negative.
@@ -67,7 +69,7 @@ def flower(kind: str, seed: int, index: int) -> Flower:
 
 
 def flowers(kind: str, seed: int, indices: Iterable[int]) -> Iterator[Flower]:
-    """One after another, drawn when asked for; see :func:`flower`."""
+    """Yield flowers, drawn one after another; see :func:`flower`."""
     return (flower(kind, seed, index) for index in indices)
 
 

@@ -1,7 +1,7 @@
-"""The maps that methods make of flowers, each as published and with settings that may be chosen.
+"""Compute the maps of methods for flowers, as published and with other settings.
 
-What all of them may have chosen is a blur, without which fine lines are compared with a region, and a power,
-without which peaked maps are cut at even steps.
+Two settings are chosen for every method. A blur is needed because some maps are fine lines, and the mask is a
+region. A power is needed because some maps are peaked, and the thresholds are evenly spaced.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from gazeback.models.classifiers import Classifier
 Setting = Mapping[str, Any]
 
 Maps = Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
-"""Takes pictures float32 [n, H, W, 3] and classes int32 [n]; for each setting maps float32 [n, H, W], nowhere
-negative."""
+"""Takes pictures float32 [n, H, W, 3] and classes int32 [n]; returns for each setting maps float32 [n, H, W],
+non-negative."""
 
 IMAGE, FILTER = "image", "filter"
 
 BLURS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06)
-"""Standard deviations of a Gaussian, as shares of the diagonal."""
+"""Standard deviations of a Gaussian, as fractions of the diagonal."""
 
 POWERS = (1.0, 0.5, 0.33, 0.2, 0.1)
-"""To which a map is raised: thresholds at even steps ask for flat maps."""
+"""Powers to which a map is raised: evenly spaced thresholds favour flat maps."""
 
 SHARES, REFERENCES = (0.6, 0.9), ("zero", "mean")
-"""Of evidence: how much is walked down, and the map that relevance is counted against."""
+"""Settings of evidence: the fraction that is walked down, and the reference map."""
 
 RADII = tuple(round(0.1 + 0.05 * step, 2) for step in range(9))
 
 AVERAGED = 48
-"""How many training pictures the mean map is of."""
+"""The number of training pictures in the mean map."""
 
 
 def settings_of(name: str) -> tuple[Setting, ...]:
-    """What may be chosen for a method; the first is as published."""
+    """The settings of a method; the first is as published."""
     if name == IMAGE:
         return ({},)
     if name == CENTRE:
@@ -60,18 +60,18 @@ def settings_of(name: str) -> tuple[Setting, ...]:
 
 
 def _blurs(name: str) -> list[float]:
-    """The published one first; points that are not blurred make no map."""
+    """The blurs of a method, the published one first; points need a blur to make a map."""
     if is_traced(name):
         return sorted(BLURS[1:], key=lambda blur: blur != DEFAULT_BLUR)
     return list(BLURS)
 
 
 def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:
-    """The method of that name for a network that tells flowers of this kind.
+    """Build the method of that name for a network that classifies flowers of this kind.
 
-    Names: every method that gazeback knows, where ``"center"`` is a disc in the middle; ``"image"``, the
-    whole picture; ``"filter"``, the enlarged activations of the filter of the last map that contributes most
-    to the class. Raises UserError.
+    Names are those of all methods of gazeback, where ``"center"`` is a disc in the middle; ``"image"``, the
+    whole picture; and ``"filter"``, the upsampled activations of the filter of the last map that contributes
+    most to the class. Raises UserError.
     """
     if name == IMAGE:
         return lambda pixels, classes: [np.ones(pixels.shape[:3], np.float32)]
@@ -88,9 +88,9 @@ def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:
 
 
 def strongest_filter(classifier: Classifier, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The map of the filter that contributes most to each picture's class, float32 ``[n, H, W]``.
+    """Compute the map of the filter that contributes most to each picture's class, float32 ``[n, H, W]``.
 
-    Its contribution: the sum over the last map of the activation times the logit's gradient.
+    The contribution of a filter is the sum over the last map of the activation times the logit's gradient.
     """
     query = Query.of(classifier.model, pixels, classes)
     last = query.map_of(None)
@@ -101,7 +101,7 @@ def strongest_filter(classifier: Classifier, pixels: np.ndarray, classes: np.nda
 
 
 def mean_map(classifier: Classifier, kind: str) -> np.ndarray:
-    """The mean last map over the first training pictures, float32 ``[h, w, channels]``."""
+    """Compute the mean last map over the first training pictures, float32 ``[h, w, channels]``."""
     drawn = flowers(kind, SEEDS["train"], range(AVERAGED))
     query = Query.of(classifier.model, np.stack([each.image for each in drawn]).astype(np.float32))
     mean: np.ndarray = ask(query, [query.map_of(None)]).values[0].mean(axis=0, dtype=np.float32)
@@ -129,7 +129,7 @@ def _blurred(maps: np.ndarray, blur: float) -> np.ndarray:
 
 
 def _raised(maps: np.ndarray, power: float) -> np.ndarray:
-    """As shares of each map's maximum, raised to a power: tiny values stay apart."""
+    """Divide each map by its maximum and raise it to a power; tiny values stay distinct."""
     peaks = maps.max(axis=(1, 2), keepdims=True)
     shares = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
     return (shares**power).astype(np.float32)

@@ -1,6 +1,6 @@
-"""The networks that tell flowers apart: like the one for MNIST in the paper, for larger pictures in colour.
+"""Networks that classify flowers: like the paper's network for MNIST, for larger pictures in colour.
 
-Convolutions with rectifiers and pools in turn, then two dense layers on the flattened last map.
+They have convolutions with rectifiers and pools in turn, then two dense layers on the flattened last map.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def build(classes: int) -> keras.Model:
-    """Pictures ``[n, 128, 128, 3]``, 0 to 255, to probabilities ``[n, classes]``; random weights."""
+    """Build a network with random weights from pictures ``[n, 128, 128, 3]``, 0 to 255, to probabilities
+    ``[n, classes]``."""
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1.0, name="scale")(image)
     for number, (filters, kernel) in enumerate([(12, 5), (16, 3), (16, 3)], 1):
@@ -33,12 +34,12 @@ def build(classes: int) -> keras.Model:
 
 
 def classifier_of(kind: str, model: keras.Model) -> Classifier:
-    """A network with the names of its classes. Raises UserError: there is no such kind."""
+    """Wrap a network with the names of its classes. Raises UserError: there is no such kind."""
     return Classifier(model, class_names(kind), Preprocessing(SIZE, SIZE), f"flowers-{kind}")
 
 
 def load_network(kind: str) -> Classifier:
-    """The network that comes with the package.
+    """Load the bundled network.
 
     Raises:
         UserError: there is no such kind; ModelError: its weights are missing.
@@ -49,12 +50,12 @@ def load_network(kind: str) -> Classifier:
 
 
 def read_half(path: Path) -> Classifier:
-    """A network that :func:`write_half` wrote. Raises ModelError."""
+    """Read a network that :func:`write_half` wrote. Raises ModelError."""
     if not path.is_file():
         raise ModelError(f"{path}: there is no such network; train one with gazeback train flowers")
     return half_precision.load(path, networks={NETWORK: build})
 
 
 def write_half(classifier: Classifier, path: Path) -> None:
-    """Write a network in half precision, as those that come with the package were."""
+    """Write a network in half precision, the format of the bundled ones."""
     half_precision.write(classifier, NETWORK, {"classes": len(classifier.class_names)}, path)

@@ -1,9 +1,9 @@
-"""How well maps cover the part that makes a flower's class, after section 4.3 of *Visual Explanation by
-Interpretation* (Oramas, Wang, Tuytelaars, ICLR 2019).
+"""Measure how well maps cover the part that decides a flower's class.
 
-A map is cut at shares of its maximum; what is left is compared with the part's pixels by their intersection
-over union (IoU), and the area under the curve of the IoU over the thresholds is the figure. Two things differ
-from the paper: the drawings are ours, and the question is the logit of the picture's class, not the relevant
+This follows section 4.3 of *Visual Explanation by Interpretation* (Oramas, Wang, Tuytelaars, ICLR 2019). A
+map is thresholded at fractions of its maximum, and compared with the part's pixels by intersection over union
+(IoU). The figure is the area under the curve of the IoU over the thresholds. There are two differences from
+the paper: the drawings are ours, and the question is the logit of the picture's class, not the relevant
 features of the predicted class.
 """
 
@@ -22,7 +22,7 @@ from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.models.classifiers import Classifier
 
 THRESHOLDS = np.linspace(0, 1, 21)
-"""Shares of a map's maximum."""
+"""Thresholds, as fractions of a map's maximum."""
 
 BATCH = 12
 
@@ -30,25 +30,26 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
     "single-6c": {"filter": 0.15, "guided-backprop": 0.22, "guided-backprop-resampled": 0.23},
     "double-12c": {"filter": 0.19, "guided-backprop": 0.20, "guided-backprop-resampled": 0.21},
 }
-"""The paper's areas, on its own rendering: enlarged activations, deconvnet with guided backpropagation, and
-the same with resampling."""
+"""The areas in the paper, on its own drawings: upsampled activations, deconvnet with guided backpropagation,
+and the same with resampling."""
 
 Picture = tuple[str, int]
 """The part of ``SEEDS`` and the index."""
 
 
 def iou_curve(heat: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """IoU of ``heat >= threshold * heat.max()`` and the mask, float64 ``[21]``, for each of ``THRESHOLDS``.
+    """Compute the IoU of ``heat >= threshold * heat.max()`` and the mask, float64 ``[21]``, for each of
+    ``THRESHOLDS``.
 
     Args:
-        heat: float ``[H, W]``, finite and nowhere negative; a map of zeros finds nothing, IoU 0.
+        heat: float ``[H, W]``, finite and non-negative; a map of zeros has IoU 0.
         mask: bool ``[H, W]``, not empty.
     """
     peak = heat.max()
     if peak <= 0:
         return np.zeros(len(THRESHOLDS))
     cuts = (THRESHOLDS * peak).astype(heat.dtype)
-    # How many thresholds a pixel reaches, counted inside and outside; what is found reaches so many or more.
+    # Count pixels by the number of thresholds that they reach, inside and outside the mask.
     reached, count = np.searchsorted(cuts, heat, side="right"), len(cuts) + 1
     hits, misses = (
         np.bincount(reached[where], minlength=count)[::-1].cumsum()[::-1][1:] for where in (mask, ~mask)
@@ -57,18 +58,18 @@ def iou_curve(heat: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def area_under(curve: Sequence[float] | np.ndarray) -> float:
-    """The area under a curve over ``THRESHOLDS``, by trapezoids: 0 to 1."""
+    """Compute the area under a curve over ``THRESHOLDS``, by trapezoids: 0 to 1."""
     values = np.asarray(curve)
     return float(np.sum((values[1:] + values[:-1]) / 2 * np.diff(THRESHOLDS)))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a method reached on a picture.
+    """The figures of one method on one picture.
 
     Attributes:
         picture: its part of ``SEEDS`` and index; ``label``, ``predicted``: its class and the network's.
-        covered: the share of the picture that the mask covers.
+        covered: the fraction of the picture that the mask covers.
         curves: the IoU ``[setting][threshold]``, settings as in ``settings_of(method)``.
     """
 
@@ -83,7 +84,7 @@ class Measured:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Measured:
-        """Back from ``as_json``."""
+        """Read what ``as_json`` returned."""
         part, index = record["picture"]
         return cls(**{**record, "picture": (part, index)})
 
@@ -91,7 +92,7 @@ class Measured:
 def measure(
     kind: str, classifier: Classifier, methods: Sequence[str], pictures: Iterable[Picture]
 ) -> Iterator[dict[str, Measured]]:
-    """Every method with every setting, by method, on one picture after the other.
+    """Yield the figures of every method with every setting, by method, picture by picture.
 
     Raises:
         UserError: there is no such kind of flowers, or no such method.
@@ -105,7 +106,7 @@ def measure(
 def measure_batch(
     kind: str, classifier: Classifier, maps: Mapping[str, Maps], pictures: Sequence[Picture]
 ) -> Iterator[dict[str, Measured]]:
-    """The same, with methods that are built, on so many pictures at once."""
+    """Measure a batch of pictures with methods that are already built."""
     drawn = [flower(kind, SEEDS[part], index) for part, index in pictures]
     pixels = np.stack([each.image for each in drawn]).astype(np.float32)
     labels = np.array([each.label for each in drawn], np.int32)
@@ -126,7 +127,7 @@ class Row:
     Attributes:
         method: its name.
         as_published, chosen: the area, with the settings as published and with those that were best on other
-            pictures; ``setting``: the latter.
+            pictures; ``setting``: the chosen one.
         curve: the mean IoU at each of ``THRESHOLDS``, with the chosen setting.
     """
 
@@ -140,7 +141,8 @@ class Row:
 def summarise(
     tuned: Mapping[str, Sequence[Measured]], reported: Mapping[str, Sequence[Measured]]
 ) -> list[Row]:
-    """Settings chosen on some pictures, figures of others; by method, none of them without a picture."""
+    """Choose settings on some pictures, and compute the figures of others, by method; neither part may be
+    empty."""
     rows = []
     for method, measured in reported.items():
         best = choose(method, tuned[method])
@@ -158,13 +160,13 @@ def summarise(
 
 
 def choose(method: str, tuned: Sequence[Measured]) -> int:
-    """The number of the setting with the largest mean area; of equals the first."""
+    """Find the index of the setting with the largest mean area; if several are equal, the first."""
     areas = [class_mean(tuned, number).mean or 0.0 for number in range(len(settings_of(method)))]
     return int(np.argmax(areas))
 
 
 def class_mean(measured: Sequence[Measured], setting: int) -> Summary:
-    """The mean over the classes of each class's mean area, and its standard error; n pictures."""
+    """Compute the mean over the classes of each class's mean area, and its standard error; n pictures."""
     means: dict[int, Mean] = {}
     for one in measured:
         means.setdefault(one.label, Mean()).update(area_under(one.curves[setting]), one.picture)

@@ -1,4 +1,4 @@
-"""`gazeback train flowers`: a network that tells drawn flowers apart, on the processor, in minutes."""
+"""Train a network that classifies drawn flowers, on the processor, in minutes: `gazeback train flowers`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Report = Callable[[str, int, int, float | None], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How many pictures to learn from, how often each, and the seed of the first weights and the order."""
+    """The number of training pictures and epochs, and the seed of the initial weights and the order."""
 
     pictures: int = 1800
     epochs: int = 4
@@ -31,7 +31,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and the share of ``count`` pictures that it never saw whose class it found."""
+    """A trained network, and the fraction of ``count`` held-out pictures that it classifies correctly."""
 
     classifier: Classifier
     accuracy: float
@@ -46,7 +46,7 @@ def train_flowers(
     Args:
         kind: of flowers; ``out``: a ``.keras`` file, or ``.npz`` for half precision.
         report: ``report(what, done, total, loss)``, called after every picture and batch.
-        held_out: how many other pictures the network is measured on.
+        held_out: the number of other pictures on which the network is measured.
 
     Raises:
         UserError: there is no such kind, fewer pictures than classes, or ``out`` cannot be written.
@@ -69,13 +69,14 @@ def train_flowers(
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
-    """The share of pictures, uint8 ``[n, 128, 128, 3]``, whose class is the most probable one."""
+    """Compute the fraction of pictures, uint8 ``[n, 128, 128, 3]``, whose class is the most probable one."""
     parts = [classifier.probabilities(images[part]) for part in _batches(np.arange(len(images)))]
     return float((np.concatenate(parts).argmax(axis=1) == labels).mean())
 
 
 def _drawn(kind: str, part: str, count: int, report: Report) -> tuple[np.ndarray, np.ndarray]:
-    """The first pictures of a part of ``SEEDS``: uint8 ``[count, 128, 128, 3]``, and classes ``[count]``."""
+    """Draw the first pictures of a part of ``SEEDS``: uint8 ``[count, 128, 128, 3]``, and classes
+    ``[count]``."""
     images, labels = [], []
     for each in flowers(kind, SEEDS[part], range(count)):
         images.append(each.image)
@@ -87,7 +88,7 @@ def _drawn(kind: str, part: str, count: int, report: Report) -> tuple[np.ndarray
 def _fit(
     model: keras.Model, images: np.ndarray, labels: np.ndarray, settings: Settings, report: Report
 ) -> None:
-    """Cross-entropy and Adam, whose rate decays as a cosine."""
+    """Train with cross-entropy and Adam; the learning rate decays as a cosine."""
     steps = settings.epochs * -(-len(images) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)

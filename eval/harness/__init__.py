@@ -1,1 +1,1 @@
-"""How a task of `gazeback evaluate` runs: image by image, resumable, from data to tables and pages."""
+"""Run a task of `gazeback evaluate`: image by image, resumable, from data to tables and pages."""

@@ -1,4 +1,5 @@
-"""The page of a result: tables, how the figures are spread, the best and worst images with their maps."""
+"""Write the page of a result: tables, distributions of the figures, the best and worst images with their
+maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
 
 EXTREMES = 4
-"""How many of the best and of the worst images are shown."""
+"""The number of best and of worst images on the page."""
 
 BINS = 24
 LONGEST = 300
 """Pixels of the longer side of a photo on the page."""
 
 EVEN = 0.01
-"""A map that varies by a smaller share of its maximum is not drawn: that of the point in the middle."""
+"""A map that varies by less than this fraction of its maximum is not drawn, such as that of the point in the
+middle."""
 
 OUTLINE = (125, 240, 224)
 TEMPLATES = Path(__file__).with_name("templates")
@@ -31,7 +33,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 @dataclass(frozen=True)
 class Content:
-    """What a page is made of."""
+    """The content of a page."""
 
     task: Task
     records: Records
@@ -41,7 +43,7 @@ class Content:
 
 
 def html(content: Content, open_task: Callable[[], Measurer]) -> str:
-    """The page, one file that needs no network. `open_task` is called where images are to be shown."""
+    """Build the page, one file that needs no network. `open_task` is called if there are images to show."""
     first = content.records[content.task.methods[0]]
     best, worst = extremes({name: content.task.worth(record) for name, record in first.items()})
     measurer = open_task() if best else None
@@ -64,7 +66,7 @@ def html(content: Content, open_task: Callable[[], Measurer]) -> str:
 
 
 def extremes(worths: Mapping[str, float | None], count: int = EXTREMES) -> tuple[list[str], list[str]]:
-    """The names of the best images and of the worst, each from the extreme on; no image is in both."""
+    """The names of the best and of the worst images, the most extreme first; no image is in both."""
     order = sorted((worth, name) for name, worth in worths.items() if worth is not None)
     count = min(count, (len(order) + 1) // 2)
     worst = [name for _, name in order[: min(count, len(order) // 2)]]
@@ -73,7 +75,8 @@ def extremes(worths: Mapping[str, float | None], count: int = EXTREMES) -> tuple
 
 @dataclass(frozen=True)
 class Spread:
-    """How one method's figures are spread: bars as shares of the highest, and where the mean lies, 0 to 1."""
+    """The distribution of one method's figures: bars as fractions of the highest, and the position of the
+    mean, 0 to 1."""
 
     method: str
     bars: Sequence[float]
@@ -83,7 +86,7 @@ class Spread:
 
 
 def spreads(task: Task, records: Records) -> dict[str, Any]:
-    """Histograms of `worth` by method on one scale; nothing where no record has one."""
+    """Histograms of the score by method on one scale; empty if no record has a score."""
     values = {
         method: np.array([w for w in map(task.worth, of_images.values()) if w is not None])
         for method, of_images in records.items()
@@ -104,7 +107,7 @@ def spreads(task: Task, records: Records) -> dict[str, Any]:
 
 
 def _panel(measurer: Measurer | None, content: Content, name: str) -> dict[str, Any] | None:
-    """A photo with each method's map on it; None where it cannot be shown."""
+    """A photo with each method's map on it; None if it cannot be shown."""
     if measurer is None:
         return None
     try:
@@ -136,7 +139,7 @@ def _worth(task: Task, record: Record | None) -> str:
 
 
 def _with_outlines(shown: Shown, picture: np.ndarray) -> np.ndarray:
-    """The picture, small, with the boxes and the mask's outline that are right: uint8 [h, w, 3]."""
+    """A thumbnail with the true boxes and the outline of the true mask: uint8 [h, w, 3]."""
     height, width = picture.shape[:2]
     size = fitted(width, height, LONGEST)
     image = Image.fromarray(np.asarray(picture, np.uint8)).resize(size, Image.Resampling.LANCZOS)

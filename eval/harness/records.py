@@ -1,8 +1,8 @@
-"""What has been measured already: one line of JSON for each image and method, appended as it is found.
+"""Store the records of a run: one line of JSON for each image and method, appended as soon as it is measured.
 
-A line is keyed by task, version and everything else that the record depends on, so that a second run measures
-what is missing and never takes a figure of other data, another model or another version for its own. A
-process that is killed leaves at most one torn line, which is passed over.
+A line is keyed by task, version and everything else that the record depends on. So a second run measures only
+what is missing, and never uses a figure of other data, another model or another version. A process that is
+killed leaves at most one incomplete line, which is ignored.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def key_of(task: Task) -> str:
 
 
 def records_path(json_path: Path) -> Path:
-    """Where the records of a result are kept: beside it."""
+    """The file of the records of a result, beside it."""
     return json_path.with_name(f"{json_path.stem}.records.jsonl")
 
 
@@ -32,7 +32,7 @@ class Records:
     """The records of one task, in memory and, with a path, in a file. None: there was nothing to measure."""
 
     def __init__(self, path: Path | None, key: str, fresh: bool = False) -> None:
-        """Reads what the file has under the key. `fresh`: forget it. Raises UserError."""
+        """Read the file's records under the key. `fresh`: delete the file instead. Raises UserError."""
         self._path, self._key = path, key
         self._found: dict[tuple[str, str], Record | None] = {}
         if path is None:
@@ -57,12 +57,13 @@ class Records:
             _append(self._path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
 
     def by_method(self, images: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        """`[method][image]`, in the order of the images, for those that every method was measured on."""
+        """The records `[method][image]`, in the order of the images, of the images that every method was
+        measured on."""
         complete = [name for name in images if all(self._found.get((name, m)) is not None for m in methods)]
         return {method: {name: self._found[name, method] or {} for name in complete} for method in methods}
 
     def empty(self, images: Sequence[str], methods: Sequence[str]) -> int:
-        """How many images there was nothing to measure on."""
+        """The number of images on which there was nothing to measure."""
         return sum(any(self._found.get((name, m), {}) is None for m in methods) for name in images)
 
 
@@ -74,7 +75,7 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
             for text in file:
                 try:
                     line = json.loads(text)
-                except ValueError:  # torn: the process was killed while it wrote
+                except ValueError:  # incomplete: the process was killed while it wrote
                     continue
                 if isinstance(line, dict) and {"key", "image", "method", "record"} <= set(line):
                     yield line
@@ -86,7 +87,7 @@ def _append(path: Path, text: str) -> None:
     try:
         with path.open("ab+") as file:
             if file.tell() and not _ends_with_newline(file):
-                text = "\n" + text  # after a torn line
+                text = "\n" + text  # after an incomplete line
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""One document of many results: every table with its command, and what a person wrote about it."""
+"""Make one document of many results: every table with its command, and a comment on it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,8 @@ and reported on the others.
 
 
 def document(paths: Sequence[Path]) -> str:
-    """Markdown: the results in the order given; `NAME.md` beside `NAME.json` is the comment on it.
+    """Build the document as Markdown, the results in the given order; `NAME.md` beside `NAME.json` is its
+    comment.
 
     Raises DataError for a file that is not a result of `gazeback evaluate TASK --json`.
     """
@@ -33,7 +34,8 @@ def document(paths: Sequence[Path]) -> str:
 
 
 def kept(path: Path, folder: Path) -> Path:
-    """A copy of a result in a folder, with its tables and no images; returns its path. Raises UserError."""
+    """Copy a result into a folder, with its tables and without its images; returns the path. Raises
+    UserError."""
     result = read_result(path)
     content = {key: result[key] for key in KEPT if key in result}
     copy = folder / path.name
@@ -57,7 +59,7 @@ def _section(path: Path) -> str:
 
 
 def read_result(path: Path) -> Mapping[str, Any]:
-    """The content of a JSON file. Raises DataError."""
+    """Read a JSON file. Raises DataError."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Running a task: what is missing is measured, everything is tabled, printed and written."""
+"""Run a task: measure what is missing, and print and write the tables."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def check_writable(path: Path | None) -> None:
-    """Before long work: raises UserError if a result could not be written there."""
+    """Raise UserError, before long work, if a result could not be written there."""
     if path is not None and not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
     if path is not None and path.is_dir():
@@ -34,7 +34,7 @@ def check_writable(path: Path | None) -> None:
 
 
 def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
-    """The result as JSON, complete or not at all, with the task and our version. Raises UserError."""
+    """Write the result as JSON atomically, with the task and the version of gazeback. Raises UserError."""
     content = {"task": task, "gazeback": version("gazeback"), **result}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
@@ -44,21 +44,22 @@ def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
 
 
 def tracked(items: Iterable[T], total: int, text: str) -> Iterator[T]:
-    """The items, with a progress bar on the error stream that vanishes at the end."""
+    """Iterate over items with a progress bar on the error stream, which is removed at the end."""
     columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total)
 
 
 NAMED = 5
-"""How many unusable images are named on the terminal; the JSON file names all."""
+"""The number of unusable images that are named on the terminal; the JSON file names all."""
 
 
 def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh: bool = False) -> None:
     """Measure what is missing, print the tables, and write them.
 
-    With `json_path` the figures go there, as JSON, and beside it as CSV (`.csv`) and as a page (`.html`); the
-    records (`.records.jsonl`) stay for the next run, which measures only what is missing, unless `fresh`.
+    With `json_path` the figures are written there as JSON, and beside it as CSV (`.csv`) and as a page
+    (`.html`). The records (`.records.jsonl`) are kept for the next run, which measures only what is missing,
+    unless `fresh`.
 
     Raises UserError: no image could be measured, a file cannot be written, or a method cannot be used.
     """
@@ -95,14 +96,14 @@ def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh:
 
 
 def command_line() -> str:
-    """How this process was called, as one would type it."""
+    """The command line of this process, as a user would type it."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _measure_missing(
     task: Task, names: Sequence[str], methods: Sequence[str], records: Records, workers: int
 ) -> dict[str, str]:
-    """Fills the records; returns the images that cannot be used, and why."""
+    """Measure the missing records; returns the images that cannot be used, with the reasons."""
     unusable: dict[str, str] = {}
     batches = list(_batches(names, methods, records, task.batch))
     left = sum(len(batch.names) for batch in batches)
@@ -119,7 +120,7 @@ def _measure_missing(
 
 
 def _batches(names: Sequence[str], methods: Sequence[str], records: Records, size: int) -> Iterator[Batch]:
-    """The images that lack something, neighbours with the same lack together."""
+    """Batches of images with missing records; neighbours that miss the same methods are together."""
     for missing, group in groupby(names, key=lambda name: records.missing(name, methods)):
         alike = list(group) if missing else []
         for start in range(0, len(alike), size):
@@ -138,7 +139,7 @@ def _named(unusable: Mapping[str, str]) -> list[str]:
 
 
 def write_text(path: Path, content: str) -> None:
-    """A file, complete or not at all. Raises UserError."""
+    """Write a file atomically. Raises UserError."""
     try:
         write_atomically(path, content.encode())
     except OSError as error:
@@ -146,10 +147,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def as_result(tables: Sequence[Table]) -> dict[str, Any]:
-    """What of a result `gazeback evaluate report` reads."""
+    """The parts of a result that `gazeback evaluate report` reads."""
     return {"command": command_line(), "tables": [table.as_json() for table in tables]}
 
 
 def tables_of(result: Mapping[str, Any]) -> list[Table]:
-    """The tables of a result that `run_task` wrote. Raises KeyError or TypeError where it is none."""
+    """The tables of a result that `run_task` wrote. Raises KeyError or TypeError if it is not such a
+    result."""
     return [Table.from_json(table) for table in result["tables"]]

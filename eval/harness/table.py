@@ -1,4 +1,4 @@
-"""A table of figures, and the forms in which it is written: terminal, JSON, CSV, Markdown."""
+"""A table of figures, written to the terminal, as JSON, CSV and Markdown."""
 
 import csv
 import io
@@ -21,7 +21,8 @@ class Table:
     """A title, names of columns, and rows: a label, then one cell for each column.
 
     A cell is a mean with its standard error (`Summary`), a number, a text, or None where there is nothing.
-    `notes` stand below it: what n is, what was chosen on which part. `head` is over the labels.
+    `notes` are below the table: the meaning of n, and what was chosen on which part. `head` is the title of
+    the labels.
     """
 
     title: str
@@ -39,7 +40,7 @@ class Table:
 
     @property
     def texts(self) -> list[list[str]]:
-        """The rows as people read them, the label first."""
+        """The rows as text, the label first."""
         return [[label, *(text(cell) for cell in cells)] for label, cells in self.rows]
 
     def as_json(self) -> dict[str, Any]:
@@ -55,13 +56,13 @@ class Table:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Table":
-        """Back from `as_json`. Raises KeyError or TypeError where it is something else."""
+        """Read what `as_json` returned. Raises KeyError or TypeError for anything else."""
         rows = [(row["label"], [_cell(cell) for cell in row["cells"]]) for row in content["rows"]]
         return cls(content["title"], content["columns"], rows, content["notes"], content["head"])
 
 
 def text(cell: Cell) -> str:
-    """A cell as people read it: a mean with its error, three decimals, or a dash for nothing."""
+    """A cell as text: a mean with its error, three decimals, or a dash for None."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -70,9 +71,9 @@ def text(cell: Cell) -> str:
 
 
 def print_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
-    """On the terminal, with the notes under each table and at the end."""
+    """Print tables on the terminal, with the notes under each table and at the end."""
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has room for any table
+    if not console.is_terminal:  # a file or a pipe has no limit of width
         console = Console(width=WIDTH)
     for table in tables:
         printed = Printed(title=table.title, title_justify="left")
@@ -88,7 +89,7 @@ def print_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
 
 
 def as_csv(tables: Iterable[Table]) -> str:
-    """One line for each cell: table, row, column, value, standard error, n, groups."""
+    """Write CSV with one line for each cell: table, row, column, value, standard error, n, groups."""
     stream = io.StringIO()
     lines = csv.writer(stream, lineterminator="\n")
     lines.writerow(["table", "row", "column", "value", "standard error", "n", "groups"])

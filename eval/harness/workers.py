@@ -1,4 +1,4 @@
-"""Measuring batch after batch: in this process, or spread over several that each load the model once."""
+"""Measure batches in this process, or in several processes that each load the model once."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from gazeback.eval.harness.task import Measurer, Record, Task
 from gazeback.models.errors import DataError, PhotoError, UserError
 
 AHEAD = 2
-"""How many batches wait for each worker, so that none stands still and memory does not grow."""
+"""The number of batches that wait for each worker, so that no worker is idle and memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class Batch:
 
 @dataclass
 class Measured:
-    """What came of a batch: records `[image][method]`, and why other images cannot be used."""
+    """The outcome of a batch: records `[image][method]`, and the reasons why other images cannot be used."""
 
     records: dict[str, Mapping[str, Record]] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
 
 
 def measured(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
-    """Every batch with what came of it, as they are ready. Raises UserError where a method cannot be used."""
+    """Yield every batch with its outcome as soon as it is ready. Raises UserError if a method cannot be
+    used."""
     if not batches:
         return
     if workers == 1:
@@ -46,7 +47,7 @@ def measured(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tup
 
 
 def measure(measurer: Measurer, batch: Batch) -> Measured:
-    """A batch; where an image of it cannot be used, the batch again image by image."""
+    """Measure a batch; if an image of it cannot be used, measure it again image by image."""
     try:
         return Measured(dict(measurer.measure(batch.names, batch.methods)))
     except (PhotoError, DataError) as error:
@@ -90,7 +91,8 @@ def _first(running: Iterable[Future[Measured]]) -> set[Future[Measured]]:
 
 @contextmanager
 def _threads_each(workers: int) -> Iterator[None]:
-    """Workers share the cores instead of fighting for them; they read this when they load the backend."""
+    """Limit the threads of each worker, so that together they use all cores; the backend reads this when it
+    is loaded."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     each = str(max(1, (os.cpu_count() or 1) // workers))
@@ -104,7 +106,7 @@ def _threads_each(workers: int) -> Iterator[None]:
 
 
 _measurer: Measurer | None = None
-"""A worker's own."""
+"""The state of a worker process."""
 
 
 def _start(task: Task) -> None:
@@ -114,7 +116,7 @@ def _start(task: Task) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """End this worker if its parent is killed; it would otherwise wait for ever."""
     parent = parent_process()
     if parent is not None:
         parent.join()

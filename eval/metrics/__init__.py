@@ -1,1 +1,1 @@
-"""Metrics of maps, boxes, pixels, captions and words, and their statistics."""
+"""Metrics of maps, boxes, pixels, captions and words, and statistics of them."""

@@ -1,4 +1,4 @@
-"""Boxes from maps and points, and how well a box fits the true ones.
+"""Make boxes from maps and points, and compare them with true boxes.
 
 Boxes are `[x, y, w, h]` in pixels, maps float [height, width].
 """
@@ -14,11 +14,12 @@ from gazeback.eval.metrics.maps import Box
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
 
 EVIDENCE_BLUR = 0.065
-"""Blur of `evidence_heat`, as a share of the diagonal."""
+"""The blur of `evidence_heat`, as a fraction of the diagonal."""
 
 
 def best_iou(box: Box, true_boxes: np.ndarray) -> float:
-    """Intersection over union with the true box, of float [n, 4], that fits best; 0 for an empty box."""
+    """Compute the intersection over union with the best of the true boxes float [n, 4]; 0 for an empty
+    box."""
     found = np.asarray(box, float)
     start = np.maximum(found[:2], true_boxes[:, :2])
     end = np.minimum(found[:2] + found[2:], true_boxes[:, :2] + true_boxes[:, 2:])
@@ -28,12 +29,13 @@ def best_iou(box: Box, true_boxes: np.ndarray) -> float:
 
 
 def tight_box(fixations: Fixations) -> Box:
-    """The box around the points that are no outliers (*CNN Fixations*, IEEE TIP 2018, section IV-A)."""
+    """The tight box around the points without outliers (*CNN Fixations*, IEEE TIP 2018, section IV-A)."""
     return fixations.without_outliers().box() or NO_BOX
 
 
 def region_box(heat: np.ndarray, threshold: float) -> Box:
-    """The box of the connected region with the most heat, of what reaches a share of the maximum."""
+    """The box of the connected region with the most heat, among the pixels that reach a fraction of the
+    maximum."""
     if not heat.max() > 0:
         return NO_BOX
     regions, count = label(heat >= threshold * heat.max())
@@ -45,16 +47,16 @@ def region_box(heat: np.ndarray, threshold: float) -> Box:
 
 
 def blurred(heat: np.ndarray, blur: float) -> np.ndarray:
-    """A map blurred by a Gaussian; `blur` is a share of the diagonal."""
+    """Blur a map by a Gaussian; `blur` is a fraction of the diagonal."""
     return gaussian_filter(heat, blur * float(np.hypot(*heat.shape)), mode="constant") if blur else heat
 
 
 def evidence_heat(fixations: Fixations) -> np.ndarray:
-    """Where the evidence lies, as even as a box needs it: float [height, width].
+    """Compute a flat map of the evidence for boxes: float [height, width].
 
-    A box has to reach to the object's ends, and the weights of the evidence are peaked: most lies on the few
-    details that speak for the class. So every point counts once, the blur is wider than that of the heat map,
-    and the net map is flattened by a square root.
+    A box must reach to the object's ends, but the weights of the evidence are peaked: most is on the few
+    details that are evidence for the class. So every point counts once, the blur is wider than that of the
+    heat map, and the net map is flattened by a square root.
     """
     counts = np.zeros(fixations.shape)
     counts[tuple(fixations.points.T)] = 1
@@ -65,14 +67,14 @@ def evidence_heat(fixations: Fixations) -> np.ndarray:
 def evidence_boxes(fixations: Fixations, thresholds: Sequence[float]) -> list[Box]:
     """The boxes of evidence: the heaviest region of its `evidence_heat`, for each threshold.
 
-    Chosen on a tune part for evidence that was handed off with a share of 0.9, among weights, their square
-    roots and none; the net map, its square root and none; and six blurs (docs/measurements.md).
+    This rule was chosen on a tune part, for evidence with a hand-off of 0.9. The alternatives were weights,
+    their square roots and none; the net map, its square root and none; and six blurs (docs/measurements.md).
     """
     heat = evidence_heat(fixations)
     return [region_box(heat, threshold) for threshold in thresholds]
 
 
 def centre_box(shape: Sequence[int], share: float) -> Box:
-    """A box in the middle of (height, width), whose sides are a share of the image's."""
+    """A box in the middle of (height, width), whose sides are a fraction of the image's."""
     height, width = shape
     return (width * (1 - share) / 2, height * (1 - share) / 2, width * share, height * share)

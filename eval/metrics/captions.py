@@ -1,9 +1,9 @@
-"""Scores of captions against people's, photo by photo and for a corpus, with standard errors.
+"""Score captions against those of people, photo by photo and for a corpus, with standard errors.
 
 BLEU (Papineni et al. 2002), ROUGE-L (Lin 2004) and CIDEr-D (Vedantam et al. 2015) are those of the COCO
-evaluation code (`pycocoevalcap`), on captions tokenised as the captioner's own; the published tool chain
-differs in the tokeniser alone (it uses a Java program). METEOR is nltk's, with the weights of Banerjee and
-Lavie (2005), not those of the Java program; it needs WordNet, which is never downloaded.
+evaluation code (`pycocoevalcap`), on captions that are tokenised as the captioner's own. The published tool
+chain differs only in the tokeniser, which is a Java program. METEOR is that of nltk, with the weights of
+Banerjee and Lavie (2005), not those of the Java program. It needs WordNet, which is never downloaded.
 """
 
 import contextlib
@@ -24,13 +24,15 @@ BLEU = tuple(f"bleu_{n}" for n in range(1, ORDERS + 1))
 
 ROUGE, CIDER, METEOR = "rouge_l", "cider", "meteor"
 
-TINY, SMALL = 1e-15, 1e-9  # as in the COCO code, so that nothing is divided by 0
+TINY, SMALL = 1e-15, 1e-9  # as in the COCO code, to avoid a division by 0
 
 
 @dataclass(frozen=True, eq=False)
 class BleuCounts:
-    """What BLEU is made of, a row for each photo: matching and all n-grams of the caption [photos, 4], the
-    lengths of the caption and of the reference that is closest in length [photos]."""
+    """The counts that BLEU is computed from, a row for each photo.
+
+    They are the matching and all n-grams of the caption [photos, 4], and the lengths of the caption and of
+    the reference that is closest in length [photos]."""
 
     matches: np.ndarray
     total: np.ndarray
@@ -56,7 +58,7 @@ class BleuCounts:
         return _bleu(*(array.sum(axis=0) for array in self._arrays()))
 
     def without_each(self) -> np.ndarray:
-        """The same of the corpus without one photo, float [photos, 4]."""
+        """BLEU-1 to BLEU-4 of the corpus without each photo, float [photos, 4]."""
         return _bleu(*(array.sum(axis=0) - array for array in self._arrays()))
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
@@ -82,12 +84,13 @@ def jackknife(everything: float, without_each: np.ndarray) -> Summary:
 def corpus_scores(
     captions: Sequence[Caption], references: Sequence[Sequence[Caption]]
 ) -> dict[str, Summary | None]:
-    """`bleu_1` to `bleu_4`, `rouge_l`, `cider` (1.0 is what COCO tables print as 100), and `meteor`, None
-    where WordNet is not installed.
+    """Compute `bleu_1` to `bleu_4`, `rouge_l`, `cider` (1.0 is printed as 100 in COCO's tables), and
+    `meteor`.
 
-    One caption for each photo, and that photo's references. The errors: of BLEU, by leaving out one photo at
-    a time; of the others, which are means over photos, as of any mean; the rarity of n-grams, which CIDEr-D
-    weighs by, is that of these references. Raises UserError if the scorers are not installed.
+    The arguments are one caption for each photo, and that photo's references. `meteor` is None if WordNet is
+    not installed. The standard error of BLEU is found by leaving out one photo at a time. The other scores
+    are means over photos, with the standard error of a mean. CIDEr-D weights n-grams by their rarity in these
+    references. Raises UserError if the scorers are not installed.
     """
     check_scorers()
     if len(captions) != len(references) or not captions:
@@ -102,20 +105,20 @@ def corpus_scores(
 
 
 def _by_photo(captions: Sequence[Caption], references: Sequence[Sequence[Caption]]) -> dict[str, np.ndarray]:
-    """ROUGE-L and CIDEr-D, float [photos]."""
+    """Compute ROUGE-L and CIDEr-D, float [photos]."""
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     said = {i: [" ".join(caption)] for i, caption in enumerate(captions)}
     truth = {i: [" ".join(words) for words in of_photo] for i, of_photo in enumerate(references)}
-    with contextlib.redirect_stdout(io.StringIO()):  # the scorers print
+    with contextlib.redirect_stdout(io.StringIO()):  # the scorers print progress
         rouge = Rouge().compute_score(truth, said)[1]
         cider = Cider().compute_score(truth, said)[1]
     return {ROUGE: np.asarray(rouge, float), CIDER: np.asarray(cider, float)}
 
 
 def installed_wordnet() -> Any:
-    """nltk's WordNet, or None where its data is not on this machine."""
+    """WordNet of nltk, or None if its data is not on this machine."""
     import nltk
     from nltk.corpus import wordnet
 
@@ -127,7 +130,7 @@ def installed_wordnet() -> Any:
 
 
 def meteors(captions: Sequence[Caption], references: Sequence[Sequence[Caption]], wordnet: Any) -> np.ndarray:
-    """METEOR of each photo's caption with the reference that fits best, float [photos]."""
+    """Compute METEOR of each photo's caption with the best reference, float [photos]."""
     from nltk.translate.meteor_score import meteor_score
 
     pairs = zip(captions, references, strict=True)

@@ -1,9 +1,9 @@
-"""How well maps point at boxes.
+"""Measure how well maps point at boxes.
 
 Boxes are `[x, y, w, h]` with the origin at the top left corner and fractional pixels. Pixel (row, column) is
-the unit square with its centre at (column + 0.5, row + 0.5), and belongs to a box if that centre does: its
-left and upper edges are inside, its right and lower edges are not. So boxes that share an edge share no
-pixel.
+the unit square with its centre at (column + 0.5, row + 0.5), and belongs to a box if its centre does. The
+left and upper edges of a box belong to it, the right and lower edges do not. So boxes with a common edge have
+no common pixel.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ Box = Sequence[float]
 
 
 def boxes_mask(boxes: Iterable[Box], height: int, width: int) -> np.ndarray:
-    """The union of boxes `[x, y, w, h]` (pixels) as bool [height, width]; what lies outside is cut off."""
+    """The union of boxes `[x, y, w, h]` (pixels) as bool [height, width]; parts outside are clipped."""
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
     mask = np.zeros((height, width), bool)
     for x, y, w, h in boxes:
@@ -27,16 +27,16 @@ def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if maps.ndim != 3 or masks.ndim != 3 or maps.shape[1:] != masks.shape[1:]:
         raise ValueError(f"expected maps [n, H, W] and masks [m, H, W], got {maps.shape} and {masks.shape}")
     if not np.isfinite(maps).all() or (maps < 0).any():
-        raise ValueError("a map must be finite and nowhere negative")
+        raise ValueError("a map must be finite and non-negative")
     return maps.reshape(len(maps), -1), masks.reshape(len(masks), -1).astype(np.float32)
 
 
 def pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Pointing game (Zhang et al. 2018, section 4.1) without tolerance: does the maximum lie in the mask?
+    """Pointing game (Zhang et al. 2018, section 4.1) without tolerance: whether the maximum lies in the mask.
 
-    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m], every map on every
-    mask: 1 or 0, and where several pixels share the maximum, the share of them inside. A map of zeros points
-    nowhere: 0.
+    `maps`: float [n, H, W], non-negative; `masks`: bool [m, H, W]. Returns float [n, m], every map on every
+    mask: 1 or 0. If several pixels have the maximum, it is the fraction of them inside. A map of zeros gets
+    0.
     """
     flat, inside = _flat(maps, masks)
     maxima = ((flat == flat.max(axis=1, keepdims=True)) & (flat > 0)).astype(np.float32)
@@ -44,10 +44,11 @@ def pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def energy_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.3): the share of mass in the mask.
+    """Energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.3): the fraction of the map's sum in
+    the mask.
 
-    `maps` float [n, H, W], nowhere negative; `masks` bool [m, H, W]. Returns float [n, m] in 0..1, every map
-    on every mask. A map of zeros has nothing inside: 0.
+    `maps`: float [n, H, W], non-negative; `masks`: bool [m, H, W]. Returns float [n, m] in 0..1, every map on
+    every mask. A map of zeros gets 0.
     """
     flat, inside = _flat(maps, masks)
     # a map's scale does not matter, and sums of tiny values would underflow

@@ -1,8 +1,8 @@
-"""How well a map tells the pixels of an object from the others.
+"""Measure how well a map separates the pixels of an object from the others.
 
-All that the figures need of an image is kept in two histograms, of the map's values inside the mask and
-outside it, so that memory does not grow with the images' size. A value is a share of the map's maximum, and
-its level is `floor(256 * sqrt(share))`, at most 255: most values are small, and so are told apart better.
+For each image, two histograms of the map's values are kept, inside the mask and outside it. So memory does
+not grow with the size of the images. A value is a fraction of the map's maximum, and its level is
+`floor(256 * sqrt(fraction))`, at most 255. The square root gives more levels to small values, which are most.
 """
 
 import base64
@@ -16,29 +16,30 @@ LEVELS = 256
 
 
 def shares(heat: np.ndarray) -> np.ndarray:
-    """A map, finite and nowhere negative, as shares of its maximum, float64; a map of zeros stays one."""
+    """Divide a map, finite and non-negative, by its maximum, float64; a map of zeros stays unchanged."""
     heat = np.asarray(heat, np.float64)
     if not np.isfinite(heat).all() or (heat < 0).any():
-        raise ValueError("a map must be finite and nowhere negative")
+        raise ValueError("a map must be finite and non-negative")
     return heat / (heat.max() or 1.0)
 
 
 def threshold(level: int) -> float:
-    """The smallest share of a map's maximum that has this level."""
+    """The smallest fraction of a map's maximum that has this level."""
     return (level / LEVELS) ** 2
 
 
 def absolute_error(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute error (Perazzi et al. 2012, *Saliency Filters*, section 4.2) of a map, scaled to 0..1 by
-    its maximum, against a mask, both [height, width]."""
+    """Mean absolute error of a map, scaled to 0..1 by its maximum, against a mask, both [height, width].
+
+    Source: Perazzi et al. 2012, *Saliency Filters*, section 4.2."""
     return float(np.abs(shares(heat) - mask).mean())
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Shares in 0..1 of pixels that are told right; F is the harmonic mean of precision and recall (beta 1).
+    """Scores of pixels in 0..1; F is the harmonic mean of precision and recall (beta 1).
 
-    Where nothing is found precision is 0, and where there is no object recall is.
+    Precision is 0 if no pixel is found, and recall is 0 if there is no object.
     """
 
     accuracy: float
@@ -49,7 +50,7 @@ class Scores:
 
     @classmethod
     def of(cls, found: float, hits: float, objects: float, pixels: float) -> "Scores":
-        """From counts of pixels: found, those of them on an object, those of objects, and all."""
+        """Compute scores from counts of pixels: found, found on an object, on an object, and all."""
         union = found + objects - hits
         return cls(
             accuracy=(pixels - union + hits) / pixels,
@@ -62,14 +63,14 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """How many pixels have each level: int64 [256] inside the objects and outside them."""
+    """The number of pixels of each level: int64 [256] inside the objects and outside them."""
 
     inside: np.ndarray
     outside: np.ndarray
 
     @classmethod
     def of(cls, heat: np.ndarray, mask: np.ndarray) -> "PixelCounts":
-        """A map float [height, width], finite and nowhere negative, on a mask bool [height, width]."""
+        """Count a map float [height, width], finite and non-negative, on a mask bool [height, width]."""
         if heat.shape != mask.shape:
             raise ValueError(f"expected a map and a mask of one size, got {heat.shape} and {mask.shape}")
         levels = np.minimum((LEVELS * np.sqrt(shares(heat))).astype(np.int64), LEVELS - 1)
@@ -77,7 +78,7 @@ class PixelCounts:
 
     @classmethod
     def total(cls, counts: Iterable["PixelCounts"]) -> "PixelCounts":
-        """All pixels of several images together."""
+        """Add the counts of several images."""
         inside, outside = np.zeros(LEVELS, np.int64), np.zeros(LEVELS, np.int64)
         for one in counts:
             inside, outside = inside + one.inside, outside + one.outside
@@ -88,16 +89,16 @@ class PixelCounts:
         return int(self.inside.sum() + self.outside.sum())
 
     def scores(self, level: int) -> Scores:
-        """What is found is what has this level or a higher one."""
+        """Compute the scores if the pixels of this level and above are found."""
         hits, misses = int(self.inside[level:].sum()), int(self.outside[level:].sum())
         return Scores.of(hits + misses, hits, int(self.inside.sum()), self.pixels)
 
     def equal_error_precision(self) -> float | None:
-        """Precision at the threshold at which it equals recall (*CNN Fixations*, IEEE TIP 2018, Table II):
-        where as many pixels are found as belong to objects. None without objects.
+        """Precision at the threshold where it equals recall (*CNN Fixations*, IEEE TIP 2018, Table II).
 
-        Pixels of one level are found in no order, so that a part of them has their mean share of hits; an
-        even map reaches the share of the area.
+        There, as many pixels are found as belong to objects. None without objects. Pixels of one level have
+        no order, so a part of them has their mean fraction of hits. A uniform map reaches the fraction of the
+        area.
         """
         objects = int(self.inside.sum())
         if not objects:
@@ -107,12 +108,12 @@ class PixelCounts:
         return float(np.interp(objects, found, hits)) / objects
 
     def packed(self) -> str:
-        """As text: base64 of zlib of both histograms, uint32, one after the other, the lowest byte first."""
+        """Encode as text: base64 of zlib of both histograms, uint32, one after the other, little-endian."""
         both = np.concatenate([self.inside, self.outside]).astype("<u4")
         return base64.b64encode(zlib.compress(both.tobytes())).decode()
 
     @classmethod
     def unpacked(cls, text: str) -> "PixelCounts":
-        """Back from `packed`."""
+        """Decode what `packed` returned."""
         both = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4").astype(np.int64)
         return cls(both[:LEVELS], both[LEVELS:])

@@ -1,4 +1,4 @@
-"""statistics."""
+"""Means with standard errors, and correlations."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -8,7 +8,8 @@ from scipy.stats import rankdata
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """Pearson's, under its name; nothing where a map is even (or empty) and it is not defined."""
+    """Pearson's correlation of two maps as a record; empty if a map is uniform (or empty), so that it is
+    undefined."""
     if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
         return {}
     return {"correlation": float(np.corrcoef(first.ravel(), second.ravel())[0, 1])}
@@ -16,7 +17,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean of `n` values, with its standard error over `groups` independent groups; None where undefined."""
+    """Mean of `n` values, with its standard error over `groups` independent groups; None if undefined."""
 
     n: int
     groups: int
@@ -31,20 +32,19 @@ class Summary:
 
 
 def _short(value: float | None) -> str:
-    """Three decimals without a leading zero, as papers print shares."""
+    """Format a number with three decimals and without a leading zero, as papers print fractions."""
     if value is None:
         return "-"
-    text = f"{round(value, 3) + 0.0:.3f}"  # + 0.0: what rounds to zero has no sign
+    text = f"{round(value, 3) + 0.0:.3f}"  # + 0.0: a number that rounds to zero has no sign
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 class Mean:
-    """Running mean of values that come in groups (the phrases of one photo), which alone are independent.
+    """Running mean of values in groups, such as the phrases of one photo; only the groups are independent.
 
     The standard error is the cluster-robust one (Liang and Zeger 1986, for a mean): with S_g the sum of the
     deviations from the mean in group g of G, `sqrt(G / (G - 1) * sum(S_g ** 2)) / n`. With one value in each
-    group it is the familiar `standard deviation / sqrt(n)`. Memory grows with the groups, not with the
-    values.
+    group it is the usual `standard deviation / sqrt(n)`. Memory grows with the groups, not with the values.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,8 @@ class Mean:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation, ties at their mean rank; 0 where one side ranks nothing.
-
-    x, y: float [n].
+    """Spearman's rank correlation of x and y, float [n]; ties have their mean rank. It is 0 if x or y is
+    constant.
     """
     ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (x, y)]
     norm = np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))

@@ -1,7 +1,7 @@
-"""What kind of word is it? By lists and suffixes: no tagger, which would have to be downloaded.
+"""Find the kind of a word by lists and suffixes, without a tagger, which would have to be downloaded.
 
-The lists hold what photo captions use. What is on none of them counts as a noun, which in captions is the
-rule; `kind_of` looks at the word alone, so "light" is always the same kind.
+The lists hold the words of photo captions. A word that is on none of them counts as a noun, as most words in
+captions are. `kind_of` looks at the word alone, so "light" is always the same kind.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from gazeback.grounding.coco.categories import SYNONYMS, CategoryNames
 
 
 def object_words(words: Sequence[str]) -> list[tuple[int, str]]:
-    """Places from 0 and classes of the words for objects; of "hot dog" the last word stands for both.
+    """Find the words for objects: (index from 0, class) of each; for "hot dog" the index is that of the last
+    word.
 
     >>> object_words("two puppies chase a man on the grass".split())
     [(1, 'dog'), (4, 'person'), (7, 'grass')]
@@ -38,7 +39,7 @@ def _names() -> CategoryNames:
 FUNCTION, NOUN, COLOUR, ING, OTHER = "function words", "nouns", "colours", "verbs in -ing", "other words"
 
 CONTENT = (NOUN, COLOUR, ING)
-"""The kinds of words of which a picture can show what they mean."""
+"""The kinds of words whose meaning a picture can show."""
 
 
 def _split(words: str) -> frozenset[str]:
@@ -123,13 +124,14 @@ def kind_of(word: str) -> str:
 
 
 def is_ing_verb(word: str) -> bool:
-    """Whether it is a verb in -ing ("running") and no noun that ends so ("building")."""
+    """Whether a word is a verb in -ing ("running"), and not a noun with this ending ("building")."""
     return len(word) > 4 and word.endswith("ing") and word not in _NOUNS_IN_ING
 
 
 @cache
 def stem(word: str) -> str:
-    """What "dogs" and "dog", or "jumps" and "jumping" have in common (Snowball's English rules)."""
+    """The stem of a word, by Snowball's English rules: equal for "dogs" and "dog", and for "jumps" and
+    "jumping"."""
     return str(_stemmer().stem(word.lower()))
 
 

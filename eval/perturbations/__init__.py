@@ -1,1 +1,1 @@
-"""Changes to photos and networks whose effect on maps is measured."""
+"""Change photos and networks, to measure the effect on maps."""

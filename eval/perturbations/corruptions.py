@@ -1,4 +1,4 @@
-"""What happens to photos on their way: blur, noise, JPEG."""
+"""Corrupt photos: blur, noise, JPEG."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,13 +11,13 @@ from gazeback.eval.perturbations.occlusion import seeded
 from gazeback.models.photos import Photo
 
 SIDE = 224
-"""Blurs are given in pixels of a photo with this shorter side."""
+"""Blurs are in pixels of a photo whose shorter side has this length."""
 
 Corruption = Callable[[Photo], Photo]
 
 
 def blur(sigma: float) -> Corruption:
-    """A Gaussian; `sigma` in pixels of a photo with a shorter side of 224."""
+    """Blur by a Gaussian; `sigma` is in pixels of a photo with a shorter side of 224."""
 
     def corrupted(photo: Photo) -> Photo:
         width = sigma * min(photo.height, photo.width) / SIDE
@@ -28,7 +28,8 @@ def blur(sigma: float) -> Corruption:
 
 
 def noise(deviation: float) -> Corruption:
-    """Normal noise on every value, `deviation` of 255; drawn by the photo's name."""
+    """Add normal noise to every value; `deviation` is on the scale of 255, and the photo's name is the
+    seed."""
 
     def corrupted(photo: Photo) -> Photo:
         drawn = seeded(photo.name).normal(0, deviation, photo.pixels.shape)
@@ -38,7 +39,7 @@ def noise(deviation: float) -> Corruption:
 
 
 def jpeg(quality: int) -> Corruption:
-    """Compressed and read again."""
+    """Compress as JPEG and decode again."""
 
     def corrupted(photo: Photo) -> Photo:
         file = BytesIO()
@@ -56,7 +57,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "jpeg 30": jpeg(30),
     "jpeg 8": jpeg(8),
 }
-"""blur: sigma in pixels at 224; noise: standard deviation of 255; jpeg: quality."""
+"""The corruptions. blur: sigma in pixels at 224; noise: standard deviation on the scale of 255; jpeg:
+quality."""
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""DeepFool: the smallest change of a photo, nearly, that makes a classifier change its mind.
+"""DeepFool: a nearly minimal change of a photo that changes the predicted class.
 
 Moosavi-Dezfooli, Fawzi, Frossard, *DeepFool*, CVPR 2016, algorithm 2 (several classes, L2) with the settings
-of the authors' code: the classes are the ten that are nearest at the start, the overshoot is part of every
-step. Nothing keeps the pixels within their range. TensorFlow only.
+of the authors' code: the ten most probable classes at the start are used, and the overshoot is part of every
+step. Pixels are not clipped to their range. TensorFlow only.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from gazeback.models.classifiers import Classifier
 CLASSES, OVERSHOOT, ITERATIONS = 10, 0.02, 50
 
 LEAST_STEP = 1e-4
-"""Added to every step's length, as in the authors' code: a step never stops right at the boundary."""
+"""Added to the length of every step, as in the authors' code, so that a step does not stop exactly at the
+boundary."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fooled:
-    """A changed photo: float32 [H, W, C], the class that is predicted now, and in how many steps.
-
-    `after == before` where no change was found.
+    """A changed photo float32 [H, W, C], its predicted class, and the number of steps. `after == before` if
+    no change was found.
     """
 
     pixels: np.ndarray
@@ -32,7 +32,8 @@ class Fooled:
     iterations: int
 
     def size(self, photo: np.ndarray) -> dict[str, float]:
-        """Of the change: its length by the photo's (the paper's rho), and its root mean square per value."""
+        """The size of the change: its norm divided by the photo's (rho in the paper), and its root mean
+        square per value."""
         change = (self.pixels - photo).astype(np.float64)
         return {
             "relative": float(np.linalg.norm(change) / max(np.linalg.norm(photo), np.finfo(float).tiny)),
@@ -59,10 +60,10 @@ def deepfool(
 
 
 def nearest_boundary(gaps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """The step to the nearest of some linear boundaries (algorithm 2, lines 8 and 9).
+    """Compute the step to the nearest of some linear boundaries (algorithm 2, lines 8 and 9).
 
-    `gaps` [m]: by how much each other class's logit is above that of the class to leave; `slopes` [m, ...]:
-    the gaps' gradients. Returns [...].
+    `gaps` [m]: the logit of each other class minus that of the current class; `slopes` [m, ...]: the
+    gradients of the gaps. Returns [...].
     """
     flat = slopes.reshape(len(slopes), -1).astype(np.float64)
     lengths = np.maximum(np.linalg.norm(flat, axis=1), np.finfo(float).tiny)
@@ -73,7 +74,7 @@ def nearest_boundary(gaps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 
 def _nearest(classifier: Classifier, photo: np.ndarray, classes: int) -> tuple[int, np.ndarray]:
-    """The predicted class, and int [m] the next probable ones."""
+    """The predicted class, and the next most probable classes, int [m]."""
     ranked = np.argsort(-classifier.probabilities(photo[None])[0], kind="stable")[:classes]
     return int(ranked[0]), ranked[1:]
 
@@ -81,7 +82,8 @@ def _nearest(classifier: Classifier, photo: np.ndarray, classes: int) -> tuple[i
 def _linearised(
     classifier: Classifier, pixels: np.ndarray, before: int, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The other classes' logits above that of the class before, and the gradients of that."""
+    """Compute the logits of the other classes minus that of the original class, and the gradients of these
+    gaps."""
     asked = np.array([before, *others])
     query = Query.of(classifier.model, np.repeat(pixels[None], len(asked), axis=0), asked)
     answer = ask(query, [query.image])

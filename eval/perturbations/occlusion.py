@@ -1,7 +1,7 @@
-"""How much a classifier's confidence depends on what a map points at: boxes kept, pixels taken and given.
+"""Change photos at the pixels that a map points at: keep a box, delete and insert pixels, occlude boxes.
 
-What is taken away gets the photo's mean colour. Maps are float [H, W], photos float32 [H, W, C] as the model
-reads them, boxes `[x, y, w, h]` in pixels.
+Removed pixels get the photo's mean colour. Maps are float [H, W], photos float32 [H, W, C] as the model reads
+them, boxes `[x, y, w, h]` in pixels.
 """
 
 import hashlib
@@ -12,25 +12,25 @@ from scipy.ndimage import gaussian_filter
 from gazeback.eval.metrics.maps import Box, boxes_mask
 
 STEPS = 20
-"""In how many steps a photo is taken away or brought back."""
+"""The number of steps of deletion and insertion."""
 
 TIE_BLUR = 0.15
-"""Blur by which ties in a map are broken, as a share of the diagonal."""
+"""The blur by which ties in a map are broken, as a fraction of the diagonal."""
 
 TIE_BLOCKS = 14
 
 GRID = 28
-"""Boxes of box occlusion along each side."""
+"""The number of boxes of box occlusion along each side."""
 
 OCCLUDED = 0.3
-"""The share of the boxes that box occlusion covers."""
+"""The fraction of the boxes that box occlusion covers."""
 
 BLUR_SIGMA, BLUR_TAPS, BLUR_SIDE = 5, 11, 224
-"""RISE's blur: a Gaussian of sigma 5 cut off to 11 x 11 taps, for photos of 224 x 224."""
+"""The blur of RISE: a Gaussian of sigma 5 cut off to 11 x 11 taps, for photos of 224 x 224."""
 
 
 def mean_colour(pixels: np.ndarray) -> np.ndarray:
-    """float32 [C]."""
+    """The mean colour of a photo, float32 [C]."""
     return np.asarray(pixels, np.float32).mean(axis=(0, 1))
 
 
@@ -42,7 +42,7 @@ def blurred_photo(pixels: np.ndarray) -> np.ndarray:
 
 
 def box_kept(pixels: np.ndarray, box: Box) -> tuple[np.ndarray, float]:
-    """The photo with everything outside a box occluded, and the share of its area that is kept.
+    """Occlude everything outside a box; returns the photo and the fraction of its area that is kept.
 
     Yang et al., *Layer-wise selected discernible neurons*, section 4.1.2.
     """
@@ -51,10 +51,10 @@ def box_kept(pixels: np.ndarray, box: Box) -> tuple[np.ndarray, float]:
 
 
 def order(heat: np.ndarray) -> np.ndarray:
-    """The pixels of a map, int [H * W], the most relevant first.
+    """Rank the pixels of a map, int [H * W], the most relevant first.
 
-    Equal pixels: those with more of the map around them first (a wide blur of it), so that a single point
-    spreads as a disc; what is still equal, in a scattered order of blocks that is the same for every map.
+    Equal pixels are ranked by a wide blur of the map, so that a single point grows as a disc. Pixels that are
+    still equal come in a scattered order of blocks, which is the same for every map.
     """
     relevance = heat.astype(np.float64) - heat.min()
     relevance /= max(relevance.max(), np.finfo(float).tiny)
@@ -72,7 +72,8 @@ def _scattered(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def step_by_step(start: np.ndarray, end: np.ndarray, heat: np.ndarray, steps: int = STEPS) -> np.ndarray:
-    """From one picture to another, the most relevant pixels first: float32 [steps + 1, H, W, C].
+    """Change one picture into another step by step, the most relevant pixels first: float32 [steps + 1, H, W,
+    C].
 
     Deletion goes from the photo to its mean colour, insertion from the blurred photo to the photo (Petsiuk,
     Das, Saenko, *RISE*, BMVC 2018, section 4.2).
@@ -86,15 +87,15 @@ def step_by_step(start: np.ndarray, end: np.ndarray, heat: np.ndarray, steps: in
 
 
 def area_under(probabilities: np.ndarray) -> float:
-    """The area under probabilities [steps + 1] at equal distances from 0 to 1, by trapezoids."""
+    """Compute the area under probabilities [steps + 1] at equal distances from 0 to 1, by trapezoids."""
     return float((probabilities[1:] + probabilities[:-1]).mean() / 2)
 
 
 def box_occluded(pixels: np.ndarray, heat: np.ndarray, share: float = OCCLUDED) -> np.ndarray:
-    """The photo with the most relevant boxes of a grid occluded.
+    """Occlude the most relevant boxes of a grid.
 
-    Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, section 4.2; there and here,
-    boxes instead of pixels, so that a map gains nothing by scattering.
+    Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, section 4.2; boxes are used
+    instead of pixels, as there, so that a scattered map has no advantage.
     """
     number = _boxes_of(heat.shape)
     count = number.max() + 1
@@ -104,7 +105,7 @@ def box_occluded(pixels: np.ndarray, heat: np.ndarray, share: float = OCCLUDED) 
 
 
 def random_occluded(pixels: np.ndarray, name: str, share: float = OCCLUDED) -> np.ndarray:
-    """The photo with as many boxes of the same grid occluded, drawn by its name."""
+    """Occlude as many random boxes of the same grid; the photo's name is the seed."""
     number = _boxes_of(pixels.shape[:2])
     count = number.max() + 1
     drawn = seeded(name).permutation(count)[: round(share * count)]
@@ -112,7 +113,7 @@ def random_occluded(pixels: np.ndarray, name: str, share: float = OCCLUDED) -> n
 
 
 def seeded(name: str) -> np.random.Generator:
-    """Random numbers that depend on nothing but an image's name."""
+    """A generator of random numbers that is seeded by an image's name."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[16:24], "big"))
 
 

@@ -1,9 +1,11 @@
-"""Sanity checks of maps: a network that has learnt nothing, and another class.
+"""Randomise a network's weights, for sanity checks of maps.
 
 Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, section 3: the weights are randomised layer
-by layer from the output down, and a map that explains the network must lose its likeness to the trained
-network's. Departure: a layer's weights are not drawn again but shuffled, so that they keep their distribution
-and the signal neither dies nor explodes on its way through the random layers.
+by layer from the output down. A map that explains the network must lose its similarity to the map of the
+trained network.
+
+Difference from the paper: a layer's weights are shuffled instead of drawn again. So they keep their
+distribution, and the signal neither vanishes nor explodes in the random layers.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from gazeback.eval.metrics.statistics import correlation, spearman
 from gazeback.models.errors import UserError
 
 STAGES = {"last layer": 0.0, "1/4": 0.25, "1/2": 0.5, "3/4": 0.75, "all": 1.0}
-"""The share of the layers with weights that is shuffled, from the output down; at least the last one."""
+"""The fractions of the layers with weights that are shuffled, from the output down; at least the last one."""
 
 
 def weighted_layers(model: keras.Model) -> list[keras.Layer]:
@@ -30,7 +32,7 @@ def weighted_layers(model: keras.Model) -> list[keras.Layer]:
 
 
 def copied(model: keras.Model) -> keras.Model:
-    """The same model with weights of its own. Raises UserError for a model that cannot be copied."""
+    """Copy a model with its weights. Raises UserError for a model that cannot be copied."""
     try:
         copy = keras.models.clone_model(model)
     except (TypeError, ValueError) as error:
@@ -43,9 +45,9 @@ def copied(model: keras.Model) -> keras.Model:
 
 
 def randomise(copy: keras.Model, trained: keras.Model, share: float) -> None:
-    """Give a copy the trained model's weights, and shuffle a share of the layers, from the output down.
+    """Set a copy to the trained model's weights, and shuffle a fraction of the layers, from the output down.
 
-    The same layers are shuffled in the same way whenever it is asked.
+    Every call shuffles the same layers in the same way.
     """
     copy.set_weights(trained.get_weights())
     layers = weighted_layers(copy)
@@ -54,10 +56,10 @@ def randomise(copy: keras.Model, trained: keras.Model, share: float) -> None:
 
 
 def shuffled(arrays: Sequence[np.ndarray], random: np.random.Generator) -> list[np.ndarray]:
-    """The arrays of a layer, each in another order.
+    """Shuffle the arrays of a layer.
 
-    Where all have one value for each channel (batch normalisation), channels change places as a whole: a
-    channel's mean divided by another one's deviation would explode.
+    If all have one value for each channel (batch normalisation), channels are permuted as a whole, because
+    dividing by another channel's deviation could explode.
     """
     if len({array.shape for array in arrays}) == 1 and arrays[0].ndim == 1:
         places = random.permutation(len(arrays[0]))
@@ -66,7 +68,7 @@ def shuffled(arrays: Sequence[np.ndarray], random: np.random.Generator) -> list[
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Rank (Spearman's) and plain (Pearson's) correlation of two maps; 0 where one is even."""
+    """Compute the rank (Spearman's) and plain (Pearson's) correlation of two maps; 0 if one is uniform."""
     return {
         "rank": spearman(one.ravel(), other.ravel()),
         "plain": correlation(one, other).get("correlation", 0.0),

@@ -1,1 +1,1 @@
-"""Our own benchmark for captioners: scenes with exact masks for every word."""
+"""A benchmark for captioners: drawn scenes with exact masks for every word."""

@@ -1,8 +1,9 @@
-"""Captions of scenes, with what each word is about: "look a big red circle and a small blue square here".
+"""Captions of scenes, with the things that each word names: "look a big red circle and a small blue square
+here".
 
-A caption has an opening, two things or how one lies to the other ("see a red circle left of a blue square
-there"), and an ending. Two of its words the picture cannot decide: the opening is chance alone, "look" or
-"see"; the ending is language alone, "here" after "look" and "there" after "see".
+A caption has an opening, two things or the relation between two things ("see a red circle left of a blue
+square there"), and an ending. The picture cannot decide two of its words. The opening is random, "look" or
+"see". The ending follows from the opening, "here" after "look" and "there" after "see".
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ ENDINGS = {"look": "here", "see": "there"}
 RELATIONS = {"left": ("left", "of"), "right": ("right", "of"), "above": ("above",), "below": ("below",)}
 FUNCTION_WORDS = ("a", "and", "of")
 CLEARLY = 1.5
-"""A thing lies left of another if it is that many times farther left than above or below, and so on."""
+"""A thing is left of another if it is this many times farther left than above or below, and so on."""
 
 VISUAL_KINDS = ("colour", "shape", "size", "relation")
 KINDS = (*VISUAL_KINDS, "function", "chance", "habit")
@@ -24,11 +25,11 @@ KINDS = (*VISUAL_KINDS, "function", "chance", "habit")
 
 @dataclass(frozen=True)
 class Word:
-    """A word, its kind (one of ``KINDS``) and the numbers of the scene's things that it is about.
+    """A word, its kind (one of ``KINDS``) and the numbers of the scene's things that it names.
 
-    Words that no picture decides (function words, the opening, the ending) are about none. A word of colour,
-    shape or size is about the things that the caption up to it can still mean: one, save where the size that
-    begins a description fits several. A relation is about both its things.
+    Words that no picture decides (function words, the opening, the ending) name no thing. A word of colour,
+    shape or size names the things that the caption up to this word can mean: one thing, or several if a size
+    begins a description and fits several. A relation names both its things.
     """
 
     text: str
@@ -36,7 +37,8 @@ class Word:
     things: tuple[int, ...] = ()
 
     def mask(self, scene: Scene) -> np.ndarray | None:
-        """The pixels that the word is about: bool ``[side, side]``; None for a word about no thing."""
+        """The pixels of the things that the word names: bool ``[side, side]``; None for a word that names no
+        thing."""
         return np.any(scene.masks[list(self.things)], axis=0) if self.things else None
 
 
@@ -44,7 +46,7 @@ Caption = tuple[Word, ...]
 
 
 def drawn(scene: Scene, random: np.random.Generator) -> list[Caption]:
-    """A caption that lists two things and one with a relation, if two of the things have a clear one."""
+    """Draw a caption that lists two things, and one with a relation if two of the things have a clear one."""
     kinds = [list(_lists(scene.things)), list(_relations(scene.things))]
     chosen = [inner[random.integers(len(inner))] for inner in kinds if inner]
     openings = random.choice(list(ENDINGS), len(chosen))
@@ -52,10 +54,10 @@ def drawn(scene: Scene, random: np.random.Generator) -> list[Caption]:
 
 
 def misled(scene: Scene, other: Scene, random: np.random.Generator) -> Caption:
-    """A list of a thing of another scene, whose words are taken to be about nothing, and a thing of this one.
+    """Draw a caption that lists a thing of another scene, and then a thing of this scene.
 
-    The first thing may be there as well, by chance. Who goes on has to look: that something was said to be
-    there tells nothing of what else is.
+    The words of the first thing name nothing; it may still be in this scene by chance. To continue the
+    caption, a captioner has to look at the picture: the first thing says nothing about the second.
     """
     here = int(random.integers(len(scene.things)))
     first = _named(other.things, int(random.integers(len(other.things))), (), sized=True)
@@ -65,19 +67,19 @@ def misled(scene: Scene, other: Scene, random: np.random.Generator) -> Caption:
 
 
 def fixed(scene: Scene) -> list[Caption]:
-    """The captions by which a scene is measured: as drawn, and always the same ones."""
+    """The captions by which a scene is measured; they are drawn once, and are always the same."""
     return drawn(scene, np.random.default_rng([scene.seed, scene.index, 1]))
 
 
 def right(scene: Scene) -> set[tuple[str, ...]]:
-    """All captions that are true of a scene, as their words."""
+    """All captions that are true of a scene, as words."""
     inners = [*_lists(scene.things), *_relations(scene.things)]
     captions = [_framed(inner, opening) for inner in inners for opening in ENDINGS]
     return {tuple(word.text for word in caption) for caption in captions}
 
 
 def relation_of(first: Thing, second: Thing) -> str | None:
-    """How the first lies to the second: a word of ``RELATIONS``, None where it is not clear."""
+    """The relation of the first thing to the second: a word of ``RELATIONS``, None if it is not clear."""
     down, right = first.row - second.row, first.column - second.column
     if abs(right) >= CLEARLY * abs(down):
         return "left" if right < 0 else "right"
@@ -108,7 +110,7 @@ def _pairs(things: Sequence[Thing]) -> list[tuple[int, int]]:
 
 
 def _named(things: Sequence[Thing], number: int, before: tuple[int, ...], sized: bool) -> list[Word]:
-    """The words for a thing; ``before``: the things that are named already."""
+    """The words for a thing; ``before``: the things that the caption has already named."""
     thing = things[number]
     alike = tuple(i for i, other in enumerate(things) if other.size == thing.size and i not in before)
     size = [Word(thing.size, "size", alike)] if sized else []

@@ -1,4 +1,4 @@
-"""`gazeback train scenes`. What it needs is imported when it runs."""
+"""The command `gazeback train scenes`. TensorFlow is imported only when it runs."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ from gazeback.models.training.command import TrainingBars
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def scenes(head: str, out: Path, as_json: bool, **chosen: int) -> None:
-    """Train a small captioner of scenes, from nothing: the benchmark of `gazeback evaluate scenes`.
+    """Train a small captioner of scenes for the benchmark of `gazeback evaluate scenes`.
 
     Scenes are a few shapes on textured ground, drawn from a seed; no data is needed.
     """

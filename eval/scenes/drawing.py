@@ -1,4 +1,4 @@
-"""Shapes with smooth edges, by supersampling, and the textured ground they lie on."""
+"""Draw shapes with smooth edges, by supersampling, and the textured ground behind them."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 SUBPIXELS = 4
-"""Samples a pixel and axis: the share of them inside a shape is how much of the pixel it covers."""
+"""Samples per pixel and axis. The fraction of samples inside a shape is the fraction of the pixel that it
+covers."""
 
 REACH = 1.2
-"""No shape reaches farther from its middle than this many radii."""
+"""The largest distance of a shape's points from its centre, in radii."""
 
 Inside = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Whether points (down, right of the middle, in units of the radius) lie in a shape: bool of their shape."""
+"""For each shape, whether points (down, right of the centre, in units of the radius) lie in it: bool, one per
+point."""
 
 
 def _circle(down: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -37,7 +39,7 @@ def _cross(down: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _star(down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Five points, one of them up: the edge runs straight from a tip to the inner corner beside it."""
+    """A star with five tips, one of them up; the edge is straight from a tip to the next inner corner."""
     tenth, inner, tip = np.pi / 5, 0.55, 1.15
     radius, angle = np.hypot(down, right), np.arctan2(right, -down)
     from_tip = np.abs((angle + tenth) % (2 * tenth) - tenth)
@@ -57,10 +59,10 @@ SHAPES: dict[str, Inside] = {
 
 
 def coverage(shape: str, row: float, column: float, radius: float, angle: float, side: int) -> np.ndarray:
-    """How much of each pixel a shape covers: float32 ``[side, side]``, 0 to 1.
+    """Compute the fraction of each pixel that a shape covers: float32 ``[side, side]``, 0 to 1.
 
-    ``row``, ``column`` and ``radius`` in pixels, the middle of the upper left pixel being (0.5, 0.5);
-    ``angle`` in radians, clockwise.
+    ``row``, ``column`` and ``radius`` are in pixels; the centre of the upper left pixel is (0.5, 0.5).
+    ``angle`` is in radians, clockwise.
     """
     covered = np.zeros((side, side), np.float32)
     rows, columns = (_near(middle, radius, side) for middle in (row, column))
@@ -83,7 +85,7 @@ def _samples(pixels: slice) -> np.ndarray:
 
 
 def textured_ground(random: np.random.Generator, side: int) -> np.ndarray:
-    """Coarse and fine noise in brownish grey: float32 ``[side, side, 3]``, RGB, 0 to 255."""
+    """Draw coarse and fine noise in brownish grey: float32 ``[side, side, 3]``, RGB, 0 to 255."""
     tint = random.uniform(105, 150) + random.uniform(-12, 12, 3)
     coarse, fine = (
         gaussian_filter(random.standard_normal((side, side), np.float32), blur, mode="wrap") * blur * strength

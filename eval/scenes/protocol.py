@@ -1,10 +1,12 @@
-"""Do a word's pixels lie on what it is about? Captions of scenes, teacher-forced, masks exact to the pixel.
+"""Measure whether a word's pixels lie on the thing that it names: captions of scenes, teacher-forced, exact
+masks.
 
-Measured on each method's map of a word that is about something: pointing (no tolerance), energy inside, IoU
-of the map above a threshold, and the swap test: the word's map minus, on the same mask, the map of the word
-of its kind that is about the other thing of the caption. The threshold, a share of the map's maximum, is
-chosen for each method on the tune part of the scenes, and all else is reported on the rest. Measured on
-every word: how visual it is (as in `gazeback.eval.tasks.words`).
+Four figures are measured on each method's map of a word that names something: pointing (no tolerance), energy
+inside, IoU of the map above a threshold, and the swap test. The swap test is the score of the word's map
+minus, on the same mask, the score of the map of the word of its kind that names the other thing of the
+caption. The threshold, a fraction of the map's maximum, is chosen for each method on the tune part of the
+scenes. Everything else is reported on the other scenes. For every word, it is also measured how visual it is
+(as in `gazeback.eval.tasks.words`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,21 +24,21 @@ from gazeback.eval.tasks.words import visual_nats, visual_share
 from gazeback.models.captioner import Captioner
 
 HELD_OUT_SEED = 5
-"""The seed of the scenes that are measured; nobody has learned from them."""
+"""The seed of the scenes that are measured; no captioner was trained on them."""
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 METRICS = ("pointing", "energy", "iou", "swap_pointing", "swap_energy")
 NAMED = ("colour", "shape")
-"""The kinds that say which thing is meant: the bar is on them, and they choose the threshold."""
+"""The kinds that identify a thing: targets are set for them, and they choose the threshold."""
 
 Record = Mapping[str, Any]
 
 
 def measure(captioner: Captioner, methods: Mapping[str, Method], scene: Scene) -> dict[str, dict[str, Any]]:
-    """One record for each method: JSON, `{"words": [...], "visual": [...]}`.
+    """Measure one record for each method: JSON, `{"words": [...], "visual": [...]}`.
 
-    A word that is about something has its scores, with the IoU at each of `THRESHOLDS`; `visual` has of every
-    word its kind and the nats that the picture brought.
+    `words` has the scores of each word that names something, with the IoU at each of `THRESHOLDS`. `visual`
+    has for every word its kind and the nats that the picture contributed.
     """
     image = scene.pixels.astype(np.float32)
     features = captioner.features(image[None])
@@ -58,7 +60,7 @@ def measure(captioner: Captioner, methods: Mapping[str, Method], scene: Scene) -
 
 
 def scored(scene: Scene, caption: Caption, positions: Sequence[int], maps: np.ndarray) -> list[Record]:
-    """The scores of the words at some positions, from their maps float [n, side, side]."""
+    """Score the words at some positions by their maps float [n, side, side]."""
     words = [caption[position] for position in positions]
     masks = np.stack([_mask(word, scene) for word in words])
     points, energies, overlaps = pointing(maps, masks), energy_inside(maps, masks), ious(maps, masks)
@@ -80,10 +82,11 @@ def scored(scene: Scene, caption: Caption, positions: Sequence[int], maps: np.nd
 
 
 def ious(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """IoU of each map's region above each of `THRESHOLDS` (shares of its maximum) with its mask.
+    """Compute the IoU of each map's region above each of `THRESHOLDS` (fractions of its maximum) with its
+    mask.
 
-    `maps` float [n, H, W], nowhere negative; `masks` bool [n, H, W]. Returns float [n, thresholds]; a map of
-    zeros has no region: 0.
+    `maps`: float [n, H, W], non-negative; `masks`: bool [n, H, W]. Returns float [n, thresholds]; a map of
+    zeros has no region and gets 0.
     """
     peak = maps.max(axis=(1, 2))
     overlaps = np.zeros((len(maps), len(THRESHOLDS)))
@@ -95,7 +98,8 @@ def ious(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
-    """From records `[method][scene's name]`: the figures of the report part, by method and kind of word.
+    """Compute the figures of the report part, by method and kind of word, from records
+    `[method][scene's name]`.
 
     `[method] = {"threshold": t, "all": {metric: Summary}, "named": ..., kind: ...}`: "named" is colours and
     shapes together. The scenes are the groups of the standard errors.
@@ -120,14 +124,14 @@ def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
 
 
 def best_threshold(of_scenes: Mapping[str, Record]) -> int:
-    """The number of the threshold with the largest mean IoU of colours and shapes on the tune part."""
+    """Find the index of the threshold with the largest mean IoU of colours and shapes on the tune part."""
     found = [word["ious"] for _, word in _words(of_scenes, "tune") if word["kind"] in NAMED]
     return int(np.argmax(np.mean(found, axis=0))) if found else len(THRESHOLDS) // 2
 
 
 def visual_by_kind(of_scenes: Mapping[str, Record]) -> dict[str, dict[str, Summary]]:
-    """From one method's records: by kind of word the share and the nats that the picture brought, and the
-    share of language.
+    """Compute, by kind of word, the visual share, the nats that the picture contributed, and the share of
+    language, from the records of one method.
     """
     table = {}
     for kind in KINDS:
@@ -150,7 +154,7 @@ def _mask(word: Word, scene: Scene) -> np.ndarray:
 
 
 def _others(words: Sequence[Word], asked: int) -> list[int]:
-    """The word of the same kind that is about other things: none or one."""
+    """The other words of the same kind that name other things: none or one."""
     return [
         number
         for number, word in enumerate(words)

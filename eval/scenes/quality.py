@@ -1,4 +1,4 @@
-"""How well a captioner describes scenes that it has not seen."""
+"""Measure how well a captioner describes scenes that it was not trained on."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -15,11 +15,12 @@ from gazeback.models.captioner import Captioner
 
 
 def evaluate(captioner: Captioner, scenes: Iterable[Scene], beam: int = 3) -> Iterator[dict[str, Any]]:
-    """One record per scene: what the captioner says of it, and how it scores the scene's own captions.
+    """Yield one record per scene: the generated caption, and the captioner's scores of the scene's own
+    captions.
 
-    `right`: whether the generated caption is true, all of it; `things`: of the things that it names, how many
-    have this colour and this shape; `nats`: of each word of the own captions, the end included; `words`: of
-    each, whether the most probable word goes on with a true caption.
+    `right`: whether the whole generated caption is true. `things`: for each thing that it names, whether a
+    thing of this colour and shape exists. `nats`: of each word of the scene's captions, including the end.
+    `words`: for each word, whether the most probable word continues a true caption.
     """
     for scene in scenes:
         features = captioner.features(scene.pixels[None])
@@ -35,7 +36,7 @@ def evaluate(captioner: Captioner, scenes: Iterable[Scene], beam: int = 3) -> It
 
 
 def summarise(records: Iterable[dict[str, Any]]) -> dict[str, Summary | float]:
-    """Means over the scenes, and the perplexity per word."""
+    """Compute means over the scenes, and the perplexity per word."""
     means = {name: Mean() for name in ("right", "things", "words", "nats")}
     for record in records:
         for name, mean in means.items():

@@ -1,4 +1,4 @@
-"""Scenes: a few objects on textured ground, of which every pixel is known. The same seed, the same scene."""
+"""Draw scenes: a few objects on textured ground with exact masks. The same seed gives the same scene."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from gazeback.eval.scenes.drawing import REACH, SHAPES, coverage, textured_ground
 
 SIDE = 96
-"""Pixels a side."""
+"""The side of a scene in pixels."""
 
 COLOURS = {
     "red": (215, 35, 35),
@@ -25,12 +25,12 @@ SIZES = {"big": (16.0, 19.0), "small": (10.0, 12.0)}
 MOST_OBJECTS = 4
 _MOST_BIG = 2
 _TILT = np.pi / 15
-"""Less than what would make a diamond of a square."""
+"""The largest rotation in radians, too small to turn a square into a diamond."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An object of a scene. ``row``, ``column`` (of its middle) and ``radius`` in pixels, ``angle`` in
+    """An object of a scene. ``row``, ``column`` (of its centre) and ``radius`` in pixels, ``angle`` in
     radians.
     """
 
@@ -45,10 +45,10 @@ class Thing:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture with the truth about it.
+    """A picture with its ground truth.
 
-    pixels: uint8 ``[SIDE, SIDE, 3]``, RGB. things: two to four, no two of one colour or of one shape, none
-    hiding another. masks: bool ``[things, SIDE, SIDE]``, the pixels of which a thing covers at least half.
+    pixels: uint8 ``[SIDE, SIDE, 3]``, RGB. things: two to four, all of different colours and shapes; none
+    hides another. masks: bool ``[things, SIDE, SIDE]``, the pixels that a thing covers by at least half.
     """
 
     seed: int
@@ -63,7 +63,7 @@ class Scene:
 
 
 def scene(seed: int, index: int) -> Scene:
-    """Scene number ``index`` of a seed; any two pairs of numbers give different scenes."""
+    """Draw scene number ``index`` of a seed; any two pairs of numbers give different scenes."""
     random = np.random.default_rng([seed, index])
     things = _things(random)
     covered = np.stack([coverage(t.shape, t.row, t.column, t.radius, t.angle, SIDE) for t in things])
@@ -89,7 +89,7 @@ def _things(random: np.random.Generator) -> tuple[Thing, ...]:
 
 
 def _places(random: np.random.Generator, radii: list[float]) -> list[tuple[float, float]]:
-    """Middles whose circles touch neither each other nor the edge; from the start again where one does."""
+    """Draw centres whose circles touch neither each other nor the edge; start again if they do."""
     reach = [REACH * radius for radius in radii]
     while True:
         places = [tuple(random.uniform(r + 1, SIDE - r - 1, 2)) for r in reach]
@@ -103,6 +103,6 @@ def _places(random: np.random.Generator, radii: list[float]) -> list[tuple[float
 
 
 def _paint(thing: Thing, random: np.random.Generator) -> np.ndarray:
-    """The thing's colour, a little off, with grain: float64 ``[SIDE, SIDE, 3]``."""
+    """The thing's colour, slightly changed, with noise: float64 ``[SIDE, SIDE, 3]``."""
     grain = 5 * random.standard_normal((SIDE, SIDE, 1), np.float32)
     return np.array(COLOURS[thing.colour]) + random.uniform(-12, 12, 3) + grain

@@ -1,4 +1,4 @@
-"""``gazeback train scenes``: trains a captioner for scenes, from nothing."""
+"""Train a captioner of scenes from random weights: ``gazeback train scenes``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gazeback.models.errors import UserError
 from gazeback.models.vocabulary import Vocabulary
 
 TRAIN_SEED = 0
-"""The seed of the scenes that are learned from."""
+"""The seed of the training scenes."""
 
 Report = Callable[[str, int, int, float | None], None]
 Batch = tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -26,8 +26,9 @@ CAPTIONS, FACTS, SPREAD = "captions", "facts", "spread"
 _CUTS = (0.33, 0.5, 0.67)
 _FACTS_WEIGHT = 10.0
 _MISLED = 0.4
-"""How many captions begin with a thing of another scene. A captioner that never sees one learns to conclude
-from the first thing what the second is; then the pixels that speak for a word are not those that it names."""
+"""The fraction of captions that begin with a thing of another scene. Without them a captioner learns to
+conclude from the first thing what the second is. Then the evidence for a word is not on the pixels that it
+names."""
 _SPREAD_WEIGHT = 1.0
 
 FACTS_COUNT = len(COLOURS) * (len(SHAPES) + len(SIZES) + 2 * len(_CUTS))
@@ -35,7 +36,8 @@ FACTS_COUNT = len(COLOURS) * (len(SHAPES) + len(SIZES) + 2 * len(_CUTS))
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. ``seed`` draws the weights, the order and the captions, but not the scenes."""
+    """Settings of the training. ``seed`` is for the weights, the order and the captions, not for the
+    scenes."""
 
     scenes: int = 20_000
     epochs: int = 12
@@ -47,11 +49,11 @@ class Settings:
 
 
 class Material(keras.utils.PyDataset):
-    """Scenes in a new order every epoch, each with a caption that is drawn anew.
+    """Training scenes in a new order every epoch, each with a newly drawn caption.
 
-    A batch is ((images float32 ``[n, SIDE, SIDE, 3]``, words int32 ``[n, T]``), targets, weights). Those
-    of captions are int32 and float32 ``[n, T + 1]``: the image step predicts no word, and neither does what
-    fills up a row; the other targets are ``facts``.
+    A batch is ((images float32 ``[n, SIDE, SIDE, 3]``, words int32 ``[n, T]``), targets, weights). Targets
+    and weights of captions are int32 and float32 ``[n, T + 1]``; the weights are 0 for the image step, which
+    predicts no word, and for padding. The other targets are ``facts``.
     """
 
     def __init__(self, scenes: list[Scene], vocabulary: Vocabulary, batch: int, seed: int) -> None:
@@ -87,8 +89,10 @@ class Material(keras.utils.PyDataset):
 def sequences(
     captions: Sequence[Caption], vocabulary: Vocabulary
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Words int32 ``[n, T]`` (start first); targets int32 and weights float32 ``[n, T + 1]`` (see
-    ``Material``): 0 for words that ought to be about a thing and are about none.
+    """Encode captions: words int32 ``[n, T]`` (start first), targets int32 and weights float32 ``[n, T + 1]``
+    (see ``Material``).
+
+    A weight is 0 for a word whose thing is in another scene.
     """
     steps = max(map(len, captions)) + 1
     words = np.full((len(captions), steps), vocabulary.end, np.int32)
@@ -104,10 +108,10 @@ def sequences(
 
 
 def facts(of: Scene) -> np.ndarray:
-    """What there is of each colour: float32 ``[colours * facts]``, 0 or 1: of which shape, of which size, and
-    whether it lies below and right of some lines.
+    """Facts about the thing of each colour, float32 ``[colours * facts]``, 0 or 1: its shape, its size, and
+    whether it is below and right of some lines.
 
-    The image embedding learns to tell them while the captioner learns to speak: it learns shapes much faster
+    The image embedding learns to predict them while the captioner is trained. It learns shapes much faster
     from them than from captions alone.
     """
     found = np.zeros((len(COLOURS), len(SHAPES) + len(SIZES) + 2 * len(_CUTS)), np.float32)
@@ -121,7 +125,7 @@ def facts(of: Scene) -> np.ndarray:
 def train_scenes(head: str, out: Path, settings: Settings, report: Report) -> dict[str, Any]:
     """Train a captioner with one of ``scene_networks.HEADS`` and write it to ``out`` (a ``.keras`` file).
 
-    ``report(what, done, total, loss)`` is called as the work goes on.
+    ``report(what, done, total, loss)`` is called to report progress.
     """
     if not out.parent.is_dir():
         raise UserError(f"{out}: there is no such folder to write to")
@@ -131,7 +135,7 @@ def train_scenes(head: str, out: Path, settings: Settings, report: Report) -> di
 
 
 def trained(head: str, settings: Settings, report: Report, name: str) -> Captioner:
-    """A captioner that has learned."""
+    """Train a captioner and return it."""
     keras.utils.set_random_seed(settings.seed)
     model, vocabulary = scene_networks.build(head), scene_networks.vocabulary()
     if head == "flatten":
@@ -145,7 +149,7 @@ def trained(head: str, settings: Settings, report: Report, name: str) -> Caption
     _learn(_pupil(model), material, settings.epochs, settings.learning_rate, 0.0, report, "epochs")
     rate = settings.refine_learning_rate
     _learn(_pupil(model), material, settings.refine_epochs, rate, _SPREAD_WEIGHT, report, "refining")
-    learned = scene_networks.build(head)  # without what the optimizer remembers
+    learned = scene_networks.build(head)  # without the state of the optimizer
     learned.set_weights(model.get_weights())
     captioner = Captioner(learned, vocabulary, np.zeros(0, np.float32), scene_networks.LAST_MAP, name)
     average = mean_map(captioner, known)
@@ -154,10 +158,10 @@ def trained(head: str, settings: Settings, report: Report, name: str) -> Caption
 
 
 def start_from(known: keras.Model, model: keras.Model) -> None:
-    """Give the layers of a model the weights of another's layers of the same name and shapes.
+    """Copy the weights of layers with the same name and shapes from another model.
 
-    A head that reads every place apart has to see every thing at every place before it can tell it there;
-    with features that the other head has learned it has only that to learn.
+    A head that reads every location separately must see every thing at every location to recognise it there.
+    With the features of the other head it has only this to learn.
     """
     layers = {layer.name: layer for layer in known.layers}
     for layer in model.layers:
@@ -167,10 +171,11 @@ def start_from(known: keras.Model, model: keras.Model) -> None:
 
 
 def keep_encoder(model: keras.Model) -> None:
-    """Learn nothing more below the last convolution.
+    """Freeze the layers before the last convolution.
 
-    That of the average answers in the middle of a thing. Where every place is read apart, a convolution may
-    as well answer beside it, and the pixels that a word comes from are then beside those that it names.
+    Their filters, learned with the averaging head, respond at the centre of a thing. If every location is
+    read separately, a filter may also respond beside the thing, and the evidence for a word is then beside
+    the pixels that it names.
     """
     for layer in model.layers:
         if layer.name.removesuffix("_bn") in scene_networks.ENCODER:
@@ -180,7 +185,7 @@ def keep_encoder(model: keras.Model) -> None:
 def _learn(
     pupil: keras.Model, material: Material, epochs: int, rate: float, spread: float, report: Report, what: str
 ) -> None:
-    """Train a pupil; ``spread``: what a spread-out last map costs."""
+    """Train the model; ``spread``: the weight of the loss on a spread-out last map."""
     steps = epochs * len(material)
     falling = keras.optimizers.schedules.CosineDecay(
         rate / 10, steps, warmup_target=rate, warmup_steps=steps // 20
@@ -199,10 +204,12 @@ def _learn(
 
 
 def _pupil(model: keras.Model) -> keras.Model:
-    """The captioner's model, that also tells facts from its image embedding and how spread its last map is.
+    """The captioner's model, which also predicts facts from its image embedding and returns the spread of its
+    last map.
 
-    The spread is the L1 norm of the activity of the places over its L2 norm, whatever its scale (Hoyer,
-    *Non-negative matrix factorization with sparseness constraints*, 2004): 1 if all are active alike.
+    The spread is the L1 norm of the activity over the locations, divided by its L2 norm; it does not depend
+    on the scale (Hoyer, *Non-negative matrix factorization with sparseness constraints*, 2004). It is 1 if
+    all locations are equally active.
     """
     embedded = model.get_layer(show_and_tell.IMAGE_SCALE).output
     told = keras.layers.Dense(FACTS_COUNT, name=FACTS)(embedded)
@@ -214,7 +221,7 @@ def _pupil(model: keras.Model) -> keras.Model:
 
 
 def mean_map(captioner: Captioner, scenes: list[Scene], batch: int = 200) -> np.ndarray:
-    """The last map, averaged over scenes: float32 ``[h, w, C]``."""
+    """Compute the last map averaged over scenes: float32 ``[h, w, C]``."""
     total = np.zeros(1)
     for first in range(0, len(scenes), batch):
         images = np.stack([one.pixels for one in scenes[first : first + batch]])
@@ -223,7 +230,7 @@ def mean_map(captioner: Captioner, scenes: list[Scene], batch: int = 200) -> np.
 
 
 class _Progress(keras.callbacks.Callback):
-    """Hands on how far the training is."""
+    """Reports the progress of the training."""
 
     def __init__(self, report: Report, what: str, epochs: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What explanations cost in time and memory."""
+"""Measure the time and memory that explanations take."""

@@ -1,7 +1,8 @@
-"""What grounding costs, as ratios. `evaluate speed`: one process, tasks taking turns, medians over rounds.
+"""Measure the cost of grounding, as ratios.
 
-A ratio pairs two times that were taken right after each other on the same photo, so that a slow minute of the
-machine slows both. Times depend on the machine; ratios hardly do.
+`evaluate speed` uses one process in which tasks take turns, and reports medians over rounds. A ratio is of
+two times that were taken directly after each other on the same photo, so that a slow minute of the machine
+slows both. Times depend on the machine; ratios hardly do.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,10 +30,11 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def times(tasks: Mapping[str, Task], rounds: int, before: Task) -> dict[str, list[float]]:
-    """Seconds of each task in every round. One more round before them compiles, and does not count.
+    """Measure the seconds of each task in every round. An extra first round compiles, and does not count.
 
-    `before`: done right before each task and not timed, so that all of them find the same caches: behind the
-    hungriest task of the round before, the first one would be the slowest.
+    `before` runs directly before each task and is not timed, so that all tasks find the same caches.
+    Otherwise the first task would be the slowest, because it follows the task with the largest memory of the
+    round before.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for count in range(rounds + 1):
@@ -46,7 +48,8 @@ def times(tasks: Mapping[str, Task], rounds: int, before: Task) -> dict[str, lis
 
 
 def tasks_for(captioner: Captioner, forward: Forward, photo: Photo, method: str) -> dict[str, Task]:
-    """What is timed on one photo, at batch 1, in turns: starting from the decoded photo or its pixels."""
+    """The tasks that are timed on one photo, at batch 1, in turns; they start from the decoded photo or its
+    pixels."""
     pixels = squeeze(photo, captioner.image_size).pixels
     caption = captioner.generate(pixels[None])[0]
     ids = list(caption.ids)
@@ -67,7 +70,7 @@ def tasks_for(captioner: Captioner, forward: Forward, photo: Photo, method: str)
 def evaluate(
     captioner: Captioner, photos: Sequence[Photo], rounds: int, method: str
 ) -> Iterator[dict[str, Any]]:
-    """Photo by photo, the seconds of every task in every round."""
+    """Measure the seconds of every task in every round, photo by photo."""
     forward = _compiled(captioner.model)
     for photo in photos:
         tasks = tasks_for(captioner, forward, photo, method)
@@ -75,7 +78,8 @@ def evaluate(
 
 
 def summarise(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians and quartiles over all photos and rounds: of times in milliseconds, and of paired ratios."""
+    """Compute medians and quartiles over all photos and rounds: of times in milliseconds, and of paired
+    ratios."""
     seconds = [row["seconds"] for row in measured]
     names = seconds[0]
     ratios = {
@@ -90,13 +94,13 @@ def summarise(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def quartiles(values: np.ndarray) -> dict[str, float | int]:
-    """Median and quartiles, and of how many."""
+    """Compute median, quartiles and the number of values."""
     low, median, high = np.percentile(values, [25, 50, 75])
     return {"n": len(values), "median": float(median), "quartile_1": float(low), "quartile_3": float(high)}
 
 
 def _compiled(model: keras.Model) -> Forward:
-    """The whole model, picture and words, as one compiled call at batch 1."""
+    """Compile the whole model, picture and words, as one call at batch 1."""
     image, words = model.inputs
     call = tf.function(
         lambda pixels, ids: model([pixels, ids], training=False),

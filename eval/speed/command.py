@@ -1,4 +1,4 @@
-"""`gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
+"""Run `gazeback evaluate speed`, from a data folder or networks to the table and the JSON file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from gazeback.models.photos import load_photo
 
 
 def speed_tables(summary: Mapping[str, Any]) -> list[Table]:
-    """Ratios, then the times that they come from."""
+    """The tables of ratios and of the times that they come from."""
     quartiles = ("median", "quartile_1", "quartile_3")
     return [
         Table(
@@ -34,7 +34,8 @@ def speed_tables(summary: Mapping[str, Any]) -> list[Table]:
 
 
 def network_table(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], memory: bool) -> Table:
-    """One row for each network and batch size; each method's ratio and, for times, its quartiles."""
+    """The table with one row for each network and batch size: each method's ratio and, for times, its
+    quartiles."""
     if memory:
         title, base = "Peak memory / forward pass with all activations kept", "activations, MiB"
     else:
@@ -95,7 +96,8 @@ def run_speed(
 def run_networks(
     names: str | None, batches: str, methods: str, memory: bool, rounds: int, json_path: Path | None
 ) -> None:
-    """Time or memory of methods on networks of `keras.applications`, each a row of the table and the JSON."""
+    """Measure time or memory of methods on networks of `keras.applications`, each a row of the table and the
+    JSON."""
     check_writable(json_path)
     chosen = listed(names) if names is not None else list(speed_networks.NETWORKS)
     speed_networks.check_networks(chosen)
@@ -115,7 +117,7 @@ def run_networks(
 
 
 def listed(names: str) -> list[str]:
-    """What stands between commas."""
+    """Split a text at its commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 

@@ -1,8 +1,7 @@
-"""`python -m gazeback.eval.speed.memory NETWORK BATCH WHAT`: prints the peak, in mebibytes, weights included.
+"""Print the peak memory in mebibytes: `python -m gazeback.eval.speed.memory NETWORK BATCH WHAT`.
 
-The libraries are not counted. Linux only.
-
-WHAT is "activations", a forward pass that returns every layer's output, or a method.
+The weights are included, the libraries are not. Linux only. WHAT is "activations", a forward pass that
+returns every layer's output, or a method.
 """
 
 import sys
@@ -20,7 +19,7 @@ CALLS = 2
 def main(name: str, batch: int, what: str) -> float:
     before = _memory("VmRSS")
     model, pixels = network(name, batch)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here: building is over
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here, after building
     if what == KEPT:
         outputs = [output for layer in model.layers for output in keras.tree.flatten(layer.output)]
         every = keras.Model(model.inputs, outputs)
@@ -35,7 +34,7 @@ def main(name: str, batch: int, what: str) -> float:
 
 
 def _memory(kind: str) -> int:
-    """Bytes of this process: resident now ("VmRSS"), or at most so far ("VmHWM")."""
+    """Memory of this process in bytes: current ("VmRSS") or peak ("VmHWM")."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(kind + ":"):
             return int(line.split()[1]) * 1024

@@ -1,7 +1,8 @@
-"""What tracing costs on the networks of `keras.applications`, as ratios to the compiled forward pass.
+"""Measure the cost of tracing the networks of `keras.applications`, as ratios to the compiled forward pass.
 
-Random weights: the time of a forward pass does not depend on them. Time is taken in turns in one process (see
-`speed`); memory in a process of its own for each figure, for a peak can only be read once.
+Weights are random, because the time of a forward pass does not depend on them. Times are taken in turns in
+one process (see `captioner`). Memory is measured in a separate process for each figure, because a peak can
+only be read once.
 """
 
 import subprocess
@@ -35,13 +36,15 @@ def check_networks(names: Sequence[str]) -> None:
 
 
 def tasks_for(model: keras.Model, pixels: np.ndarray, methods: Sequence[str]) -> dict[str, Task]:
-    """What takes turns: the plain forward pass, and each method on the strongest class of each image."""
+    """The tasks that take turns: the plain forward pass, and each method on the strongest class of each
+    image."""
     forward = compiled(model)
     return {FORWARD: lambda: forward(pixels), **{name: explaining(name, model, pixels) for name in methods}}
 
 
 def explaining(name: str, model: keras.Model, pixels: np.ndarray) -> Task:
-    """A method on the strongest class of the images: of each one for the tracer's, else of the first one."""
+    """A call that runs a method on the strongest class of each image, or of the first image for a registered
+    method."""
     if is_traced(name):
         return lambda: trace(model, pixels, method=name)
     target = int(np.argmax(np.asarray(model(pixels[:1], training=False))))
@@ -53,13 +56,13 @@ def explaining(name: str, model: keras.Model, pixels: np.ndarray) -> Task:
 
 
 def compiled(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """The forward pass as one compiled call, as users run it."""
+    """Compile the forward pass as one call, as users run it."""
     call = tf.function(lambda pixels: model(pixels, training=False), jit_compile=False)
     return lambda pixels: np.asarray(call(tf.constant(pixels)))
 
 
 def network(name: str, batch: int) -> tuple[keras.Model, np.ndarray]:
-    """A network with random weights, and a batch of random images of its size."""
+    """Build a network with random weights, and a batch of random images of its size."""
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None)
     pixels = np.random.default_rng(0).normal(size=(batch, *model.input_shape[1:])).astype(np.float32)
@@ -69,7 +72,8 @@ def network(name: str, batch: int) -> tuple[keras.Model, np.ndarray]:
 def evaluate(
     names: Sequence[str], batches: Sequence[int], methods: Sequence[str], rounds: int
 ) -> Iterator[dict[str, Any]]:
-    """For each network and batch size the seconds of every round, and their paired ratios to the forward."""
+    """Measure, for each network and batch size, the seconds of every round and their paired ratios to the
+    forward pass."""
     for name in names:
         for batch in batches:
             tasks, refused = _willing(tasks_for(*network(name, batch), methods))
@@ -90,7 +94,7 @@ def evaluate(
 
 
 def _willing(tasks: Mapping[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
-    """The tasks that run, and why the others do not: some methods are not meant for every network."""
+    """Split into the tasks that run, and the reasons why others do not: some methods need certain layers."""
     willing, refused = {}, {}
     for name, task in tasks.items():
         try:
@@ -104,9 +108,10 @@ def _willing(tasks: Mapping[str, Task]) -> tuple[dict[str, Task], dict[str, str]
 
 
 def memory(names: Sequence[str], batch: int, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """For each network the peak memory of tracing / of a forward pass that returns all activations.
+    """Measure, for each network, the peak memory of tracing / that of a forward pass that returns all
+    activations.
 
-    Both in mebibytes, the weights included, the libraries not.
+    Both are in mebibytes, with the weights and without the libraries.
     """
     for name in names:
         peaks = {what: _peak_of(name, batch, what) for what in (KEPT, *methods)}
@@ -124,5 +129,5 @@ def _peak_of(name: str, batch: int, what: str) -> float:
 
 
 def summarise(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without the single rounds."""
+    """The rows without the individual rounds."""
     return [{key: value for key, value in row.items() if key != "seconds"} for row in measured]

@@ -1,6 +1,6 @@
-"""Other packages' versions of compared methods, to time beside ours; each is optional.
+"""Methods of other packages, to time beside ours; each package is optional.
 
-Named `PACKAGE:METHOD`. They explain the model's output as it is, softmax included.
+Their names are `PACKAGE:METHOD`. They explain the model's output as it is, including a softmax.
 """
 
 import warnings
@@ -14,7 +14,7 @@ import numpy as np
 from gazeback.models.errors import UserError
 
 Explain = Callable[[np.ndarray], np.ndarray]
-"""float32 images `[n, height, width, channels]` -> maps `[n, height, width]`."""
+"""From float32 images `[n, height, width, channels]` to maps `[n, height, width]`."""
 
 
 def _xplique(class_name: str) -> Callable[[keras.Model, int], Explain]:
@@ -54,7 +54,7 @@ PEERS: dict[str, Callable[[keras.Model, int], Explain]] = {
 
 
 def peer(name: str, model: keras.Model, target: int) -> Explain:
-    """The method of another package for one model and class, its warnings kept quiet.
+    """Build the method of another package for one model and class; its warnings are suppressed.
 
     Raises:
         UserError: the package is not installed.

@@ -118,7 +118,7 @@ def test_energies_of_a_mask_and_of_the_rest_sum_to_one():
 
 @pytest.mark.parametrize("bad", [np.full((1, 2, 2), -1.0), np.full((1, 2, 2), np.nan)])
 def test_a_map_with_negative_or_undefined_values_is_refused(bad):
-    with pytest.raises(ValueError, match="finite and nowhere negative"):
+    with pytest.raises(ValueError, match="finite and non-negative"):
         pointing(bad, np.ones((1, 2, 2), bool))
 
 

@@ -117,8 +117,8 @@ def test_absolute_error_by_hand():
 
 
 @pytest.mark.parametrize("heat", [np.array([[np.nan, 1]]), np.array([[-1.0, 1]])])
-def test_maps_must_be_finite_and_nowhere_negative(heat):
-    with pytest.raises(ValueError, match="finite and nowhere negative"):
+def test_maps_must_be_finite_and_non_negative(heat):
+    with pytest.raises(ValueError, match="finite and non-negative"):
         PixelCounts.of(heat, np.array([[True, False]]))
 
 
