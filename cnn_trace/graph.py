@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 from keras import KerasTensor, tree
 
 from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
 
 
 @dataclass(eq=False, repr=False)
@@ -25,6 +27,7 @@ class Tensor:
     name: str
     call: Call | None = None
     channels_first: bool = False
+    spatial: bool = True
 
     def __repr__(self) -> str:
         # Not the whole graph above it.
@@ -34,7 +37,7 @@ class Tensor:
     def is_map(self) -> bool:
         """Whether the tensor has a height, a width and channels, and more than one place."""
         places = self.shape[2:] if self.channels_first else self.shape[1:3]
-        return len(self.shape) == 4 and places != (1, 1)
+        return self.spatial and len(self.shape) == 4 and places != (1, 1)
 
 
 @dataclass(eq=False, repr=False)
@@ -86,13 +89,21 @@ class Graph:
             raise TraceError(_unknown_layer(self, layer))
         return found
 
-    def ancestors(self, targets: Iterable[Tensor], known: frozenset[Tensor] = frozenset()) -> list[Call]:
-        """The calls that the targets depend on, in forward order; ``known`` tensors need none."""
+    def ancestors(
+        self,
+        targets: Iterable[Tensor],
+        known: frozenset[Tensor] = frozenset(),
+        below: Callable[[Call], Iterable[Tensor]] = lambda call: call.inputs,
+    ) -> list[Call]:
+        """The calls that the targets depend on, in forward order; ``known`` tensors need none.
+
+        ``below`` names the inputs of a call that count.
+        """
         needed, found = set(targets) - known, []
         for call in reversed(self.calls):
             if needed.intersection(call.outputs):
                 found.append(call)
-                needed.update(set(call.inputs) - known)
+                needed.update(set(below(call)) - known)
         return found[::-1]
 
     def output(self, which: int | str) -> Tensor:
@@ -252,7 +263,7 @@ class _Flattener:
         self, operation: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
     ) -> list[Tensor] | None:
         """Open a layer by calling it on symbolic tensors; None where its ``call`` is no Keras graph."""
-        if not isinstance(operation, keras.Layer):
+        if opening_of(operation) is None:
             return None
         start = len(self.calls)
         try:
@@ -262,88 +273,71 @@ class _Flattener:
             # and needs a rule of its own; the walk says so if it ever reaches it.
             del self.calls[start:]
             return None
-        sublayers = list(operation._flatten_layers(include_self=False))
-        if not sublayers and not all(self.has_rule(call.operation) for call in self.calls[start:]):
+        if not self._is_ruled(operation, self.calls[start:]):
             del self.calls[start:]
             return None
         self._note(operation, name, found)
         return found
+
+    def _is_ruled(self, operation: Any, calls: list[Call]) -> bool:
+        """Whether all that computes numbers has a rule; of a layer made of layers, the inner ones say so."""
+        if isinstance(operation, keras.Layer) and list(operation._flatten_layers(include_self=False)):
+            return True
+        numbers = [call for call in calls if any("float" in output.dtype for output in call.outputs)]
+        return all(self.has_rule(call.operation) for call in numbers)
 
     def open(
         self, layer: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], prefix: str
     ) -> list[Tensor]:
         """Inline ``layer.call`` on fresh symbolic tensors that stand for the ``known`` ones."""
         inner: dict[int, Tensor] = {}
-        alive = []
+        copies: dict[int, KerasTensor] = {}
 
         def fresh(x: Any) -> Any:
             if not isinstance(x, KerasTensor):
                 return x
-            copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
-            alive.append(copy)
-            inner[id(copy)] = known[id(x)]
-            return copy
+            if id(x) not in copies:
+                copies[id(x)] = copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
+                inner[id(copy)] = known[id(x)]
+            return copies[id(x)]
 
         arguments, keywords = tree.map_structure(fresh, (tuple(arguments), dict(keywords)))
         keywords.pop("training", None)
-        if layer._call_has_training_arg:
+        if getattr(layer, "_call_has_training_arg", False):
             keywords["training"] = False
-        with _forgotten(layer):
-            call = next((c for kind, c in _CALLS.items() if isinstance(layer, kind)), type(layer).call)
+        with _forgotten(layer), variables_meet_tensors():
+            call = opening_of(layer)
+            assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))
             return self.expand(outputs, inner, prefix)
 
 
-def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> KerasTensor:
-    """TimeDistributed step by step; its own call moves the time axis to where the batch belongs.
-
-    What acts on vectors does so at all steps at once, however many there are.
-    """
-    inner = layer.layer
-    if len(sequence.shape) == 3 and isinstance(inner, _ON_VECTORS):
-        return inner(sequence)
-    return keras.ops.stack([inner(sequence[:, t]) for t in range(sequence.shape[1])], axis=1)
-
-
-_ON_VECTORS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
-
-
-def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
-    """Bidirectional as its two layers; its own call may run them fused in one kernel."""
-    forward, backward = layer.forward_layer(sequence), layer.backward_layer(sequence)
-    if layer.return_sequences:
-        backward = keras.ops.flip(backward, axis=1)
-    return _MERGES[layer.merge_mode]([forward, backward])
-
-
-_MERGES = {
-    "concat": keras.layers.concatenate,
-    "sum": keras.layers.add,
-    "ave": keras.layers.average,
-    "mul": keras.layers.multiply,
-}
-
-
-# Layers whose own call is no graph that can be walked, and the same in operations that can. What these do not
-# cover (sequences of any length, outputs that are not merged) raises, and stays one call without a rule.
-_CALLS: dict[type, Callable[..., Any]] = {
-    keras.layers.TimeDistributed: _over_time,
-    keras.layers.Bidirectional: _both_ways,
-}
-
-
 class _forgotten:
-    """While a layer is opened, note how many nodes its sublayers have, and drop the new ones at the end."""
+    """While a layer is opened, note how many nodes its sublayers have, and drop the new ones at the end.
 
-    def __init__(self, layer: keras.Layer) -> None:
-        self.layers = list(layer._flatten_layers())
+    Meanwhile an EinsumDense tells sizes that its ``output_shape`` leaves open.
+    """
+
+    def __init__(self, layer: keras.Operation) -> None:
+        self.layers = list(layer._flatten_layers()) if isinstance(layer, keras.Layer) else []
 
     def __enter__(self) -> None:
         self.lengths = [(len(x._inbound_nodes), len(x._outbound_nodes)) for x in self.layers]
+        for layer in self.layers:
+            if isinstance(layer, keras.layers.EinsumDense):
+                vars(layer)["compute_output_spec"] = partial(einsum_spec, layer)
 
     def __exit__(self, *_: object) -> None:
         for layer, (inbound, outbound) in zip(self.layers, self.lengths, strict=True):
             del layer._inbound_nodes[inbound:], layer._outbound_nodes[outbound:]
+            vars(layer).pop("compute_output_spec", None)
+
+
+def einsum_spec(layer: Any, x: KerasTensor) -> KerasTensor:
+    """The output of an EinsumDense, with all sizes that its input has."""
+    kernel = KerasTensor(layer.kernel.shape, dtype=x.dtype)
+    found = keras.ops.einsum(layer.equation, x, kernel)
+    return KerasTensor(found.shape, dtype=layer.compute_dtype)
 
 
 def has_fused_activation(operation: keras.Operation) -> bool:
@@ -417,19 +411,36 @@ def _mark_images(graph: Graph) -> None:
     reached = set(images)
     for call in graph.calls:
         # Masks and indices that are computed from an image carry no evidence.
-        carrying = [output for output in call.outputs if "float" in output.dtype]
+        carrying = _numbers(call)
         call.depends_on_image = bool(carrying and reached.intersection(call.inputs))
         if call.depends_on_image:
             reached.update(carrying)
     _mark_embedded(graph)
 
 
+# What they give does not depend on the values of what they are called on.
+_CONSTANT = ("OnesLike", "ZerosLike", "FullLike")
+
+
+def _numbers(call: Call) -> list[Tensor]:
+    """The outputs that can carry evidence."""
+    if type(call.operation).__name__ in _CONSTANT:
+        return []
+    return [output for output in call.outputs if "float" in output.dtype]
+
+
+def looks_up(call: Call) -> bool:
+    """Whether a call looks numbers up in a table of embeddings."""
+    return isinstance(call.operation, keras.layers.Embedding)
+
+
 def _mark_embedded(graph: Graph) -> None:
     """Mark the calls behind the embeddings of words, and behind inputs of numbers that are no image."""
     embedded = {t for t in graph.inputs if "float" in t.dtype and t not in graph.image_inputs}
     for call in graph.calls:
-        numbers = [output for output in call.outputs if "float" in output.dtype]
-        looked_up = isinstance(call.operation, keras.layers.Embedding)
-        call.depends_on_embedding = bool(numbers and not looked_up and embedded.intersection(call.inputs))
+        numbers = _numbers(call)
+        call.depends_on_embedding = bool(
+            numbers and not looks_up(call) and embedded.intersection(call.inputs)
+        )
         if numbers and call.inputs:
             embedded.update(numbers)

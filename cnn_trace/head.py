@@ -16,7 +16,7 @@ from gazeback.cnn_trace.errors import MissingRule, TraceError
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.rules.rule import Adjoint
-from gazeback.cnn_trace.rules.table import missing_rule, rule_of
+from gazeback.cnn_trace.rules.table import below, missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -85,9 +85,9 @@ def decompose_all(
             else:
                 reads = frozenset(rule_of(call).adjoint_reads(call, CNNFixations()))
                 step = Step(call, recording, output, image, reads)
-                below, bias = adjoint_rule(call)(step, pending.pop(output))
+                parts, bias = adjoint_rule(call)(step, pending.pop(output))
                 result.bias[:] += bias
-                for tensor, coefficients in below:
+                for tensor, coefficients in parts:
                     pending[tensor] = pending[tensor] + coefficients if tensor in pending else coefficients
     for tensor, coefficients in pending.items():
         (result.maps if tensor in graph.image_inputs else result.others)[tensor] = coefficients
@@ -121,7 +121,7 @@ def to_embeddings(
 def read_to_embeddings(graph: Graph, targets: Iterable[Tensor], selection: CNNFixations) -> set[Tensor]:
     """The tensors whose values :func:`to_embeddings` and its sums will read."""
     wanted: set[Tensor] = set()
-    for call in graph.ancestors(targets):
+    for call in graph.ancestors(targets, below=below):
         if _leads_to_embedding(call):
             wanted.update(rule_of(call).adjoint_reads(call, selection))
             wanted.update(t for t in (*call.inputs, *call.outputs) if "float" in t.dtype)
@@ -150,7 +150,7 @@ def handoff_maps(graph: Graph, target: Tensor, layer: str | None) -> frozenset[T
     found, seen, stack = set(), {target}, [target]
     while stack:
         call = stack.pop().call
-        for tensor in call.inputs if call is not None and call.depends_on_image else ():
+        for tensor in below(call) if call is not None and call.depends_on_image else ():
             if _is_image_map(tensor) or tensor in graph.image_inputs:
                 found.add(tensor)
             elif tensor not in seen:
@@ -175,5 +175,5 @@ def read_by_head(
                 wanted.add(output)
                 continue
             wanted.update(rule_of(call).adjoint_reads(call, selection))
-            needed.update(set(call.inputs) - handoff)
+            needed.update(set(below(call)) - handoff)
     return wanted

@@ -12,7 +12,7 @@ import numpy as np
 from keras import tree
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.graph import Call, Graph, Tensor, einsum_spec
 
 
 class Recorder:
@@ -124,6 +124,8 @@ def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tu
         return keras.KerasTensor((None, *shapes[x]), dtype=x.dtype) if isinstance(x, Tensor) else x
 
     arguments, keywords = tree.map_structure(symbolic, (call.arguments, call.keywords))
+    if isinstance(call.operation, keras.layers.EinsumDense):
+        return [tuple(einsum_spec(call.operation, *arguments).shape[1:])]
     specs = tree.flatten(call.operation.compute_output_spec(*arguments, **keywords))
     return [tuple(spec.shape[1:]) for spec in specs]
 

@@ -17,6 +17,7 @@ from gazeback.cnn_trace.fixations import Fixations, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
 from gazeback.cnn_trace.head import Decomposition, decompose_all, handoff_maps, read_by_head
 from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
+from gazeback.cnn_trace.maps import mark_maps
 from gazeback.cnn_trace.methods.evidence import hand_off
 from gazeback.cnn_trace.methods.options import METHODS, Options
 from gazeback.cnn_trace.neurons import Evidence
@@ -63,6 +64,7 @@ class Tracer:
     def __init__(self, model: keras.Model) -> None:
         self.graph: Graph = flatten(model, lambda operation: find_rule(operation) is not None)
         mark_layouts(self.graph)
+        mark_maps(self.graph)
         self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}
         self._plans: dict[Any, tuple[frozenset[Tensor], frozenset[Tensor]]] = {}
 

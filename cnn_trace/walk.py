@@ -8,7 +8,7 @@ from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.neurons import Evidence, union
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.rules.rule import Walk
-from gazeback.cnn_trace.rules.table import missing_rule, rule_of
+from gazeback.cnn_trace.rules.table import below, missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -63,7 +63,7 @@ def walk_rule(call: Call) -> Walk:
 def read_by_walk(graph: Graph, start: list[Tensor], selection: CNNFixations) -> set[Tensor]:
     """The tensors whose values a walk from ``start`` will read."""
     wanted: set[Tensor] = set()
-    for call in graph.ancestors(start):
+    for call in graph.ancestors(start, below=below):
         if call.depends_on_image:
             rule = rule_of(call)
             wanted.update(rule.walk_reads(call, selection))

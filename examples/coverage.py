@@ -20,10 +20,14 @@ HEADER = """\
 
 Every layer and operator below has a *walk* (where evidence goes on below it) and an exact *adjoint* with
 frozen nonlinearities (for the head). `k` are the coefficients on the output, `a * w` is the product of an
-input and its weight. Other layers are opened: nested and subclassed models, composite layers,
+input and its weight. Other layers are opened: nested and subclassed models, composite layers, the attention
+layers (`MultiHeadAttention`, `GroupQueryAttention`, `Attention`, `AdditiveAttention`), `Dot`,
 `TimeDistributed` (over a fixed number of steps), `Bidirectional`, and every layer whose `call` is made of
-what is listed here, as `x * self.gamma` is. What is left, such as attention, raises an error that names the
-layer; [a rule of your own](rules.md) is a few lines.
+what is listed here, as `x * self.gamma` is. What is left raises an error that names the layer; [a rule of
+your own](rules.md) is a few lines.
+
+Gates and attention weights, which a sigmoid or softmax made, count as constants: nothing is traced through
+them, and what made them needs no rule.
 
 Maps may have their channels last or first. Everything that is not linear is frozen at the value it had in
 the forward pass; below a negative scale a low value is sought ([method](method.md)).

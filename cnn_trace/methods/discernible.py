@@ -101,9 +101,7 @@ class DiscernibleNeurons(CNNFixations):
         for part in fan.parts(len(inputs)):
             products = fan.products(part, inputs)
             np.add.at(succeeding, _of_largest(products, np.arange(len(inputs))), 1)
-        shape = fan.step.shape(fan.step.input)
-        elements = np.ravel_multi_index(fan.vector, shape[:-1]) * shape[-1] + inputs
-        preceding = feeding(fan.step.recording, fan.step.input, elements)
+        preceding = feeding(fan.step.recording, fan.tensor, fan.elements(inputs))
         kept = np.zeros(len(inputs), bool)
         for part in fan.parts(len(inputs)):
             products = fan.products(part, inputs)

@@ -28,10 +28,12 @@ class DenseFan:
     Attributes:
         values: the vector, ``[inputs]``.
         kernel: ``[inputs, all units]``.
+        tensor: the layer's input.
         over_map: whether the vector is a flattened map.
     """
 
     def __init__(self, step: Step, vector: tuple[int, ...], units: np.ndarray, sense: np.ndarray) -> None:
+        self.tensor = step.input
         self.step, self.vector, self.units, self.sense = step, vector, units, sense
         self.values = step.value(step.input)[vector]
         self.kernel = as_array(step.layer.kernel)
@@ -39,6 +41,11 @@ class DenseFan:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def elements(self, inputs: np.ndarray) -> np.ndarray:
+        """Some inputs as flat indices of the layer's input (batch axis included)."""
+        shape = self.step.shape(self.tensor)
+        return np.ravel_multi_index(self.vector, shape[:-1]) * shape[-1] + inputs
 
     def take(self, neurons: np.ndarray) -> DenseFan:
         """The same for some of the neurons."""

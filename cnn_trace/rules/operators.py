@@ -32,7 +32,7 @@ def walk_as(
 
     @wraps(walk)
     def of_operator(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-        found: list[tuple[Tensor, Evidence]] = walk(_as_layer(step, layer_of), evidence, selection)
+        found: list[tuple[Tensor, Evidence]] = walk(as_layer(step, layer_of(step)), evidence, selection)
         return found
 
     return of_operator
@@ -45,7 +45,7 @@ def adjoint_as(
 
     @wraps(adjoint)
     def of_operator(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-        below, bias = adjoint(_as_layer(step, layer_of), coefficients)
+        below, bias = adjoint(as_layer(step, layer_of(step)), coefficients)
         return below, bias
 
     return of_operator
@@ -55,28 +55,18 @@ def feeding_as(
     layer_of: Callable[[Step], LayerOf], feeding: Callable[..., np.ndarray]
 ) -> Callable[[Step, Evidence], np.ndarray]:
     """What feeds the neurons of a layer, for an operator."""
-    return lambda step, evidence: feeding(_as_layer(step, layer_of), evidence)
+    return lambda step, evidence: feeding(as_layer(step, layer_of(step)), evidence)
 
 
 def geometry_as(layer_of: Callable[[Step], LayerOf], geometry: Geometry) -> Geometry:
     """A layer's geometry for an operator."""
-    return lambda step, tensor, field: geometry(_as_layer(step, layer_of), tensor, field)
+    return lambda step, tensor, field: geometry(as_layer(step, layer_of(step)), tensor, field)
 
 
-def _as_layer(step: Step, layer_of: Callable[[Step], LayerOf]) -> Step:
-    operation: Any = layer_of(step)
+def as_layer(step: Step, layer: LayerOf) -> Step:
+    """The same step, as if the operator were this layer."""
+    operation: Any = layer
     return replace(step, call=replace(step.call, operation=operation))
-
-
-def dense(step: Step) -> LayerOf:
-    """``keras.ops.matmul(x, kernel)``."""
-    x, kernel = _argument(step, 0, "x1"), _argument(step, 1, "x2")
-    if isinstance(kernel, Tensor) or not isinstance(x, Tensor) or len(kernel.shape) != 2:
-        raise TraceError(
-            f"{step.call.name!r} is no product of a tensor with a constant matrix [inputs, outputs], the "
-            "only matrix product with a rule"
-        )
-    return LayerOf(step.call.name, kernel=kernel)
 
 
 def convolution(step: Step) -> LayerOf:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.activation import kind
+from gazeback.cnn_trace.rules.gates import is_gate
 from gazeback.cnn_trace.rules.merging import (
     adjoint_scaled,
     broadcast_back,
@@ -22,14 +21,12 @@ from gazeback.cnn_trace.rules.merging import (
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
-GATES = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax")
-
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Evidence goes on along the trunk; where the other factors are negative, its sense turns."""
     if len(step.call.inputs) == 1:
         return walk_scaled(step, evidence, selection)
-    trunk, tensors = factors(step), step.call.inputs
+    trunk, tensors = factors(step.call), step.call.inputs
     if len(trunk) == 1:
         for i, tensor in enumerate(tensors):
             if i != trunk[0] and not is_gate(tensor):  # a gate is never negative
@@ -61,7 +58,7 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
     """The gates are frozen; several other factors share the product evenly, so that the sum stays exact."""
     if len(step.call.inputs) == 1:
         return adjoint_scaled(step, coefficients)
-    trunk = factors(step)
+    trunk = factors(step.call)
     values = [step.value(tensor) for tensor in step.call.inputs]
     below = []
     for i in trunk:
@@ -73,31 +70,24 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
     return below, 0.0
 
 
-def factors(step: Step) -> list[int]:
+def factors(call: Call) -> list[int]:
     """The operands that are the trunk: those of full size that no sigmoid or softmax made, or else all."""
-    size = math.prod(step.shape(step.output)[1:])
-    tensors = step.call.inputs
-    full = [i for i, t in enumerate(tensors) if math.prod(step.shape(t)[1:]) == size]
+    tensors = call.inputs
+    full = [i for i, tensor in enumerate(tensors) if _is_full(tensor, call.outputs[0])]
     full = full or list(range(len(tensors)))
     return [i for i in full if not is_gate(tensors[i])] or full
 
 
-def is_gate(tensor: Tensor) -> bool:
-    """Whether a sigmoid or softmax made a tensor, which is then never negative."""
-    call = tensor.call
-    while call is not None and len(call.inputs) == 1:
-        if call.part != "linear" and kind(call) in GATES:
-            return True
-        if type(call.operation).__name__ not in (
-            "Reshape",
-            "ExpandDims",
-            "Permute",
-            "Transpose",
-            "RepeatVector",
-        ):
-            return False
-        call = call.inputs[0].call
-    return False
+def followed(call: Call) -> list[Tensor]:
+    """The operands that evidence and coefficients go on to."""
+    return [call.inputs[i] for i in factors(call)]
+
+
+def _is_full(tensor: Tensor, output: Tensor) -> bool:
+    """Whether an operand is repeated along no axis of the output."""
+    missing = len(output.shape) - len(tensor.shape)
+    shape = (*[1] * missing, *tensor.shape[1:])
+    return all(size == whole or whole == 1 for size, whole in zip(shape, output.shape[1:], strict=True))
 
 
 def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:

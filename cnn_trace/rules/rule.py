@@ -48,6 +48,11 @@ def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...
     return (*call.inputs, *call.outputs)
 
 
+def all_inputs(call: Call) -> Iterable[Tensor]:
+    """Evidence and coefficients may go on to every input."""
+    return call.inputs
+
+
 @dataclass(frozen=True)
 class Rule:
     """How one kind of layer or operator is traced.
@@ -62,6 +67,8 @@ class Rule:
         geometry: of layers from map to map: ``geometry(step, tensor, field)`` -> the rows and columns of an
             input tensor that the units see whose own rows and columns are ``field``. It raises ``ActsAlike``
             or ``SeesEverything`` (:mod:`gazeback.cnn_trace.rules.geometry`) where the place does not matter.
+        below: the inputs that evidence and coefficients may go on to: not those that count as constants,
+            such as gates and attention weights.
     """
 
     walk: Walk | None = None
@@ -70,3 +77,4 @@ class Rule:
     adjoint_reads: Reads = inputs
     feeding: Callable[[Step, Evidence], np.ndarray] | None = None
     geometry: Geometry | None = None
+    below: Callable[[Call], Iterable[Tensor]] = all_inputs

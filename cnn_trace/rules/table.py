@@ -7,7 +7,7 @@ head).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
@@ -17,10 +17,11 @@ import keras
 from keras import layers
 
 from gazeback.cnn_trace.errors import MissingRule
-from gazeback.cnn_trace.graph import Call
+from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.layout import turned_rule
 from gazeback.cnn_trace.rules import (
     activation,
+    contraction,
     convolution,
     dense,
     gather,
@@ -68,7 +69,18 @@ _SUBTRACT = _in_place(merging.walk_subtract, merging.adjoint_subtract, branches,
 
 _EXTREME = _in_place(merging.walk_extreme, merging.adjoint_extreme, branches, inputs)
 
-_PRODUCT = _in_place(products.walk, products.adjoint, products.walk_reads, branches)
+_PRODUCT = replace(
+    _in_place(products.walk, products.adjoint, products.walk_reads, branches), below=products.followed
+)
+
+_CONTRACTION = Rule(
+    contraction.walk,
+    contraction.adjoint,
+    inputs,
+    contraction.adjoint_reads,
+    geometry=contraction.geometry,
+    below=contraction.followed,
+)
 
 _QUOTIENT = _in_place(products.walk_divide, products.adjoint_divide, branches, inputs)
 
@@ -131,6 +143,7 @@ LAYERS: dict[type, Rule] = {
     layers.Conv2DTranspose: _TRANSPOSED,
     layers.Conv3DTranspose: _TRANSPOSED,
     layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing, dense.feeding, in_place),
+    layers.EinsumDense: _CONTRACTION,
     layers.BatchNormalization: _in_place(
         normalization.walk_batch, normalization.adjoint_batch, nothing, nothing
     ),
@@ -254,7 +267,10 @@ OPERATORS: dict[str, Rule] = {
     "Min": _MINIMUM,
     "Amin": _MINIMUM,
     "Sum": _global(pooling.walk_reduction, pooling.adjoint_sum, inputs, nothing),
-    "Matmul": _as_layer(operators.dense, layers.Dense),
+    "Matmul": _CONTRACTION,
+    "Einsum": _CONTRACTION,
+    "Dot": _CONTRACTION,
+    "Tensordot": _CONTRACTION,
     "Conv": _as_layer(operators.convolution, layers.Conv2D),
     "DepthwiseConv": _as_layer(operators.depthwise, layers.DepthwiseConv2D),
     "MaxPool": _as_layer(operators.pool, layers.MaxPooling2D),
@@ -414,6 +430,12 @@ def rule_of(call: Call) -> Rule:
         raise missing_rule(call, "rule")
     first = getattr(call.operation, "data_format", None) == "channels_first"
     return turned_rule(rule) if first else rule
+
+
+def below(call: Call) -> Iterable[Tensor]:
+    """The inputs of a call that evidence and coefficients may go on to."""
+    rule = _ACTIVATION if call.part == "activation" else find_rule(call.operation)
+    return call.inputs if rule is None else rule.below(call)
 
 
 def missing_rule(call: Call, part: str) -> MissingRule:

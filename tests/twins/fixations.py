@@ -182,6 +182,42 @@ class Twin:
         above = self.shapes[id(node.input_tensors[0])]
         return len(above) == 3 and above[0] * above[1] > 1
 
+    def _EinsumDense(self, node, below, neuron, sense):
+        operation = node.operation
+        if operation.equation == "abcd,de->abce":
+            return self._Dense(node, below, neuron, sense)
+        return self._contraction(operation.equation, [below, np.asarray(operation.kernel)], neuron, sense)
+
+    def _Einsum(self, node, below, neuron, sense):
+        return self._contraction(node.operation.subscripts, node.arguments.args, neuron, sense)
+
+    def _contraction(self, equation, operands, neuron, sense):
+        """Weights: every positive term. Tensors: the largest term, and there the larger factor.
+
+        What a softmax made is followed only if everything is.
+        """
+        letters, output = equation.split("->")
+        letters = letters.split(",")
+        tensors = [isinstance(x, keras.KerasTensor) for x in operands]
+        values = [self.values[id(x)][None] if t else x for x, t in zip(operands, tensors, strict=True)]
+        size = {c: n for c, x in zip(letters, values, strict=True) for c, n in zip(c, x.shape, strict=True)}
+        summed = [c for c in size if c not in output]
+        terms = []
+        for index in itertools.product(*(range(size[c]) for c in summed)):
+            at = dict(zip(output, (0, *neuron), strict=True)) | dict(zip(summed, index, strict=True))
+            places = [tuple(at[c] for c in axes) for axes in letters]
+            factors = [float(x[place]) for x, place in zip(values, places, strict=True)]
+            terms.append((sense * math.prod(factors), factors, places))
+        if sum(tensors) == 1:
+            i = tensors.index(True)
+            return [(operands[i], [((places[i][1:], 1), 1.0) for term, _, places in terms if term > 0])]
+        _, factors, places = max(terms, key=lambda term: term[0])
+        trunk = [i for i, t in enumerate(tensors) if t and not _is_softmax(operands[i])]
+        trunk = trunk or [i for i, t in enumerate(tensors) if t]
+        i = max(trunk, key=lambda i: abs(factors[i]))
+        sign = math.prod(f for j, f in enumerate(factors) if j != i)
+        return [(operands[i], [((places[i][1:], sense if sign >= 0 else -sense), 1.0)])]
+
     def _Conv2DTranspose(self, node, below, neuron, sense):
         layer, a = node.operation, self.values[id(below)]
         *position, out = neuron
@@ -496,6 +532,12 @@ def _like(node, **settings):
         settings["kernel_size"] = settings["kernel"].shape[:2]
         del settings["pool_size"]
     return SimpleNamespace(operation=SimpleNamespace(**settings), arguments=node.arguments)
+
+
+def _is_softmax(tensor):
+    operation = _node(tensor).operation
+    function = getattr(getattr(operation, "activation", None), "__name__", "")
+    return "softmax" in (function, type(operation).__name__.lower())
 
 
 def _strides(layer):

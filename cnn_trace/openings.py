@@ -1,0 +1,127 @@
+"""Layers and operators whose own call is no graph that can be walked, written in operations that can.
+
+What these do not cover (sequences of any length, outputs that are not merged) raises, and the layer stays one
+call without a rule.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import KerasTensor, ops
+
+Opening = Callable[..., Any]
+
+# By class, or by the name of an operator's class.
+_OPENINGS: dict[type | str, Opening] = {}
+
+
+def register_opening(kind: type | str, opening: Opening) -> None:
+    """Open a layer class, or an operator by the name of its class, in a way of its own.
+
+    Args:
+        kind: the class; of an operator its name.
+        opening: ``opening(layer, *arguments, **keywords)``, called on symbolic tensors instead of
+            ``layer.call``; made of Keras layers and operators.
+    """
+    _OPENINGS[kind] = opening
+
+
+def opening_of(operation: keras.Operation) -> Opening | None:
+    """How an operation is opened: in a way of its own, by its ``call`` if it is a layer, else None."""
+    kind: Any = type(operation)
+    if not isinstance(operation, keras.Layer):
+        return _OPENINGS.get(kind.__name__)
+    for known in kind.__mro__:
+        # A subclass with a ``call`` of its own is another layer.
+        if known in _OPENINGS and kind.call is known.call:
+            return _OPENINGS[known]
+    found: Opening = kind.call
+    return found
+
+
+_OPERATORS = {
+    "__add__": ops.add,
+    "__sub__": ops.subtract,
+    "__mul__": ops.multiply,
+    "__truediv__": ops.divide,
+    "__matmul__": ops.matmul,
+    "__pow__": ops.power,
+}
+
+
+@contextmanager
+def variables_meet_tensors() -> Iterator[None]:
+    """Meanwhile ``variable * x`` is an operator of the graph, as ``x * variable`` is."""
+    kind: Any = keras.Variable
+    own = {name: vars(kind).get(name) for name in _OPERATORS}
+    for name, operator in _OPERATORS.items():
+        setattr(kind, name, _symbolic(operator, getattr(kind, name)))
+    try:
+        yield
+    finally:
+        for name, before in own.items():
+            if before is None:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, before)
+
+
+def _symbolic(operator: Callable[..., Any], eager: Callable[..., Any]) -> Callable[..., Any]:
+    def either(variable: Any, other: Any) -> Any:
+        return operator(variable, other) if isinstance(other, KerasTensor) else eager(variable, other)
+
+    return either
+
+
+def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> KerasTensor:
+    """TimeDistributed step by step; its own call moves the time axis to where the batch belongs.
+
+    What acts on vectors does so at all steps at once, however many there are.
+    """
+    inner = layer.layer
+    if len(sequence.shape) == 3 and isinstance(inner, _ON_VECTORS):
+        return inner(sequence)
+    return ops.stack([inner(sequence[:, t]) for t in range(sequence.shape[1])], axis=1)
+
+
+_ON_VECTORS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
+
+
+def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
+    """Bidirectional as its two layers; its own call may run them fused in one kernel."""
+    forward, backward = layer.forward_layer(sequence), layer.backward_layer(sequence)
+    if layer.return_sequences:
+        backward = ops.flip(backward, axis=1)
+    return _MERGES[layer.merge_mode]([forward, backward])
+
+
+_MERGES = {
+    "concat": keras.layers.concatenate,
+    "sum": keras.layers.add,
+    "ave": keras.layers.average,
+    "mul": keras.layers.multiply,
+}
+
+
+def _dot(layer: Any, inputs: list[KerasTensor]) -> KerasTensor:
+    """The layer Dot as an einsum, of normalised tensors where it says so."""
+    ranks = [len(x.shape) for x in inputs]
+    axes = layer.axes if isinstance(layer.axes, list | tuple) else [layer.axes] * 2
+    axes = [axis % rank for axis, rank in zip(axes, ranks, strict=True)]
+    if layer.normalize:
+        inputs = [ops.normalize(x, axis=axis) for x, axis in zip(inputs, axes, strict=True)]
+    one, two = string.ascii_lowercase[: ranks[0]], string.ascii_lowercase[ranks[0] : sum(ranks)]
+    two = one[0] + two[1 : axes[1]] + one[axes[0]] + two[axes[1] + 1 :]
+    kept = one[: axes[0]] + one[axes[0] + 1 :] + "".join(c for c in two if c not in one)
+    found = ops.einsum(f"{one},{two}->{kept}", *inputs)
+    return found if len(found.shape) > 1 else ops.expand_dims(found, -1)
+
+
+register_opening(keras.layers.TimeDistributed, _over_time)
+register_opening(keras.layers.Bidirectional, _both_ways)
+register_opening(keras.layers.Dot, _dot)
