@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from gazeback.eval.flowers.maps import FILTER, IMAGE, Maps, build_maps
 from gazeback.eval.flowers.network import load_network
 from gazeback.eval.flowers.protocol import Measured, Picture
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.eval.subjects.methods import ACTIVATION, CENTRE, chosen_methods
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.classifiers import Classifier, load_classifier
@@ -31,8 +30,24 @@ BASELINES = (FILTER, ACTIVATION, CENTRE, IMAGE)
 """What is measured always: the strongest filter's map, the channel sum, a disc in the middle, everything."""
 
 
+@dataclass(frozen=True, eq=False)
+class FlowersSubject:
+    """A network for one kind of flowers, and the methods that were asked so far."""
+
+    kind: str
+    classifier: Classifier
+    _built: dict[str, Maps] = field(default_factory=dict)
+
+    def maps(self, methods: Sequence[str]) -> dict[str, Maps]:
+        """The methods of these names, ready for questions."""
+        for method in methods:
+            if method not in self._built:
+                self._built[method] = build_maps(method, self.classifier, self.kind)
+        return {method: self._built[method] for method in methods}
+
+
 @dataclass(frozen=True)
-class FlowersTask:
+class FlowersTask(Task[FlowersSubject]):
     """`kind`: of flowers; `model`: a FILE.keras, or None for the network that comes with the package;
     `chosen`: methods between commas; `limit`: how many pictures are reported, and at most as many are looked
     at to choose settings."""
@@ -48,10 +63,6 @@ class FlowersTask:
     def methods(self) -> Sequence[str]:
         return chosen_methods(self.chosen, BASELINES)
 
-    @property
-    def skipped(self) -> Counter[str]:
-        return Counter()
-
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
         """By name; the limit leaves every class a picture of each part."""
@@ -66,13 +77,13 @@ class FlowersTask:
     def names(self) -> Sequence[str]:
         return list(self._pictures)
 
-    def about(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         if self.model is not None and not Path(self.model).is_file():
             raise UserError(f"--model {self.model}: no such file; expected one of gazeback train flowers")
         model = "bundled" if self.model is None else fingerprint(Path(self.model))
         return {"kind": self.kind, "model": model}
 
-    def open(self) -> FlowersMeasurer:
+    def subject(self) -> FlowersSubject:
         classifier = load_network(self.kind) if self.model is None else load_classifier(self.model)
         expected = class_names(self.kind)
         if classifier.class_names != expected:
@@ -80,14 +91,14 @@ class FlowersTask:
                 f"{self.model}: expected a network for {self.kind} with the classes {', '.join(expected)}; "
                 "train one with gazeback train flowers"
             )
-        return FlowersMeasurer(self.kind, classifier, self._pictures)
+        return FlowersSubject(self.kind, classifier)
 
     def tables(self, records: Records) -> Sequence[Table]:
         rows = self._rows(records)
         one = [Measured.of(record) for record in records[self.methods[0]].values()]
         return [self._areas(rows, one), _curves(rows)]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         return protocol.area_under(record["curves"][0])
 
     def details(self, records: Records) -> Mapping[str, Any]:
@@ -127,6 +138,28 @@ class FlowersTask:
         columns = ["chosen setting", "as published", "setting", "the paper"]
         return Table(f"Area under the IoU curve, {self.kind}", columns, cells, notes)
 
+    def measure(
+        self, subject: FlowersSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        pictures = [self._pictures[name] for name in names]
+        found = protocol.measure_batch(self.kind, subject.classifier, subject.maps(methods), pictures)
+        return {
+            name: {method: one.as_json() for method, one in of_picture.items()}
+            for name, of_picture in zip(names, found, strict=True)
+        }
+
+    def example(self, subject: FlowersSubject, name: str, methods: Sequence[str]) -> Example | None:
+        """The maps as published."""
+        part, index = self._pictures[name]
+        drawn = flower(self.kind, SEEDS[part], index)
+        pixels, label = drawn.image[None].astype(np.float32), np.array([drawn.label], np.int32)
+        maps = {method: explain(pixels, label)[0][0] for method, explain in subject.maps(methods).items()}
+        curves = {method: protocol.iou_curve(heat, drawn.mask) for method, heat in maps.items()}
+        values = {method: f"area {protocol.area_under(curve):.2f}" for method, curve in curves.items()}
+        return Example(
+            drawn.image, maps, subject.classifier.class_names[drawn.label], values, mask=drawn.mask
+        )
+
 
 def _curves(rows: Sequence[protocol.Row]) -> Table:
     shown = range(0, len(protocol.THRESHOLDS), 2)
@@ -137,37 +170,3 @@ def _curves(rows: Sequence[protocol.Row]) -> Table:
 
 def _text(setting: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in setting.items()) or "-"
-
-
-@dataclass(frozen=True, eq=False)
-class FlowersMeasurer:
-    """The task with its network, and the methods that were asked so far."""
-
-    kind: str
-    classifier: Classifier
-    pictures: Mapping[str, Picture]
-    _built: dict[str, Maps] = field(default_factory=dict)
-
-    def _maps(self, methods: Sequence[str]) -> dict[str, Maps]:
-        for method in methods:
-            if method not in self._built:
-                self._built[method] = build_maps(method, self.classifier, self.kind)
-        return {method: self._built[method] for method in methods}
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        pictures = [self.pictures[name] for name in names]
-        found = protocol.measure_batch(self.kind, self.classifier, self._maps(methods), pictures)
-        return {
-            name: {method: one.as_json() for method, one in of_picture.items()}
-            for name, of_picture in zip(names, found, strict=True)
-        }
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """The maps as published."""
-        part, index = self.pictures[name]
-        drawn = flower(self.kind, SEEDS[part], index)
-        pixels, label = drawn.image[None].astype(np.float32), np.array([drawn.label], np.int32)
-        maps = {method: explain(pixels, label)[0][0] for method, explain in self._maps(methods).items()}
-        curves = {method: protocol.iou_curve(heat, drawn.mask) for method, heat in maps.items()}
-        values = {method: f"area {protocol.area_under(curve):.2f}" for method, curve in curves.items()}
-        return Shown(drawn.image, maps, self.classifier.class_names[drawn.label], values, mask=drawn.mask)

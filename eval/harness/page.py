@@ -1,7 +1,7 @@
 """Write the page of a result: tables, distributions of the figures, the best and worst images with their
 maps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Measurer, Record, Records, Shown, Task
+from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.grounding.output.colours import blended, fitted, look_of
 from gazeback.grounding.output.page import jpeg_uri, render
 from gazeback.models.errors import UserError
@@ -35,18 +35,18 @@ TEMPLATES = Path(__file__).with_name("templates")
 class Content:
     """The content of a page."""
 
-    task: Task
+    task: Task[Any]
     records: Records
     tables: Sequence[Table]
     notes: Sequence[str]
     command: str
 
 
-def html(content: Content, open_task: Callable[[], Measurer]) -> str:
-    """Build the page, one file that needs no network. `open_task` is called if there are images to show."""
+def html(content: Content) -> str:
+    """Build the page, one file that needs no network. The subject is loaded if there are images to show."""
     first = content.records[content.task.methods[0]]
-    best, worst = extremes({name: content.task.worth(record) for name, record in first.items()})
-    measurer = open_task() if best else None
+    best, worst = extremes({name: content.task.score(record) for name, record in first.items()})
+    subject = content.task.subject() if best else None
     return render(
         "result.html.j2",
         styles=("base.css", "result.css"),
@@ -58,16 +58,16 @@ def html(content: Content, open_task: Callable[[], Measurer]) -> str:
         notes=content.notes,
         spreads=spreads(content.task, content.records),
         galleries=[
-            (title, [panel for name in names if (panel := _panel(measurer, content, name))])
+            (title, [panel for name in names if (panel := _panel(subject, content, name))])
             for title, names in (("Best", best), ("Worst", worst))
         ],
         first=content.task.methods[0],
     )
 
 
-def extremes(worths: Mapping[str, float | None], count: int = EXTREMES) -> tuple[list[str], list[str]]:
+def extremes(scores: Mapping[str, float | None], count: int = EXTREMES) -> tuple[list[str], list[str]]:
     """The names of the best and of the worst images, the most extreme first; no image is in both."""
-    order = sorted((worth, name) for name, worth in worths.items() if worth is not None)
+    order = sorted((score, name) for name, score in scores.items() if score is not None)
     count = min(count, (len(order) + 1) // 2)
     worst = [name for _, name in order[: min(count, len(order) // 2)]]
     return [name for _, name in order[::-1][:count]], worst
@@ -85,10 +85,10 @@ class Spread:
     n: int
 
 
-def spreads(task: Task, records: Records) -> dict[str, Any]:
+def spreads(task: Task[Any], records: Records) -> dict[str, Any]:
     """Histograms of the score by method on one scale; empty if no record has a score."""
     values = {
-        method: np.array([w for w in map(task.worth, of_images.values()) if w is not None])
+        method: np.array([w for w in map(task.score, of_images.values()) if w is not None])
         for method, of_images in records.items()
     }
     values = {method: found for method, found in values.items() if len(found)}
@@ -106,12 +106,10 @@ def spreads(task: Task, records: Records) -> dict[str, Any]:
     return {"rows": rows, "low": low, "high": high}
 
 
-def _panel(measurer: Measurer | None, content: Content, name: str) -> dict[str, Any] | None:
+def _panel(subject: Any, content: Content, name: str) -> dict[str, Any] | None:
     """A photo with each method's map on it; None if it cannot be shown."""
-    if measurer is None:
-        return None
     try:
-        shown = measurer.show(name, content.task.methods)
+        shown = content.task.example(subject, name, content.task.methods)
     except UserError:
         return None
     if shown is None:
@@ -128,17 +126,17 @@ def _panel(measurer: Measurer | None, content: Content, name: str) -> dict[str, 
     return {
         "name": name,
         "title": shown.title,
-        "worth": _worth(content.task, content.records[content.task.methods[0]].get(name)),
+        "score": _score(content.task, content.records[content.task.methods[0]].get(name)),
         "pictures": [(label, jpeg_uri(Photo(p, name), LONGEST), value) for label, p, value in pictures],
     }
 
 
-def _worth(task: Task, record: Record | None) -> str:
-    worth = None if record is None else task.worth(record)
-    return "" if worth is None else f"{worth:.3f}"
+def _score(task: Task[Any], record: Record | None) -> str:
+    score = None if record is None else task.score(record)
+    return "" if score is None else f"{score:.3f}"
 
 
-def _with_outlines(shown: Shown, picture: np.ndarray) -> np.ndarray:
+def _with_outlines(shown: Example, picture: np.ndarray) -> np.ndarray:
     """A thumbnail with the true boxes and the outline of the true mask: uint8 [h, w, 3]."""
     height, width = picture.shape[:2]
     size = fitted(width, height, LONGEST)

@@ -19,7 +19,7 @@ from gazeback.models.errors import UserError
 
 def key_of(task: Task) -> str:
     """The name under which a task's records are kept: sha256 of task, version and `about`."""
-    content = {"task": task.name, "gazeback": version("gazeback"), "about": dict(task.about())}
+    content = {"task": task.name, "gazeback": version("gazeback"), "about": dict(task.cache_key())}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

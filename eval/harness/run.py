@@ -17,7 +17,7 @@ from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness import page
 from gazeback.eval.harness.records import Records, key_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
-from gazeback.eval.harness.task import HasPages, Task, skipped_line
+from gazeback.eval.harness.task import Task, skipped_line
 from gazeback.eval.harness.workers import Batch, measured
 from gazeback.grounding.output.files import write_atomically
 from gazeback.models.errors import DataError, UserError
@@ -54,7 +54,7 @@ NAMED = 5
 """The number of unusable images that are named on the terminal; the JSON file names all."""
 
 
-def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh: bool = False) -> None:
+def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, fresh: bool = False) -> None:
     """Measure what is missing, print the tables, and write them.
 
     With `json_path` the figures are written there as JSON, and beside it as CSV (`.csv`) and as a page
@@ -81,7 +81,7 @@ def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh:
     result = {
         **as_result(tables),
         "selection": RULE,
-        "about": dict(task.about()),
+        "about": dict(task.cache_key()),
         "images measured": len(found[methods[0]]),
         "skipped": {reason: count for reason, count in skipped.items() if count},
         "unusable": unusable,
@@ -90,9 +90,8 @@ def run_task(task: Task, json_path: Path | None = None, workers: int = 1, fresh:
     write_result(json_path, task.name, result)
     write_text(json_path.with_suffix(".csv"), as_csv(tables))
     content = page.Content(task, found, tables, notes, command_line())
-    write_text(json_path.with_suffix(".html"), page.html(content, task.open))
-    if isinstance(task, HasPages):
-        task.write_pages(found, json_path.with_suffix(""))
+    write_text(json_path.with_suffix(".html"), page.html(content))
+    task.write_pages(found, json_path.with_suffix(""))
 
 
 def command_line() -> str:
@@ -101,7 +100,7 @@ def command_line() -> str:
 
 
 def _measure_missing(
-    task: Task, names: Sequence[str], methods: Sequence[str], records: Records, workers: int
+    task: Task[Any], names: Sequence[str], methods: Sequence[str], records: Records, workers: int
 ) -> dict[str, str]:
     """Measure the missing records; returns the images that cannot be used, with the reasons."""
     unusable: dict[str, str] = {}

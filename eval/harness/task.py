@@ -1,14 +1,15 @@
 """What a task of `gazeback evaluate` is: images, one record for each image and method, tables of the records.
 
 A task is a small picklable object: reading it costs the annotations, no model. Where it is measured (in this
-process, or in each of several workers) it is opened once, which loads the model.
+process, or in each of several workers) its subject is loaded once.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -20,13 +21,20 @@ Record = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Record]]
 """Records by method, then by image name; every image has all methods."""
 
+S = TypeVar("S")
+
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """An image of the result page: the photo uint8 [H, W, 3], one map float [h, w] for each method that has
-    one, and what is right: boxes `[x, y, w, h]` in photo pixels and a mask bool [H, W].
+class Example:
+    """An image of the result page with the maps of each method.
 
-    `title` says what was asked, `values` what each method reached.
+    Attributes:
+        photo: uint8 ``[H, W, 3]``.
+        maps: float ``[h, w]`` by method, of those that have one.
+        title: what was asked.
+        values: what each method reached.
+        boxes: where the right answer is, ``[x, y, w, h]`` in photo pixels.
+        mask: where the right answer is, bool ``[H, W]``.
     """
 
     photo: np.ndarray
@@ -37,10 +45,43 @@ class Shown:
     mask: np.ndarray | None = None
 
 
-class Measurer(Protocol):
-    """A task with its model loaded."""
+class Task(ABC, Generic[S]):
+    """A measurement that can be run, resumed and shown.
 
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+    ``S`` is its subject: a loaded model, and the maps of every method for it.
+    """
+
+    name: ClassVar[str]
+    """As on the command line."""
+    batch: ClassVar[int] = 1
+    """How many images `measure` is given at once."""
+
+    @property
+    @abstractmethod
+    def methods(self) -> Sequence[str]:
+        """The methods, the baselines with them; the first is the one that images are ranked by."""
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """What is wrong with the annotations, counted: reasons for which something is left out."""
+        return Counter()
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The images, each once, in the order of their names' hashes (`eval.data.selection.select`)."""
+
+    @abstractmethod
+    def cache_key(self) -> Mapping[str, Any]:
+        """All that a record depends on besides image, method and version: data, model, settings. JSON."""
+
+    @abstractmethod
+    def subject(self) -> S:
+        """Load the model. Raises UserError."""
+
+    @abstractmethod
+    def measure(
+        self, subject: S, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
         """The records `[image name][method]` of a batch of images.
 
         Raises PhotoError or DataError for an image that cannot be used: the batch is then taken again image
@@ -48,51 +89,25 @@ class Measurer(Protocol):
         left out of the answer: it counts as skipped, "nothing to measure".
         """
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """An image with its maps for the result page, or None where there is nothing to see."""
-
-
-class Task(Protocol):
-    """A measurement that can be run, resumed and shown."""
-
-    name: ClassVar[str]
-    """As on the command line."""
-    batch: ClassVar[int]
-    """How many images `measure` is given at once."""
-
-    @property
-    def methods(self) -> Sequence[str]:
-        """The methods, the baselines with them; the first is the one that images are ranked by."""
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """What is wrong with the annotations, counted: reasons for which something is left out."""
-
-    def names(self) -> Sequence[str]:
-        """The images, each once, in the order of their names' hashes (`eval.data.selection.select`)."""
-
-    def about(self) -> Mapping[str, Any]:
-        """All that a record depends on besides image, method and version: data, model, settings. JSON."""
-
-    def open(self) -> Measurer:
-        """Load the model."""
-
+    @abstractmethod
     def tables(self, records: Records) -> Sequence[Table]:
         """The figures. Settings are chosen on the tune part here and reported on the other."""
 
-    def worth(self, record: Record) -> float | None:
+    @abstractmethod
+    def score(self, record: Record) -> float | None:
         """What the page's distributions show and images are ranked by: larger is better."""
 
+    def example(self, subject: S, name: str, methods: Sequence[str]) -> Example | None:
+        """An image with its maps for the result page, or None where there is nothing to see."""
+        return None
+
     def details(self, records: Records) -> Mapping[str, Any]:
-        """More for the JSON file than the tables and records; may be empty."""
-
-
-@runtime_checkable
-class HasPages(Protocol):
-    """A task that has more to show than the result page."""
+        """More for the JSON file than the tables and records."""
+        return {}
 
     def write_pages(self, records: Records, stem: Path) -> Sequence[Path]:
-        """Write pages named `STEM-....html`; returns their paths. Raises UserError."""
+        """Write further pages, named `STEM-....html`; returns their paths. Raises UserError."""
+        return ()
 
 
 def skipped_line(skipped: Mapping[str, int]) -> Iterable[str]:

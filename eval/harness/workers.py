@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context, parent_process
+from typing import Any, TypeVar
 
-from gazeback.eval.harness.task import Measurer, Record, Task
+from gazeback.eval.harness.task import Record, Task
 from gazeback.models.errors import DataError, PhotoError, UserError
+
+S = TypeVar("S")
 
 AHEAD = 2
 """The number of batches that wait for each worker, so that no worker is idle and memory is bounded."""
@@ -33,35 +36,35 @@ class Measured:
     unusable: dict[str, str] = field(default_factory=dict)
 
 
-def measured(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
+def measured(task: Task[Any], batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
     """Yield every batch with its outcome as soon as it is ready. Raises UserError if a method cannot be
     used."""
     if not batches:
         return
     if workers == 1:
-        measurer = task.open()
+        subject = task.subject()
         for batch in batches:
-            yield batch, measure(measurer, batch)
+            yield batch, measure(task, subject, batch)
     else:
         yield from _spread(task, batches, min(workers, len(batches)))
 
 
-def measure(measurer: Measurer, batch: Batch) -> Measured:
+def measure(task: Task[S], subject: S, batch: Batch) -> Measured:
     """Measure a batch; if an image of it cannot be used, measure it again image by image."""
     try:
-        return Measured(dict(measurer.measure(batch.names, batch.methods)))
+        return Measured(dict(task.measure(subject, batch.names, batch.methods)))
     except (PhotoError, DataError) as error:
         if len(batch.names) == 1:
             return Measured(unusable={batch.names[0]: str(error)})
     found = Measured()
     for name in batch.names:
-        one = measure(measurer, Batch([name], batch.methods))
+        one = measure(task, subject, Batch([name], batch.methods))
         found.records |= one.records
         found.unusable |= one.unusable
     return found
 
 
-def _spread(task: Task, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
+def _spread(task: Task[Any], batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
     waiting: Iterator[Batch] = iter(batches)
     running: dict[Future[Measured], Batch] = {}
     with (
@@ -105,14 +108,14 @@ def _threads_each(workers: int) -> Iterator[None]:
                 os.environ.pop(name, None)
 
 
-_measurer: Measurer | None = None
-"""The state of a worker process."""
+_opened: tuple[Task[Any], Any] | None = None
+"""The task and the subject of a worker process."""
 
 
-def _start(task: Task) -> None:
-    global _measurer
+def _start(task: Task[Any]) -> None:
+    global _opened
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _measurer = task.open()
+    _opened = task, task.subject()
 
 
 def _end_with_parent() -> None:
@@ -124,5 +127,5 @@ def _end_with_parent() -> None:
 
 
 def _work(batch: Batch) -> Measured:
-    assert _measurer is not None
-    return measure(_measurer, batch)
+    assert _opened is not None
+    return measure(*_opened, batch)

@@ -1,6 +1,5 @@
 """`gazeback evaluate scenes`: the measurements of `gazeback.eval.scenes.protocol` as a task."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,25 +10,24 @@ import numpy as np
 
 from gazeback.eval.data.selection import part_of, select
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
 from gazeback.eval.subjects.captioner import CaptionerSubject, Question
 from gazeback.eval.subjects.methods import chosen_methods
 from gazeback.grounding.coco.run import fingerprint
-from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.captioner import load_captioner
 
 SCENES = 400
 """How many scenes are measured unless a limit is given."""
 
 
 @dataclass(frozen=True)
-class ScenesTask:
+class ScenesTask(Task[CaptionerSubject]):
     """`model`: a bundled captioner of scenes, by name, or a file; `chosen`: methods between commas."""
 
     name: ClassVar[str] = "scenes"
-    batch: ClassVar[int] = 1
     model: str = "scenes-gap"
     limit: int | None = None
     chosen: str = "evidence"
@@ -37,10 +35,6 @@ class ScenesTask:
     @cached_property
     def methods(self) -> tuple[str, ...]:
         return chosen_methods(self.chosen)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return Counter()
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -51,15 +45,15 @@ class ScenesTask:
     def names(self) -> Sequence[str]:
         return list(self._numbers)
 
-    def about(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         file = Path(self.model)
         model = fingerprint(file) if file.is_file() else self.model
         return {"model": model, "seed": protocol.HELD_OUT_SEED}
 
-    def open(self) -> "ScenesMeasurer":
-        return ScenesMeasurer(load_captioner(self.model), self._numbers)
+    def subject(self) -> CaptionerSubject:
+        return CaptionerSubject(load_captioner(self.model))
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The mean energy of a scene's colours and shapes."""
         energies = [word["energy"] for word in record["words"] if word["kind"] in protocol.NAMED]
         return float(np.mean(energies)) if energies else None
@@ -91,50 +85,44 @@ class ScenesTask:
         first = records[self.methods[0]]
         return {"scenes": {name: {"part": part_of(name), **record} for name, record in first.items()}}
 
-
-def scene_name(index: int) -> str:
-    """The name of a held-out scene, made of its number alone."""
-    return f"scene-{protocol.HELD_OUT_SEED}-{index:05d}"
-
-
-class ScenesMeasurer:
-    """The captioner with its methods, and the scenes."""
-
-    def __init__(self, captioner: Captioner, numbers: Mapping[str, int]) -> None:
-        self._captioner, self._numbers = captioner, numbers
-        self._methods = CaptionerSubject(captioner).methods
-
     def _scene(self, name: str) -> Scene:
         return scene(protocol.HELD_OUT_SEED, self._numbers[name])
 
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: self._records(self._scene(name), methods) for name in names}
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        return {name: self._records(subject, self._scene(name), methods) for name in names}
 
-    def _records(self, of: Scene, methods: Sequence[str]) -> dict[str, Record]:
-        (described,) = quality.evaluate(self._captioner, [of])
-        records = protocol.measure(self._captioner, self._methods(methods), of)
+    def _records(self, subject: CaptionerSubject, of: Scene, methods: Sequence[str]) -> dict[str, Record]:
+        (described,) = quality.evaluate(subject.captioner, [of])
+        records = protocol.measure(subject.captioner, subject.methods(methods), of)
         return {method: {**record, "captioner": described} for method, record in records.items()}
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The first word of a shape in the scene's first caption."""
         of = self._scene(name)
         caption = fixed(of)[0]
         position = next(i for i, word in enumerate(caption) if word.kind == "shape")
-        ids = self._captioner.vocabulary.encode(word.text for word in caption)
+        ids = subject.captioner.vocabulary.encode(word.text for word in caption)
         image = of.pixels.astype(np.float32)
-        question = Question(image, self._captioner.features(image[None])[0], ids, [position])
-        maps = {method: answer(question) for method, answer in self._methods(methods).items()}
+        question = Question(image, subject.captioner.features(image[None])[0], ids, [position])
+        maps = {method: answer(question) for method, answer in subject.methods(methods).items()}
         values = {}
         for method, of_method in maps.items():
             (score,) = protocol.scored(of, caption, [position], of_method)
             values[method] = f"pointing {score['pointing']:.0f}, energy {score['energy']:.2f}"
-        return Shown(
+        return Example(
             of.pixels,
             {method: of_method[0] for method, of_method in maps.items()},
             title=f"{caption[position].text} in: {' '.join(word.text for word in caption)}",
             values=values,
             mask=caption[position].mask(of),
         )
+
+
+def scene_name(index: int) -> str:
+    """The name of a held-out scene, made of its number alone."""
+    return f"scene-{protocol.HELD_OUT_SEED}-{index:05d}"
 
 
 def _notes(named: Mapping[str, Any]) -> Iterator[str]:

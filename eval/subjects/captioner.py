@@ -1,6 +1,6 @@
 """What the tasks that ask a captioner have in common: the data and which of it, and the captioner."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import numpy as np
 from gazeback.eval.baselines.short_routes import SHORT_ROUTES, Method, Question
 from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import Part
-from gazeback.eval.harness.task import Record
-from gazeback.eval.subjects.methods import word_maps
+from gazeback.eval.harness.task import Record, Task
+from gazeback.eval.subjects.methods import EVIDENCE, chosen_methods, word_maps
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.photos import load_photo, squeeze
@@ -60,30 +60,56 @@ Scale = tuple[float, float]
 """Input pixels per photo pixel, (x, y)."""
 
 
-class Read(Protocol):
-    """Annotations of photos."""
+class Photos(Protocol):
+    """Annotated photos: `PhraseData` or `CaptionData`."""
 
     digest: str
-    """sha256 of the annotations."""
     skipped: Counter[str]
+    images: list[Any]
+
+    def names(self) -> list[str]:
+        """Their file names."""
 
 
 @dataclass(frozen=True)
-class CaptionerTask(ABC):
-    """The folder and which photos of it, and the captioner: None is the bundled one."""
+class CaptionerTask(Task[CaptionerSubject]):
+    """A question to a captioner about the photos of a folder.
+
+    Attributes:
+        data, split, part, limit: the folder, and which of its photos.
+        model: the captioner's file; None is the bundled one.
+        chosen: methods between commas.
+    """
 
     data: Path
     split: str = "dev"
     part: Part = "all"
     limit: int | None = None
     model: str | None = None
+    chosen: str = EVIDENCE
 
-    @property
+    @cached_property
+    def methods(self) -> Sequence[str]:
+        return chosen_methods(self.chosen)
+
+    @cached_property
     @abstractmethod
-    def read(self) -> Read:
+    def read(self) -> Photos:
         """The annotations, read once."""
 
-    def about(self) -> dict[str, Any]:
+    @cached_property
+    def images(self) -> Mapping[str, Any]:
+        """The annotated photos by file name."""
+        return {image.file_name: image for image in self.read.images}
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return self.read.skipped
+
+    def names(self) -> Sequence[str]:
+        return self.read.names()
+
+    def cache_key(self) -> dict[str, Any]:
         """The annotations and the captioner, files by their contents."""
         return {"data": self.read.digest, "split": self.split, "model": self._model()}
 
@@ -93,16 +119,14 @@ class CaptionerTask(ABC):
         path = Path(self.model)
         return fingerprint(path) or self.model if path.is_file() else self.model
 
-    def load(self) -> Captioner:
-        """Raises ModelError."""
-        return load_captioner(self.model)
+    def subject(self) -> CaptionerSubject:
+        return CaptionerSubject(load_captioner(self.model))
 
 
 @dataclass(frozen=True)
-class PhraseDataTask(CaptionerTask):
-    """The photos one at a time, with their annotations read once."""
+class PhraseTask(CaptionerTask):
+    """A question about photos whose sentences' phrases have boxes or masks."""
 
-    batch: ClassVar[int] = 1
     tunes: ClassVar[bool] = False
     """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
 
@@ -110,28 +134,6 @@ class PhraseDataTask(CaptionerTask):
     def read(self) -> PhraseData:
         part: Part = "all" if self.tunes and self.part != "tune" else self.part
         return PhraseData(self.data, self.split, part, self.limit)
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
-
-
-class OneAnswerMeasurer(ABC):
-    """The captioner, and the photos; whatever the method, there is one record of a photo."""
-
-    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
-        self.captioner = captioner
-        self._images = {image.file_name: image for image in data}
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: dict.fromkeys(methods, self._record(name)) for name in names}
-
-    @abstractmethod
-    def _record(self, name: str) -> Record:
-        """Raises PhotoError."""
 
 
 def model_input(path: Path, size: int) -> tuple[np.ndarray, Scale]:

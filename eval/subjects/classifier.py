@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,8 @@ import numpy as np
 from gazeback.eval.data.folder import Need, ObjectData
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part
-from gazeback.eval.harness.task import Records, Shown
+from gazeback.eval.harness.task import Example, Records, Task
+from gazeback.eval.perturbations.randomisation import copied
 from gazeback.eval.subjects.methods import chosen_methods, class_maps
 from gazeback.grounding.explanation import on_photo
 from gazeback.models.classifiers import Classifier, ModelInput, load_classifier
@@ -20,10 +21,83 @@ from gazeback.models.classifiers import class_names as class_names_of
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
 
+OTHER_MEANING = {"kite": 1000}
+"""Categories that a classifier of so many classes has under the same name, meaning another thing: ImageNet's
+kite is a bird."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo, and what the classifier reads of it."""
+
+    photo: Photo
+    input: ModelInput
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return self.input.pixels
+
+    @property
+    def photo_shape(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.photo.height, self.photo.width
+
+    def on_photo(self, heat: np.ndarray) -> np.ndarray:
+        """A map over the input as a map over the photo, float32 [height, width]; beyond the input 0."""
+        return np.maximum(on_photo(heat, self.input, max(self.photo.height, self.photo.width)), 0)
+
+
+class ClassifierSubject:
+    """A loaded classifier, and the maps of every method for its classes.
+
+    Attributes:
+        data: the images that it is asked about, where they are those of an `ObjectData`.
+    """
+
+    def __init__(self, classifier: Classifier, data: ObjectData | None = None) -> None:
+        self.classifier, self.data = classifier, data
+
+    @cached_property
+    def true_classes(self) -> "TrueClasses":
+        """Raises DataError: the classifier has none of the classes."""
+        assert self.data is not None
+        return TrueClasses(self.data, self.classifier)
+
+    @cached_property
+    def copy(self) -> "ClassifierSubject":
+        """The same with a copy of the model, whose weights may be changed."""
+        return ClassifierSubject(replace(self.classifier, model=copied(self.classifier.model)), self.data)
+
+    def prepare(self, path: Path) -> Prepared:
+        """Raises PhotoError."""
+        photo = load_photo(path)
+        return Prepared(photo, self.classifier.preprocess(photo))
+
+    def maps(
+        self, method: str, pixels: Sequence[np.ndarray], classes: Sequence[int] | np.ndarray
+    ) -> np.ndarray:
+        """float32 [n, height, width] over the inputs, for one class of each. Raises UserError."""
+        return class_maps(method, self.classifier.model, np.stack(pixels), np.asarray(classes))
+
+    def maps_on_photo(self, methods: Sequence[str], prepared: Prepared, target: int) -> dict[str, np.ndarray]:
+        """The maps of one class by method, float32 [height, width] over the photo. Raises UserError."""
+        heats = {method: self.maps(method, [prepared.pixels], [target])[0] for method in methods}
+        return {method: prepared.on_photo(heat) for method, heat in heats.items()}
+
+    def probabilities(self, prepared: Sequence[Prepared]) -> np.ndarray:
+        """float32 [n, classes]."""
+        return self.classifier.probabilities(np.stack([one.pixels for one in prepared]))
+
 
 @dataclass(frozen=True)
-class ClassifierTask:
-    """The data and which of it, the classifier, and the methods between commas."""
+class ClassifierTask(Task[ClassifierSubject]):
+    """A question to a classifier.
+
+    Attributes:
+        data, part, limit: the folder, and which of its images.
+        model, weights: the classifier, as the command line names it.
+        chosen: methods between commas.
+    """
 
     data: Path
     model: str
@@ -32,9 +106,14 @@ class ClassifierTask:
     limit: int | None
     chosen: str
 
+    batch: ClassVar[int] = 8
+
     @cached_property
     def methods(self) -> Sequence[str]:
         return chosen_methods(self.chosen)
+
+    def subject(self) -> ClassifierSubject:
+        return ClassifierSubject(load_named(self.model, self.weights))
 
     def details(self, records: Records) -> Mapping[str, Any]:
         return {"model": self.model, "part": self.part, "limit": self.limit}
@@ -45,22 +124,18 @@ def load_named(model: str, weights: str | None) -> Classifier:
     return load_classifier(model) if weights is None else load_classifier(model, weights=weights)
 
 
-OTHER_MEANING = {"kite": 1000}
-"""Categories that a classifier of so many classes has under the same name, meaning another thing: ImageNet's
-kite is a bird."""
-
-
 @dataclass(frozen=True)
 class ObjectTask(ClassifierTask):
-    """Of images with objects, in any of the formats that `ObjectData` reads."""
+    """A question about images with objects, in any of the formats that `ObjectData` reads."""
 
     split: str | None = None
 
-    batch: ClassVar[int] = 8
     need: ClassVar[Need | None] = "objects"
     """What the task needs of an image."""
     tunes: ClassVar[bool] = False
     """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
+    asks_true: ClassVar[bool] = False
+    """Whether it asks for the classes that the images show: the classifier must know some of them."""
 
     @cached_property
     def read(self) -> ObjectData:
@@ -79,76 +154,26 @@ class ObjectTask(ClassifierTask):
     def names(self) -> Sequence[str]:
         return self.read.names
 
-    def about(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         return {"data": self.read.digest, "model": self.model, "weights": self.weights, **self.settings}
 
-    def ask(self) -> "AskedClassifier":
-        """The classifier. Raises ModelError."""
-        return AskedClassifier(load_named(self.model, self.weights))
+    def subject(self) -> ClassifierSubject:
+        subject = ClassifierSubject(load_named(self.model, self.weights), self.read)
+        if self.asks_true:
+            _ = subject.true_classes  # tells what is wrong before anything is measured
+        return subject
+
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
+        """The photo with the maps of its predicted class, and the boxes of its objects."""
+        image = self.read[name]
+        prepared = subject.prepare(image.path)
+        predicted = int(subject.probabilities([prepared])[0].argmax())
+        maps = subject.maps_on_photo(methods, prepared, predicted)
+        boxes = image.boxes_on(prepared.photo_shape).tolist() if image.objects else []
+        return Example(prepared.photo.pixels, maps, subject.classifier.class_names[predicted], boxes=boxes)
 
     def details(self, records: Records) -> Mapping[str, Any]:
         return {**super().details(records), "format": self.read.format, "split": self.read.split}
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A photo, and what the classifier reads of it."""
-
-    photo: Photo
-    prepared: ModelInput
-
-    @property
-    def pixels(self) -> np.ndarray:
-        return self.prepared.pixels
-
-    @property
-    def photo_shape(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
-        return self.photo.height, self.photo.width
-
-    def on_photo(self, heat: np.ndarray) -> np.ndarray:
-        """A map over the input as a map over the photo, float32 [height, width]; beyond the input 0."""
-        return np.maximum(on_photo(heat, self.prepared, max(self.photo.height, self.photo.width)), 0)
-
-
-@dataclass(frozen=True, eq=False)
-class AskedClassifier:
-    """A loaded classifier and the maps that methods make for it."""
-
-    classifier: Classifier
-
-    def see(self, path: Path) -> Seen:
-        """Raises PhotoError."""
-        photo = load_photo(path)
-        return Seen(photo, self.classifier.preprocess(photo))
-
-    def maps(
-        self, method: str, pixels: Sequence[np.ndarray], classes: Sequence[int] | np.ndarray
-    ) -> np.ndarray:
-        """float32 [n, height, width] over the inputs, for one class of each. Raises UserError."""
-        return class_maps(method, self.classifier.model, np.stack(pixels), np.asarray(classes))
-
-    def probabilities(self, seen: Sequence[Seen]) -> np.ndarray:
-        """float32 [n, classes]."""
-        return self.classifier.probabilities(np.stack([one.pixels for one in seen]))
-
-
-class ObjectMeasurer:
-    """A classifier that is asked about the images of a folder."""
-
-    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
-        self.data, self.asked = data, asked
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """The photo with the maps of its predicted class, and the boxes of its objects."""
-        image = self.data[name]
-        seen = self.asked.see(image.path)
-        predicted = self.asked.probabilities([seen]).argmax(axis=1)
-        heats = {method: self.asked.maps(method, [seen.pixels], predicted)[0] for method in methods}
-        maps = {method: seen.on_photo(heat) for method, heat in heats.items()}
-        boxes = image.boxes_on(seen.photo_shape).tolist() if image.objects else []
-        title = self.asked.classifier.class_names[int(predicted[0])]
-        return Shown(seen.photo.pixels, maps, title, boxes=boxes)
 
 
 class TrueClasses:
@@ -169,6 +194,12 @@ class TrueClasses:
         if image.label is not None:  # it says more than the category: two classes may share a name
             return dict.fromkeys(image.categories, self._labels[image.label])
         return {name: self._categories[name] for name in image.categories if name in self._categories}
+
+    def labelled(self, image: ObjectImage) -> int:
+        """The class of a labelled image. Raises DataError."""
+        if image.label is None:
+            raise DataError(f"{image.name}: it is not known what it shows")
+        return self._labels[image.label]
 
     def boxed(self, image: ObjectImage) -> dict[str, int]:
         """`of` for the categories that have the box of a single object."""

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.harness.means import mean_cell, means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.maps import energy_inside
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations import deepfool
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask, TrueClasses
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 
 COLUMNS = {
     "energy": "energy, class",
@@ -32,6 +31,7 @@ class AdversarialTask(ObjectTask):
 
     name: ClassVar[str] = "adversarial"
     batch: ClassVar[int] = 4
+    asks_true: ClassVar[bool] = True
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -41,9 +41,6 @@ class AdversarialTask(ObjectTask):
             "iterations": deepfool.ITERATIONS,
         }
 
-    def open(self) -> "AdversarialMeasurer":
-        return AdversarialMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         first = next(iter(records.values()))
         notes = [
@@ -52,46 +49,46 @@ class AdversarialTask(ObjectTask):
         ]
         return [means_table("Maps of fooled classifiers", records, COLUMNS, notes), _changes(first)]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """How alike the class's maps are on both photos."""
         value = record.get("correlation changed")
         return None if value is None else float(value)
 
-
-class AdversarialMeasurer(ObjectMeasurer):
-    """A classifier, and DeepFool on it."""
-
-    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
-        """Raises DataError: the classifier has none of the classes."""
-        super().__init__(data, asked)
-        self._classes = TrueClasses(data, asked.classifier)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        seen = [self.asked.see(self.data[name].path) for name in names]
-        predicted = self.asked.probabilities(seen).argmax(axis=1).tolist()
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        seen = [subject.prepare(self.read[name].path) for name in names]
+        predicted = subject.probabilities(seen).argmax(axis=1).tolist()
         found: dict[str, dict[str, Record]] = {}
         for name, one, label in zip(names, seen, predicted, strict=True):
-            image, photo = self.data[name], one.pixels
-            category = next((c for c, number in self._classes.boxed(image).items() if number == label), None)
+            image, photo = self.read[name], one.pixels
+            category = next(
+                (c for c, number in subject.true_classes.boxed(image).items() if number == label), None
+            )
             if category is None:
                 continue
             mask = image.boxes_mask_on(photo.shape[:2], category)
-            fooled = deepfool.deepfool(self.asked.classifier, photo)
+            fooled = deepfool.deepfool(subject.classifier, photo)
             of_photo = {**fooled.size(photo), "steps": fooled.iterations}
             of_photo["fooled"] = float(fooled.after != fooled.before)
             found[name] = {
-                method: {**of_photo, **self._of(method, photo, fooled, mask)} for method in methods
+                method: {**of_photo, **self._of(subject, method, photo, fooled, mask)} for method in methods
             }
         return found
 
     def _of(
-        self, method: str, photo: np.ndarray, fooled: deepfool.Fooled, mask: np.ndarray
+        self,
+        subject: ClassifierSubject,
+        method: str,
+        photo: np.ndarray,
+        fooled: deepfool.Fooled,
+        mask: np.ndarray,
     ) -> dict[str, float]:
         if fooled.after == fooled.before:
             return {}
         photos = [photo, fooled.pixels, fooled.pixels]
         classes = [fooled.before, fooled.before, fooled.after]
-        return compared(self.asked.maps(method, photos, classes), mask)
+        return compared(subject.maps(method, photos, classes), mask)
 
 
 def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, float]:

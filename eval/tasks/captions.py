@@ -19,10 +19,10 @@ from gazeback.eval.data.captions import CaptionData
 from gazeback.eval.data.image import Caption
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores, jackknife
 from gazeback.eval.metrics.statistics import Summary
-from gazeback.eval.subjects.captioner import CaptionerTask, model_input, teacher_forced
+from gazeback.eval.subjects.captioner import CaptionerSubject, CaptionerTask, model_input, teacher_forced
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo
 from gazeback.models.training.scores import check_scorers
@@ -109,29 +109,19 @@ class CaptionsTask(CaptionerTask):
 
     name: ClassVar[str] = "captions"
     batch: ClassVar[int] = 16
-    methods: ClassVar[tuple[str, ...]] = ROWS
+    methods = ROWS
 
     @cached_property
     def read(self) -> CaptionData:
         check_scorers()
         return CaptionData(self.data, self.split, self.part, self.limit)
 
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
     @cached_property
     def references(self) -> dict[str, tuple[Caption, ...]]:
         """People's captions by file name."""
         return {image.file_name: image.captions for image in self.read.images}
 
-    def names(self) -> Sequence[str]:
-        return list(self.references)
-
-    def open(self) -> "CaptionsMeasurer":
-        return CaptionsMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The log probability of a word of the references, in nats."""
         return record["nats"] / record["tokens"] if record["nats"] is not None else None
 
@@ -185,57 +175,48 @@ class CaptionsTask(CaptionerTask):
             for row, photos in records.items()
         }  # fmt: skip
 
-
-class CaptionsMeasurer:
-    """The captioner, and what does not depend on the photo."""
-
-    def __init__(self, captioner: Captioner, data: CaptionData) -> None:
-        self.captioner = captioner
-        self._data = data
-        self._images = {image.file_name: image for image in data.images}
-
     @cached_property
     def _typical(self) -> Caption:
-        tuned = [image for image in self._data.everything if part_of(image.file_name) == "tune"]
-        return typical_caption([image.captions for image in tuned or self._data.everything])
+        tuned = [image for image in self.read.everything if part_of(image.file_name) == "tune"]
+        return typical_caption([image.captions for image in tuned or self.read.everything])
 
-    @cached_property
-    def _of_mean(self) -> Caption:
-        return self.captioner.search(self.captioner.mean_features[None])[0][0].words
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        size = self.captioner.image_size
-        pixels = np.stack([model_input(self._images[name].path, size)[0] for name in names])
-        features = np.asarray(self.captioner.features(pixels))
-        found = self.captioner.search(features) if CAPTIONER in methods else []
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        captioner = subject.captioner
+        pixels = [model_input(self.images[name].path, captioner.image_size)[0] for name in names]
+        features = np.asarray(captioner.features(np.stack(pixels)))
+        found = captioner.search(features) if CAPTIONER in methods else []
+        of_mean = captioner.search(captioner.mean_features[None])[0][0].words if MEAN in methods else ()
         answer: dict[str, dict[str, Record]] = {name: {} for name in names}
         for i, name in enumerate(names):
             for method in methods:
-                asked = {CAPTIONER: features[i], MEAN: self.captioner.mean_features}.get(method)
-                caption = found[i][0].words if method == CAPTIONER else self._caption(name, method)
-                answer[name][method] = {"caption": " ".join(caption), **self._scored(name, asked)}
+                asked = {CAPTIONER: features[i], MEAN: captioner.mean_features}.get(method)
+                known = {CAPTIONER: found[i][0].words if found else (), MEAN: of_mean}
+                caption = known[method] if method in known else self._caption(name, method)
+                scored = self._scored(subject, name, asked)
+                answer[name][method] = {"caption": " ".join(caption), **scored}
         return answer
 
     def _caption(self, name: str, method: str) -> Caption:
-        if method == MEAN:
-            return self._of_mean
+        """A caption that asks no captioner."""
         if method == TYPICAL:
             return self._typical
-        return self._images[name].captions[0] if method == PERSON else another(self._data, name)
+        return self.images[name].captions[0] if method == PERSON else another(self.read, name)
 
-    def _scored(self, name: str, picture: np.ndarray | None) -> dict[str, Any]:
+    def _scored(self, subject: CaptionerSubject, name: str, picture: np.ndarray | None) -> dict[str, Any]:
         if picture is None:
             return {"nats": None, "tokens": 0, "unknown": 0}
-        nats, tokens, unknown = log_probability(self.captioner, picture, self._images[name].captions)
+        nats, tokens, unknown = log_probability(subject.captioner, picture, self.images[name].captions)
         return {"nats": nats, "tokens": tokens, "unknown": unknown}
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The photo with the captions."""
-        captions = self.measure([name], methods)[name]
-        image = self._images[name]
+        captions = self.measure(subject, [name], methods)[name]
+        image = self.images[name]
         people = " / ".join(" ".join(caption) for caption in image.captions)
         values = {method: record["caption"] for method, record in captions.items()}
-        return Shown(load_photo(image.path).pixels, {}, title=f"people: {people}", values=values)
+        return Example(load_photo(image.path).pixels, {}, title=f"people: {people}", values=values)
 
 
 def another(data: CaptionData, name: str) -> Caption:

@@ -13,7 +13,7 @@ from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.boxes import centre_box, region_box
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.perturbations import occlusion as confidence
-from gazeback.eval.subjects.classifier import ObjectMeasurer, ObjectTask
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.eval.subjects.methods import CENTRE
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
@@ -37,9 +37,6 @@ class ConfidenceTask(ObjectTask):
     def settings(self) -> Mapping[str, Any]:
         return {"thresholds": THRESHOLDS, "sides": CENTRE_SIDES, "steps": confidence.STEPS}
 
-    def open(self) -> "ConfidenceMeasurer":
-        return ConfidenceMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         reported = {
             method: {name: r for name, r in of.items() if self.part in ("all", part_of(name))}
@@ -47,7 +44,7 @@ class ConfidenceTask(ObjectTask):
         }
         return [self._boxes(records), _taken(reported), _occluded(reported)]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """How much larger the area under insertion is than that under deletion."""
         return float(record["insertion"] - record["deletion"])
 
@@ -79,30 +76,28 @@ class ConfidenceTask(ObjectTask):
         ]
         return Table("Only the box kept", BOX_COLUMNS, rows, notes, "method")
 
-
-BOX_COLUMNS = ("threshold", "area kept", "increase in confidence", "average drop")
-
-
-class ConfidenceMeasurer(ObjectMeasurer):
-    """Everything that is done to one photo for a method goes through the classifier in one batch."""
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
         found: dict[str, dict[str, Record]] = {}
         for name in names:
-            pixels = self.asked.see(self.data[name].path).pixels
+            pixels = subject.prepare(self.read[name].path).pixels
             plain = np.stack([pixels, confidence.random_occluded(pixels, name)])
-            before = self.asked.classifier.probabilities(plain)
+            before = subject.classifier.probabilities(plain)
             predicted = int(before[0].argmax())
             whole, chance = before[:, predicted].astype(float).tolist()
             of_photo = {"p": whole, "random": drop(whole, chance)}
             found[name] = {
-                method: {**of_photo, **self._of(method, pixels, predicted, whole)} for method in methods
+                method: {**of_photo, **self._of(subject, method, pixels, predicted, whole)}
+                for method in methods
             }
         return found
 
-    def _of(self, method: str, pixels: np.ndarray, predicted: int, whole: float) -> dict[str, Any]:
+    def _of(
+        self, subject: ClassifierSubject, method: str, pixels: np.ndarray, predicted: int, whole: float
+    ) -> dict[str, Any]:
         """A method on one photo, whose predicted class has the probability `whole`."""
-        heat = self.asked.maps(method, [pixels], [predicted])[0]
+        heat = subject.maps(method, [pixels], [predicted])[0]
         kept = [confidence.box_kept(pixels, box) for box in boxes(method, heat)]
         empty = np.broadcast_to(confidence.mean_colour(pixels), pixels.shape)
         series = {
@@ -111,7 +106,7 @@ class ConfidenceMeasurer(ObjectMeasurer):
             "deletion": confidence.step_by_step(pixels, empty, heat),
             "insertion": confidence.step_by_step(confidence.blurred_photo(pixels), pixels, heat),
         }
-        answers = self.asked.classifier.probabilities(np.concatenate(list(series.values())))[:, predicted]
+        answers = subject.classifier.probabilities(np.concatenate(list(series.values())))[:, predicted]
         ends = np.cumsum([len(photos) for photos in series.values()])[:-1]
         p = dict(zip(series, np.split(answers.astype(float), ends), strict=True))
         return {
@@ -121,6 +116,9 @@ class ConfidenceMeasurer(ObjectMeasurer):
             "deletion": confidence.area_under(p["deletion"]),
             "insertion": confidence.area_under(p["insertion"]),
         }
+
+
+BOX_COLUMNS = ("threshold", "area kept", "increase in confidence", "average drop")
 
 
 def boxes(method: str, heat: np.ndarray) -> list[Box]:

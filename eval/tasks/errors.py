@@ -10,20 +10,20 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gazeback.eval.data.folder import Need, ObjectData
+from gazeback.eval.data.folder import Need
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.page import OUTLINE, TEMPLATES
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside
 from gazeback.eval.metrics.statistics import correlation
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, label_classes
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.subjects.methods import CENTRE
 from gazeback.grounding.output.colours import blended, fitted, look_of
 from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.page import jpeg_uri, render
 from gazeback.grounding.output.text import probability_text, short, synonyms
-from gazeback.models.errors import DataError, UserError
+from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
 
 
@@ -100,7 +100,7 @@ def gallery_html(task: ErrorsTask, records: Records) -> str:
     mistakes = {method: most_confident(records[method]) for method in records}
     wrong = next(iter(mistakes.values()))
     names = list(wrong)[:SHOWN]
-    measurer = task.open() if names else None
+    subject = task.subject() if names else None
     return render(
         "errors.html.j2",
         styles=("base.css", "result.css", "errors.css"),
@@ -112,18 +112,20 @@ def gallery_html(task: ErrorsTask, records: Records) -> str:
         shown=len(names),
         methods=methods,
         cards=[
-            _card(measurer, name, {method: mistakes[method][name] for method in methods})
+            _card(task, subject, name, {method: mistakes[method][name] for method in methods})
             for name in names
-            if measurer is not None
+            if subject is not None
         ],
     )
 
 
-def _card(measurer: ErrorsMeasurer, name: str, mistakes: Mapping[str, Mistake]) -> dict[str, Any]:
+def _card(
+    task: ErrorsTask, subject: ClassifierSubject, name: str, mistakes: Mapping[str, Mistake]
+) -> dict[str, Any]:
     mistake = next(iter(mistakes.values()))
-    classes = measurer.asked.classifier.class_names
-    seen = measurer.asked.see(measurer.data[name].path)
-    boxes = measurer.boxes(name, seen)
+    classes = subject.classifier.class_names
+    seen = subject.prepare(task.read[name].path)
+    boxes = task.boxes(name, seen)
     return {
         "name": name,
         "predicted": _class(classes[mistake.predicted], mistake.predicted_probability),
@@ -132,7 +134,7 @@ def _card(measurer: ErrorsMeasurer, name: str, mistakes: Mapping[str, Mistake]) 
         "pairs": [
             {"method": method, "facts": _facts(one), "pictures": list(pictures)}
             for (method, one), pictures in zip(
-                mistakes.items(), _pictures(measurer, name, mistakes, boxes), strict=True
+                mistakes.items(), _pictures(task, subject, name, mistakes, boxes), strict=True
             )
         ],
     }
@@ -151,16 +153,17 @@ def _facts(mistake: Mistake) -> str:
 
 
 def _pictures(
-    measurer: ErrorsMeasurer, name: str, mistakes: Mapping[str, Mistake], boxes: Sequence[Sequence[float]]
-) -> Iterator[tuple[str, str]]:
+    task: ErrorsTask, subject: ClassifierSubject, name: str, mistakes: Mapping[str, Mistake],
+    boxes: Sequence[Sequence[float]],
+) -> Iterator[tuple[str, str]]:  # fmt: skip
     """For each method the photo with the map of the predicted class on it, and with that of the true one."""
-    seen = measurer.asked.see(measurer.data[name].path)
+    seen = subject.prepare(task.read[name].path)
     look = look_of(seen.photo)
     for method, mistake in mistakes.items():
         classes = np.array([mistake.predicted]), np.array([mistake.true])
         predicted, true = (
             blended(np.asarray(seen.photo.pixels, np.float32), _level(heat), look)
-            for heat in next(measurer.both_maps(method, [seen], *classes))
+            for heat in next(both_maps(subject, method, [seen], *classes))
         )
         yield (
             jpeg_uri(_outlined(Photo(predicted, name), boxes), LONGEST),
@@ -192,9 +195,7 @@ class ErrorsTask(ObjectTask):
 
     name: ClassVar[str] = "errors"
     need: ClassVar[Need | None] = "labels"
-
-    def open(self) -> ErrorsMeasurer:
-        return ErrorsMeasurer(self.read, self.ask())
+    asks_true: ClassVar[bool] = True
 
     def tables(self, records: Records) -> Sequence[Table]:
         mistakes = {method: most_confident(of_method) for method, of_method in records.items()}
@@ -210,7 +211,7 @@ class ErrorsTask(ObjectTask):
             )
         ]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """How little the two maps have in common: 1 minus their correlation."""
         mistake = Mistake.of(record)
         return None if mistake is None or mistake.correlation is None else 1 - mistake.correlation
@@ -219,35 +220,19 @@ class ErrorsTask(ObjectTask):
         """The gallery of the mistakes, `STEM-gallery.html`. Raises UserError."""
         return [write_gallery(self, records, stem.with_name(f"{stem.name}-gallery.html"))]
 
-
-def _cells(mistakes: Mapping[str, Mistake]) -> list[Any]:
-    return [
-        mean_cell({name: mistake.correlation for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.predicted_energy for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.true_energy for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.difference for name, mistake in mistakes.items()}),
-    ]
-
-
-class ErrorsMeasurer:
-    """The task with its classifier."""
-
-    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
-        """Raises DataError: the classifier's classes are others."""
-        self.data, self.asked = data, asked
-        self._classes = label_classes(data, asked.classifier)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        seen = [self.asked.see(self.data[name].path) for name in names]
-        probabilities = self.asked.probabilities(seen)
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        seen = [subject.prepare(self.read[name].path) for name in names]
+        probabilities = subject.probabilities(seen)
         predicted = probabilities.argmax(axis=1)
-        true = np.array([self.true_class(name) for name in names])
+        true = np.array([subject.true_classes.labelled(self.read[name]) for name in names])
         wrong = np.flatnonzero(predicted != true).tolist()
         records: dict[str, dict[str, Record]] = {
             name: {method: {"right": True} for method in methods} for name in names
         }
         for method in methods if len(wrong) else ():
-            pairs = self.both_maps(method, [seen[i] for i in wrong], predicted[wrong], true[wrong])
+            pairs = both_maps(subject, method, [seen[i] for i in wrong], predicted[wrong], true[wrong])
             for i, maps in zip(wrong, pairs, strict=True):
                 records[names[i]][method] = Mistake(
                     predicted=int(predicted[i]),
@@ -258,40 +243,45 @@ class ErrorsMeasurer:
                 ).as_record()
         return records
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The maps of the predicted class; the gallery has both."""
-        seen = self.asked.see(self.data[name].path)
-        predicted, true = self.asked.probabilities([seen]).argmax(axis=1), self.true_class(name)
-        heats = {method: self.asked.maps(method, [seen.pixels], predicted)[0] for method in methods}
-        maps = {method: seen.on_photo(heat) for method, heat in heats.items()}
-        names = self.asked.classifier.class_names
-        title = f"predicted: {names[int(predicted[0])]}; true: {names[true]}"
-        return Shown(seen.photo.pixels, maps, title, boxes=self.boxes(name, seen))
+        seen = subject.prepare(self.read[name].path)
+        predicted, true = (
+            int(subject.probabilities([seen])[0].argmax()),
+            subject.true_classes.labelled(self.read[name]),
+        )
+        names = subject.classifier.class_names
+        title = f"predicted: {names[predicted]}; true: {names[true]}"
+        maps = subject.maps_on_photo(methods, seen, predicted)
+        return Example(seen.photo.pixels, maps, title, boxes=self.boxes(name, seen))
 
-    def true_class(self, name: str) -> int:
-        """The number of the class that an image is said to show. Raises DataError."""
-        label = self.data[name].label
-        if label is None:
-            raise DataError(f"{name}: it is not known what it shows")
-        return self._classes[label]
-
-    def both_maps(
-        self, method: str, seen: Sequence[Seen], predicted: np.ndarray, true: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The maps of two classes of each image, float [height, width] over the photo."""
-        pixels = [one.pixels for one in seen]
-        both = (self.asked.maps(method, pixels, classes) for classes in (predicted, true))
-        for one, *maps in zip(seen, *both, strict=True):
-            yield one.on_photo(maps[0]), one.on_photo(maps[1])
-
-    def boxes(self, name: str, seen: Seen) -> list[list[float]]:
+    def boxes(self, name: str, seen: Prepared) -> list[list[float]]:
         """Those of the object, in pixels of the photo."""
-        image = self.data[name]
+        image = self.read[name]
         if image.size is None:
             return []
         scale = np.divide((seen.photo.width, seen.photo.height), image.annotated[::-1])
         return (image.boxes() * np.tile(scale, 2)).tolist()
 
-    def _mask(self, name: str, seen: Seen) -> np.ndarray | None:
+    def _mask(self, name: str, seen: Prepared) -> np.ndarray | None:
         boxes = self.boxes(name, seen)
         return boxes_mask(boxes, seen.photo.height, seen.photo.width) if boxes else None
+
+
+def both_maps(
+    subject: ClassifierSubject, method: str, seen: Sequence[Prepared], predicted: np.ndarray, true: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The maps of two classes of each image, float [height, width] over the photo."""
+    pixels = [one.pixels for one in seen]
+    both = (subject.maps(method, pixels, classes) for classes in (predicted, true))
+    for one, *maps in zip(seen, *both, strict=True):
+        yield one.on_photo(maps[0]), one.on_photo(maps[1])
+
+
+def _cells(mistakes: Mapping[str, Mistake]) -> list[Any]:
+    return [
+        mean_cell({name: mistake.correlation for name, mistake in mistakes.items()}),
+        mean_cell({name: mistake.predicted_energy for name, mistake in mistakes.items()}),
+        mean_cell({name: mistake.true_energy for name, mistake in mistakes.items()}),
+        mean_cell({name: mistake.difference for name, mistake in mistakes.items()}),
+    ]

@@ -28,10 +28,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.image import PhraseImage, Sentence
-from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.metrics.boxes import best_iou, centre_box, evidence_boxes, region_box
 from gazeback.eval.metrics.captions import jackknife
 from gazeback.eval.metrics.maps import Box
@@ -39,17 +38,16 @@ from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.metrics.words import object_words
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
-    PhraseDataTask,
+    PhraseTask,
     Question,
     Scale,
     first_of,
     left_out,
     model_input,
 )
-from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, chosen_methods
+from gazeback.eval.subjects.methods import CENTRE, EVIDENCE
 from gazeback.eval.tasks.box_rules import EVIDENCE_BOX_SHARE
 from gazeback.grounding.captions import word_evidence
-from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
 
@@ -106,24 +104,21 @@ def common_classes(images: Sequence[PhraseImage]) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class GeneratedTask(PhraseDataTask):
+class GeneratedTask(PhraseTask):
     """`chosen`: names of methods between commas; the baselines come along."""
 
     name: ClassVar[str] = "generated"
     tunes: ClassVar[bool] = True
-    chosen: str = "evidence"
 
     @cached_property
-    def methods(self) -> tuple[str, ...]:
-        return chosen_methods(self.chosen)
+    def classes(self) -> frozenset[str]:
+        """What is asked about: `common_classes` of the whole split."""
+        return common_classes(self.read.everything)
 
-    def about(self) -> dict[str, Any]:
-        return {**super().about(), **SETTINGS}
+    def cache_key(self) -> dict[str, Any]:
+        return {**super().cache_key(), **SETTINGS}
 
-    def open(self) -> "GeneratedMeasurer":
-        return GeneratedMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The share of the words that are right which are localized too, at the middle setting."""
         hits = [entry[1][DEFAULT] for entry in record["recall"] if entry[1] is not None]
         return float(np.mean(hits)) if hits else None
@@ -148,6 +143,91 @@ class GeneratedTask(PhraseDataTask):
 
     def details(self, records: Records) -> dict[str, Any]:
         return {"settings": SETTINGS}
+
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        return {name: self._records(subject, self.images[name], methods) for name in names}
+
+    def _records(
+        self, subject: CaptionerSubject, image: PhraseImage, methods: Sequence[str]
+    ) -> dict[str, Record]:
+        skipped: Counter[str] = Counter()
+        pixels, scale = model_input(image.path, subject.captioner.image_size)
+        sentences = [
+            self._on_input(subject, Said.of(sentence), scale, skipped) for sentence in image.sentences
+        ]
+        caption, words, question = self._asked(subject, pixels)
+        return {
+            method: {
+                "caption": caption,
+                **matched(words, self._boxes(subject, method, question), sentences),
+                "left out": dict(skipped),
+            }
+            for method in methods
+        }
+
+    def _asked(self, subject: CaptionerSubject, pixels: np.ndarray) -> tuple[str, list[str], Question]:
+        """The caption, the classes of its object words, and the question about them."""
+        features = np.asarray(subject.captioner.features(pixels[None]))
+        caption = subject.captioner.search(features)[0][0]
+        said = [(place, kind) for place, kind in object_words(caption.words) if kind in self.classes]
+        places = [place for place, _ in said]
+        question = Question(pixels, features[0], list(caption.ids), places)
+        return str(caption), [kind for _, kind in said], question
+
+    def _on_input(self, subject: CaptionerSubject, said: Said, scale: Scale, skipped: Counter[str]) -> Said:
+        """With boxes in input pixels, without those that are empty, and with common classes alone."""
+        objects = []
+        for kind, boxes in said.objects:
+            if kind not in self.classes:
+                continue
+            scaled = tuple(tuple(np.array(box) * (*scale, *scale)) for box in boxes if min(box[2:]) > 0)
+            skipped["empty box"] += len(boxes) - len(scaled)
+            if scaled:
+                objects.append((kind, scaled))
+        return Said(tuple(objects), said.unboxed)
+
+    def _boxes(self, subject: CaptionerSubject, method: str, question: Question) -> list[list[Box]]:
+        """The box of each word for each of the method's settings."""
+        settings = _settings(method)
+        if method == CENTRE:
+            shape = question.image.shape[:2]
+            return [[centre_box(shape, share) for share in settings] for _ in question.positions]
+        if method == EVIDENCE:
+            asked = (question.image, question.word_ids, question.positions)
+            found = word_evidence(subject.captioner, *asked, share=EVIDENCE_BOX_SHARE) if asked[2] else []
+            return [evidence_boxes(fixations, settings) for fixations in found]
+        return [
+            [region_box(heat, share) for share in settings] for heat in self._maps(subject, method, question)
+        ]
+
+    def _maps(
+        self, subject: CaptionerSubject, method: str, question: Question
+    ) -> np.ndarray | list[np.ndarray]:
+        return subject.maps(method, question) if question.positions else []
+
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
+        """The first object word of the caption, with the boxes of its class."""
+        image = self.images[name]
+        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        caption, words, question = self._asked(subject, pixels)
+        if not words:
+            return None
+        boxes = [
+            box
+            for sentence in image.sentences
+            for kind, of_object in Said.of(sentence).objects
+            if kind == words[0]
+            for box in of_object
+        ]
+        maps = {method: self._maps(subject, method, question)[0] for method in methods}
+        return Example(
+            load_photo(image.path).pixels,
+            maps,
+            title=f"{words[0]} in: {caption}",
+            boxes=list(dict.fromkeys(boxes)),
+        )
 
 
 def _settings(method: str) -> Sequence[float]:
@@ -225,91 +305,6 @@ def _scores(hits: np.ndarray, counts: np.ndarray, there: np.ndarray) -> np.ndarr
     precision, recall = (hits / np.maximum(counts, 1)).sum(axis=-1) / classes
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
     return np.stack([precision, recall, f1], axis=-1)
-
-
-class GeneratedMeasurer:
-    """The captioner with its methods, and the photos."""
-
-    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
-        self.captioner = captioner
-        self._images = {image.file_name: image for image in data}
-        self._classes = common_classes(data.everything)
-        self._subject = CaptionerSubject(captioner)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: self._records(self._images[name], methods) for name in names}
-
-    def _records(self, image: PhraseImage, methods: Sequence[str]) -> dict[str, Record]:
-        skipped: Counter[str] = Counter()
-        pixels, scale = model_input(image.path, self.captioner.image_size)
-        sentences = [self._on_input(Said.of(sentence), scale, skipped) for sentence in image.sentences]
-        caption, words, question = self._asked(pixels)
-        return {
-            method: {
-                "caption": caption,
-                **matched(words, self._boxes(method, question), sentences),
-                "left out": dict(skipped),
-            }
-            for method in methods
-        }
-
-    def _asked(self, pixels: np.ndarray) -> tuple[str, list[str], Question]:
-        """The caption, the classes of its object words, and the question about them."""
-        features = np.asarray(self.captioner.features(pixels[None]))
-        caption = self.captioner.search(features)[0][0]
-        said = [(place, kind) for place, kind in object_words(caption.words) if kind in self._classes]
-        places = [place for place, _ in said]
-        question = Question(pixels, features[0], list(caption.ids), places)
-        return str(caption), [kind for _, kind in said], question
-
-    def _on_input(self, said: Said, scale: Scale, skipped: Counter[str]) -> Said:
-        """With boxes in input pixels, without those that are empty, and with common classes alone."""
-        objects = []
-        for kind, boxes in said.objects:
-            if kind not in self._classes:
-                continue
-            scaled = tuple(tuple(np.array(box) * (*scale, *scale)) for box in boxes if min(box[2:]) > 0)
-            skipped["empty box"] += len(boxes) - len(scaled)
-            if scaled:
-                objects.append((kind, scaled))
-        return Said(tuple(objects), said.unboxed)
-
-    def _boxes(self, method: str, question: Question) -> list[list[Box]]:
-        """The box of each word for each of the method's settings."""
-        settings = _settings(method)
-        if method == CENTRE:
-            shape = question.image.shape[:2]
-            return [[centre_box(shape, share) for share in settings] for _ in question.positions]
-        if method == EVIDENCE:
-            asked = (question.image, question.word_ids, question.positions)
-            found = word_evidence(self.captioner, *asked, share=EVIDENCE_BOX_SHARE) if asked[2] else []
-            return [evidence_boxes(fixations, settings) for fixations in found]
-        return [[region_box(heat, share) for share in settings] for heat in self._maps(method, question)]
-
-    def _maps(self, method: str, question: Question) -> np.ndarray | list[np.ndarray]:
-        return self._subject.maps(method, question) if question.positions else []
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """The first object word of the caption, with the boxes of its class."""
-        image = self._images[name]
-        pixels, _ = model_input(image.path, self.captioner.image_size)
-        caption, words, question = self._asked(pixels)
-        if not words:
-            return None
-        boxes = [
-            box
-            for sentence in image.sentences
-            for kind, of_object in Said.of(sentence).objects
-            if kind == words[0]
-            for box in of_object
-        ]
-        maps = {method: self._maps(method, question)[0] for method in methods}
-        return Shown(
-            load_photo(image.path).pixels,
-            maps,
-            title=f"{words[0]} in: {caption}",
-            boxes=list(dict.fromkeys(boxes)),
-        )
 
 
 def matched(

@@ -11,11 +11,11 @@ from gazeback.eval.data.formats import Published, read_published
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part, part_of
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary, correlation
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask, TrueClasses
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, TrueClasses
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
 from gazeback.models.errors import DataError
 
@@ -61,7 +61,7 @@ class Measured:
 
 
 def measure(
-    asked: AskedClassifier, classes: TrueClasses, images: Sequence[ObjectImage], methods: Sequence[str]
+    asked: ClassifierSubject, classes: TrueClasses, images: Sequence[ObjectImage], methods: Sequence[str]
 ) -> Iterator[Measured]:
     """The images that show a class of the classifier, one after another.
 
@@ -70,7 +70,7 @@ def measure(
     shown = [(image, *main) for image in images if (main := classes.main(image)) is not None]
     if not shown:
         return
-    seen = [asked.see(image.path) for image, _, _ in shown]
+    seen = [asked.prepare(image.path) for image, _, _ in shown]
     predicted = asked.probabilities(seen).argmax(axis=1)
     count = len(asked.classifier.class_names)
     true = [target for _, _, target in shown]
@@ -230,16 +230,13 @@ class LocalizationTask(ObjectTask):
     batch: ClassVar[int] = 16
     tunes: ClassVar[bool] = True
 
-    def open(self) -> "LocalizationMeasurer":
-        return LocalizationMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         measured = self._measured(records)
         rows = self._rows(measured, _network(records))
         maps = map_summaries(measured, self.part)
         return [_boxes(rows), _differences(rows), _maps(maps)]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The energy of the true class's map inside the boxes."""
         return float(record["maps"]["energy"])
 
@@ -274,22 +271,14 @@ class LocalizationTask(ObjectTask):
         authors = published_row(measured, self.part, published, self.read)
         return rows + ([authors] if authors is not None else [])
 
-
-class LocalizationMeasurer(ObjectMeasurer):
-    """The task with its classifier."""
-
-    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
-        """Raises DataError: the classifier has none of the classes, or the published boxes cannot be read."""
-        super().__init__(data, asked)
-        self._classes = TrueClasses(data, asked.classifier)
-        published_for(asked.classifier.name, data)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        images = [self.data[name] for name in names]
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.read[name] for name in names]
         return {
             image.name: {
                 method: {
-                    "network": self.asked.classifier.name,
+                    "network": subject.classifier.name,
                     "target": image.target,
                     "predicted": image.predicted,
                     "ious": dict(score.ious),
@@ -297,21 +286,21 @@ class LocalizationMeasurer(ObjectMeasurer):
                 }
                 for method, score in image.scores.items()
             }
-            for image in measure(self.asked, self._classes, images, methods)
+            for image in measure(subject, subject.true_classes, images, methods)
         }
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The photo with the maps of the class that is asked for, and its boxes."""
-        image = self.data[name]
-        main = self._classes.main(image)
+        image = self.read[name]
+        main = subject.true_classes.main(image)
         if main is None:
             return None
         category, target = main
-        seen = self.asked.see(image.path)
-        heats = {method: self.asked.maps(method, [seen.pixels], [target])[0] for method in methods}
+        seen = subject.prepare(image.path)
+        heats = {method: subject.maps(method, [seen.pixels], [target])[0] for method in methods}
         maps = {method: seen.on_photo(heat) for method, heat in heats.items()}
         boxes = image.boxes_on(seen.photo_shape, category).tolist()
-        return Shown(seen.photo.pixels, maps, self.asked.classifier.class_names[target], boxes=boxes)
+        return Example(seen.photo.pixels, maps, subject.classifier.class_names[target], boxes=boxes)
 
 
 def _network(records: Records) -> str:

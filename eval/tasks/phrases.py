@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from typing import Any, ClassVar
 
@@ -11,23 +10,22 @@ import numpy as np
 
 from gazeback.eval.data.files import is_coco
 from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, Words
-from gazeback.eval.data.phrases import PhraseData, phrase_mask
+from gazeback.eval.data.phrases import phrase_mask
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
     Method,
-    PhraseDataTask,
+    PhraseTask,
     Question,
     Scale,
     first_of,
     left_out,
     model_input,
 )
-from gazeback.eval.subjects.methods import chosen_methods
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo
 
@@ -172,20 +170,12 @@ def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class PhrasesTask(PhraseDataTask):
+class PhrasesTask(PhraseTask):
     """`chosen`: names of methods between commas; the baselines come along."""
 
     name: ClassVar[str] = "phrases"
-    chosen: str = "evidence"
 
-    @cached_property
-    def methods(self) -> tuple[str, ...]:
-        return chosen_methods(self.chosen)
-
-    def open(self) -> "PhrasesMeasurer":
-        return PhrasesMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The mean energy of an image's phrases."""
         energies = [phrase["scores"]["energy"] for phrase in record["phrases"]]
         return float(np.mean(energies)) if energies else None
@@ -232,26 +222,19 @@ class PhrasesTask(PhraseDataTask):
             "images": images,
         }
 
+    def _load(self, subject: CaptionerSubject, name: str) -> tuple[PhraseImage, np.ndarray, Scale]:
+        image = self.images[name]
+        return image, *model_input(image.path, subject.captioner.image_size)
 
-class PhrasesMeasurer:
-    """The captioner with its methods, and the photos."""
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        return {name: self._records(subject, name, methods) for name in names}
 
-    def __init__(self, captioner: Captioner, data: PhraseData) -> None:
-        self.captioner = captioner
-        self.methods = CaptionerSubject(captioner).methods
-        self._images = {image.file_name: image for image in data}
-
-    def _load(self, name: str) -> tuple[PhraseImage, np.ndarray, Scale]:
-        image = self._images[name]
-        return image, *model_input(image.path, self.captioner.image_size)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        return {name: self._records(name, methods) for name in names}
-
-    def _records(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
+    def _records(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> dict[str, Record]:
         skipped: Counter[str] = Counter()
-        image, pixels, scale = self._load(name)
-        scores = measured(self.captioner, self.methods(methods), image, pixels, scale, skipped)
+        image, pixels, scale = self._load(subject, name)
+        scores = measured(subject.captioner, subject.methods(methods), image, pixels, scale, skipped)
         missing = {reason: count for reason, count in skipped.items() if count}
         return {
             method: {
@@ -261,33 +244,35 @@ class PhrasesMeasurer:
             for method in methods
         }
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The phrase that the first method answers as well as it answers the image's phrases on average."""
-        image, pixels, scale = self._load(name)
-        scores = measured(self.captioner, self.methods(methods), image, pixels, scale, Counter())
+        image, pixels, scale = self._load(subject, name)
+        scores = measured(subject.captioner, subject.methods(methods), image, pixels, scale, Counter())
         if not scores:
             return None
         energies = np.array([score.scores[methods[0]]["energy"] for score in scores])
         shown = scores[int(np.argmin(np.abs(energies - energies.mean())))]
         sentence = image.sentences[shown.sentence]
-        words = Words.of(sentence, self.captioner.vocabulary)
-        phrase, position = self._asked(sentence, words, shown)
-        features = np.asarray(self.captioner.features(pixels[None]))[0]
+        words = Words.of(sentence, subject.captioner.vocabulary)
+        phrase, position = self._asked(subject, sentence, words, shown)
+        features = np.asarray(subject.captioner.features(pixels[None]))[0]
         question = Question(pixels, features, list(words.ids), [position])
         photo = load_photo(image.path)
-        mask = phrase_mask(phrase, scale, self.captioner.image_size, Counter())
-        return Shown(
+        mask = phrase_mask(phrase, scale, subject.captioner.image_size, Counter())
+        return Example(
             photo.pixels,
-            {method: answer(question)[0] for method, answer in self.methods(methods).items()},
+            {method: answer(question)[0] for method, answer in subject.methods(methods).items()},
             title=f"{shown.phrase} ({shown.word}) in: {' '.join(sentence.tokens)}",
             values={method: _values(score) for method, score in shown.scores.items()},
             boxes=() if phrase.outlined else phrase.boxes,
             mask=None if phrase.outlined is None or mask is None else _on_photo(mask, photo.pixels),
         )
 
-    def _asked(self, sentence: Sentence, words: Words, score: PhraseScore) -> tuple[Phrase, int]:
+    def _asked(
+        self, subject: CaptionerSubject, sentence: Sentence, words: Words, score: PhraseScore
+    ) -> tuple[Phrase, int]:
         """The phrase that a score is about, and the place of the word that was asked."""
-        unknown = self.captioner.vocabulary.unknown
+        unknown = subject.captioner.vocabulary.unknown
         places = ((phrase, words.last_known(phrase, unknown)) for phrase in sentence.phrases)
         return next((p, place) for p, place in places if p.text == score.phrase and place is not None)
 

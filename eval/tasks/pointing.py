@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from gazeback.eval.data.folder import WRONG_CLASS_RULE, ObjectData, wrong_class
+from gazeback.eval.data.folder import WRONG_CLASS_RULE, wrong_class
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.statistics import Mean, Summary
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen, TrueClasses
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 
 TOLERANCE = 15.0
 """Pixels."""
@@ -83,18 +83,35 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A class, a wrong one, and how far the pixels of the annotated image are from the class's objects."""
+
+    image: ObjectImage
+    seen: Prepared
+    category: str
+    target: int
+    wrong: int
+    far: np.ndarray
+    difficult: bool
+
+    def hit(self, heat: np.ndarray) -> float:
+        """How far the maximum of a map over the classifier's input hits."""
+        photo = (self.seen.photo.height, self.seen.photo.width)
+        places = self.seen.input.to_photo(maxima(heat))
+        return hit((places + 0.5) * np.divide(self.far.shape, photo) - 0.5, self.far)
+
+
 class PointingTask(ObjectTask):
     """The pointing game; questions are the class of a labelled image, or the categories in a COCO image that
     are classes of the classifier."""
 
     name: ClassVar[str] = "pointing"
+    asks_true: ClassVar[bool] = True
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"tolerance in pixels of the annotated image": TOLERANCE, "wrong class": WRONG_CLASS_RULE}
-
-    def open(self) -> "PointingMeasurer":
-        return PointingMeasurer(self.read, self.ask())
 
     def tables(self, records: Records) -> Sequence[Table]:
         asked = {method: _asked(of_method) for method, of_method in records.items()}
@@ -112,7 +129,7 @@ class PointingTask(ObjectTask):
         rows = [(method, _cells(of_method)) for method, of_method in asked.items()]
         return [Table("Pointing game", COLUMNS, rows, notes, "method")]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         return float(np.mean([question["hit"] for question in record["questions"]]))
 
     def details(self, records: Records) -> Mapping[str, Any]:
@@ -122,6 +139,47 @@ class PointingTask(ObjectTask):
     @property
     def _single(self) -> bool:
         return self.read.ordered
+
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        questions = [question for name in names for question in self._questions(subject, self.read[name])]
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for method in methods if questions else ():
+            pixels = [question.seen.pixels for question in questions]
+            right = subject.maps(method, pixels, [question.target for question in questions])
+            wrong = subject.maps(method, pixels, [question.wrong for question in questions])
+            for question, heat, other in zip(questions, right, wrong, strict=True):
+                of_image = found.setdefault(question.image.name, {}).setdefault(method, {"questions": []})
+                asked = Asked(question.category, question.hit(heat), question.hit(other), question.difficult)
+                of_image["questions"].append(asdict(asked))
+        return found
+
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
+        image = self.read[name]
+        questions = self._questions(subject, image)
+        if not questions:
+            return None
+        first = questions[0]
+        heats = {m: subject.maps(m, [first.seen.pixels], [first.target])[0] for m in methods}
+        values = {method: "hit" if first.hit(heat) == 1 else "miss" for method, heat in heats.items()}
+        maps = {method: first.seen.on_photo(heat) for method, heat in heats.items()}
+        boxes = image.boxes_on(first.seen.photo_shape, first.category).tolist()
+        return Example(first.seen.photo.pixels, maps, f"where is the {first.category}?", values, boxes)
+
+    def _questions(self, subject: ClassifierSubject, image: ObjectImage) -> list[_Question]:
+        """What can be asked about an image; objects too thin to cover a pixel's centre are not."""
+        targets = subject.true_classes.of(image)
+        if not targets:
+            return []
+        seen, questions = subject.prepare(image.path), []
+        wrong = wrong_class(image.name, targets.values(), len(subject.classifier.class_names))
+        for category, target in targets.items():
+            mask = image.mask(category)
+            if mask.any():
+                difficult = is_difficult(image, category, mask, self._single)
+                questions.append(_Question(image, seen, category, target, wrong, distances(mask), difficult))
+        return questions
 
 
 def _asked(records: Mapping[str, Record]) -> dict[str, list[Asked]]:
@@ -149,70 +207,3 @@ def _summary(values: Mapping[str, Sequence[float]]) -> Summary:
     for group, of_group in values.items():
         mean.update(of_group, group)
     return mean.summary()
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """A class, a wrong one, and how far the pixels of the annotated image are from the class's objects."""
-
-    image: ObjectImage
-    seen: Seen
-    category: str
-    target: int
-    wrong: int
-    far: np.ndarray
-    difficult: bool
-
-    def hit(self, heat: np.ndarray) -> float:
-        """How far the maximum of a map over the classifier's input hits."""
-        photo = (self.seen.photo.height, self.seen.photo.width)
-        places = self.seen.prepared.to_photo(maxima(heat))
-        return hit((places + 0.5) * np.divide(self.far.shape, photo) - 0.5, self.far)
-
-
-class PointingMeasurer:
-    """The task with its classifier."""
-
-    def __init__(self, data: ObjectData, asked: AskedClassifier) -> None:
-        """Raises DataError: the classifier has none of the classes."""
-        self._data, self._asked, self._single = data, asked, data.ordered
-        self._classes = TrueClasses(data, asked.classifier)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        questions = [question for name in names for question in self._questions(self._data[name])]
-        found: dict[str, dict[str, dict[str, Any]]] = {}
-        for method in methods if questions else ():
-            pixels = [question.seen.pixels for question in questions]
-            right = self._asked.maps(method, pixels, [question.target for question in questions])
-            wrong = self._asked.maps(method, pixels, [question.wrong for question in questions])
-            for question, heat, other in zip(questions, right, wrong, strict=True):
-                of_image = found.setdefault(question.image.name, {}).setdefault(method, {"questions": []})
-                asked = Asked(question.category, question.hit(heat), question.hit(other), question.difficult)
-                of_image["questions"].append(asdict(asked))
-        return found
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        image = self._data[name]
-        questions = self._questions(image)
-        if not questions:
-            return None
-        first = questions[0]
-        heats = {m: self._asked.maps(m, [first.seen.pixels], [first.target])[0] for m in methods}
-        values = {method: "hit" if first.hit(heat) == 1 else "miss" for method, heat in heats.items()}
-        maps = {method: first.seen.on_photo(heat) for method, heat in heats.items()}
-        boxes = image.boxes_on(first.seen.photo_shape, first.category).tolist()
-        return Shown(first.seen.photo.pixels, maps, f"where is the {first.category}?", values, boxes)
-
-    def _questions(self, image: ObjectImage) -> list[_Question]:
-        """What can be asked about an image; objects too thin to cover a pixel's centre are not."""
-        targets = self._classes.of(image)
-        if not targets:
-            return []
-        seen, questions = self._asked.see(image.path), []
-        wrong = wrong_class(image.name, targets.values(), len(self._asked.classifier.class_names))
-        for category, target in targets.items():
-            mask = image.mask(category)
-            if mask.any():
-                difficult = is_difficult(image, category, mask, self._single)
-                questions.append(_Question(image, seen, category, target, wrong, distances(mask), difficult))
-        return questions

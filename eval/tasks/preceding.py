@@ -27,11 +27,11 @@ from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.query import Query
 from gazeback.eval.data.image import PhraseImage, Words
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.harness.task import Record, Records, skipped_line
 from gazeback.eval.metrics.statistics import Mean, Summary, spearman
 from gazeback.eval.subjects.captioner import (
-    OneAnswerMeasurer,
-    PhraseDataTask,
+    CaptionerSubject,
+    PhraseTask,
     first_of,
     left_out,
     model_input,
@@ -126,16 +126,13 @@ class Before:
 
 
 @dataclass(frozen=True)
-class PrecedingTask(PhraseDataTask):
+class PrecedingTask(PhraseTask):
     """All measures are taken of every pair of words, and compared with each other: one "method"."""
 
     name: ClassVar[str] = "preceding"
-    methods: ClassVar[tuple[str, ...]] = (REMOVAL,)
+    methods = (REMOVAL,)
 
-    def open(self) -> "PrecedingMeasurer":
-        return PrecedingMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The mean correlation of the exact contributions."""
         values = [Before.of(word).correlations[MEASURES[0]] for word in record["words"]]
         return float(np.mean(values)) if values else None
@@ -170,19 +167,17 @@ class PrecedingTask(PhraseDataTask):
             ],
         }
 
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        return {name: dict.fromkeys(methods, self._record(subject, name)) for name in names}
 
-class PrecedingMeasurer(OneAnswerMeasurer):
-    """The words of a photo's sentences."""
-
-    def _record(self, name: str) -> Record:
+    def _record(self, subject: CaptionerSubject, name: str) -> Record:
         skipped: Counter[str] = Counter()
-        image = self._images[name]
-        pixels, _ = model_input(image.path, self.captioner.image_size)
-        found = measured_words(self.captioner, image, pixels, skipped)
+        image = self.images[name]
+        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        found = measured_words(subject.captioner, image, pixels, skipped)
         return {"words": [word.record() for word in found], "left out": dict(skipped)}
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        return None
 
 
 def _found(records: Records) -> dict[str, list[Before]]:

@@ -6,15 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import Box
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import DataError
@@ -137,9 +136,6 @@ class ProposalsTask(ObjectTask):
         rules = {rule: list(of_rule) for rule, of_rule in SETTINGS.items()}
         return {"question": "the predicted class", "iou": IOU, "rules": rules}
 
-    def open(self) -> "ProposalsMeasurer":
-        return ProposalsMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         rows = proposal_rows(records, self.part)
         categories = rows[0].recalls()
@@ -156,7 +152,7 @@ class ProposalsTask(ObjectTask):
             Table("One box an image", COLUMNS, [(row.method, _cells(row)) for row in rows], notes, "method")
         ]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The best fit of the first rule's boxes, whatever their setting."""
         return float(max(next(iter(record["rules"].values()))["best"]))
 
@@ -173,37 +169,26 @@ class ProposalsTask(ObjectTask):
         ]
         return {**super().details(records), "by category": found}
 
-
-def _cells(row: ProposalRow) -> list[Any]:
-    setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
-    return [row.rule, setting, mean_cell(row.hits()), mean_cell(row.recalls()), mean_cell(row.precisions())]
-
-
-@dataclass(frozen=True, eq=False)
-class ProposalsMeasurer:
-    """The task with its classifier."""
-
-    data: ObjectData
-    asked: AskedClassifier
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        images = [self.data[name] for name in names if len(self.data[name].boxes())]
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.read[name] for name in names if len(self.read[name].boxes())]
         if not images:
             return {}
-        seen = [self.asked.see(image.path) for image in images]
-        predicted = self.asked.probabilities(seen).argmax(axis=1)
+        seen = [subject.prepare(image.path) for image in images]
+        predicted = subject.probabilities(seen).argmax(axis=1)
         records: dict[str, dict[str, Record]] = {image.name: {} for image in images}
         for method in methods:
-            answers = self._answers(method, seen, predicted)
+            answers = self._answers(subject, method, seen, predicted)
             for image, one, target, answer in zip(images, seen, predicted, answers, strict=True):
                 records[image.name][method] = _record(image, one, int(target), answer)
         return records
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        image = self.data[name]
-        seen = self.asked.see(image.path)
-        predicted = self.asked.probabilities([seen]).argmax(axis=1)
-        answers = {method: self._answers(method, [seen], predicted)[0] for method in methods}
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
+        image = self.read[name]
+        seen = subject.prepare(image.path)
+        predicted = subject.probabilities([seen]).argmax(axis=1)
+        answers = {method: self._answers(subject, method, [seen], predicted)[0] for method in methods}
         maps = {method: seen.on_photo(answer.heat) for method, answer in answers.items()}
         record = {m: _record(image, seen, int(predicted[0]), answer) for m, answer in answers.items()}
         values = {
@@ -211,21 +196,28 @@ class ProposalsMeasurer:
             for m in answers
         }
         boxes = image.boxes_on(seen.photo_shape)
-        asked = self.asked.classifier.class_names[int(predicted[0])]
-        return Shown(seen.photo.pixels, maps, f"predicted: {asked}; best fits", values, boxes.tolist())
+        asked = subject.classifier.class_names[int(predicted[0])]
+        return Example(seen.photo.pixels, maps, f"predicted: {asked}; best fits", values, boxes.tolist())
 
-    def _answers(self, method: str, seen: Sequence[Seen], predicted: np.ndarray) -> list[Answer]:
+    def _answers(
+        self, subject: ClassifierSubject, method: str, seen: Sequence[Prepared], predicted: np.ndarray
+    ) -> list[Answer]:
         """Boxes and maps of the predicted classes, on the inputs."""
         pixels = np.stack([one.pixels for one in seen])
-        return answers_of(method, self.asked.classifier.model, pixels, predicted, predicted)
+        return answers_of(method, subject.classifier.model, pixels, predicted, predicted)
 
 
-def _record(image: ObjectImage, seen: Seen, predicted: int, answer: Answer) -> Record:
+def _cells(row: ProposalRow) -> list[Any]:
+    setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
+    return [row.rule, setting, mean_cell(row.hits()), mean_cell(row.recalls()), mean_cell(row.precisions())]
+
+
+def _record(image: ObjectImage, seen: Prepared, predicted: int, answer: Answer) -> Record:
     single = [one for one in image.objects if not one.crowd]
     categories, objects = [one.category for one in single], image.boxes()
     rules = {}
     for rule, boxes in answer.boxes.items():
-        moved = [on_annotated(box, seen.prepared, image.annotated) for box in boxes]
+        moved = [on_annotated(box, seen.input, image.annotated) for box in boxes]
         of_rule = found(moved, objects, categories)
         rules[rule] = {"hits": of_rule.hits, "best": of_rule.best}
     return {"predicted": predicted, "categories": categories, "rules": rules}

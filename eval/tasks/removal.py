@@ -8,7 +8,6 @@ much the word's log probability falls, the words before it fixed. As much is rem
 in the middle (a disc), and where the plain activation map points: these know no word.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ import numpy as np
 
 from gazeback.eval.data.captions import CaptionData
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.metrics.words import CONTENT, kind_of, stem
 from gazeback.eval.perturbations.removal import (
@@ -39,7 +38,7 @@ from gazeback.eval.subjects.captioner import (
     teacher_forced,
 )
 from gazeback.eval.subjects.methods import ACTIVATION, CENTRE, chosen_methods
-from gazeback.models.captioner import Caption, Captioner
+from gazeback.models.captioner import Caption
 from gazeback.models.photos import load_photo
 
 SHARES = (0.1, 0.2)
@@ -69,8 +68,6 @@ class RemovalTask(CaptionerTask):
     """`chosen`: names of methods between commas; random, center and activation come along."""
 
     name: ClassVar[str] = "removal"
-    batch: ClassVar[int] = 1
-    chosen: str = "evidence"
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -80,21 +77,11 @@ class RemovalTask(CaptionerTask):
     def read(self) -> CaptionData:
         return CaptionData(self.data, self.split, self.part, self.limit)
 
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.read.skipped
-
-    def names(self) -> Sequence[str]:
-        return self.read.names()
-
-    def about(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         settings = {"shares": list(SHARES), "draws": DRAWS, "blur": BLUR, "near": NEAR, "blob": BLOB}
-        return {**super().about(), **settings}
+        return {**super().cache_key(), **settings}
 
-    def open(self) -> "RemovalMeasurer":
-        return RemovalMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """By how many nats the photo's words fall, on average, with the smaller share removed."""
         return float(np.mean([word["fall"][0] for word in record["words"]])) if record["words"] else None
 
@@ -137,6 +124,97 @@ class RemovalTask(CaptionerTask):
     def details(self, records: Records) -> dict[str, Any]:
         return {"shares": list(SHARES), "draws": DRAWS}
 
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        found = {name: self._records(subject, name, methods) for name in names}
+        return {name: records for name, records in found.items() if records}
+
+    def _records(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> dict[str, Record]:
+        """Nothing where the caption has no content word."""
+        pixels, _ = model_input(self.images[name].path, subject.captioner.image_size)
+        features = np.asarray(subject.captioner.features(pixels[None]))[0]
+        caption = subject.captioner.search(features[None])[0][0]
+        words = content_words(caption.words)
+        if not words:
+            return {}
+        maps = {
+            method: self._maps(subject, method, name, pixels, features, caption, words) for method in methods
+        }
+        outcomes = self._outcomes(subject, pixels, caption, words, maps)
+        return {
+            method: {
+                "caption": str(caption),
+                "words": list(_summed(words, caption.words, outcomes[method], method in BASELINES)),
+            }
+            for method in methods
+        }
+
+    def _maps(
+        self, subject: CaptionerSubject, method: str, name: str, pixels: np.ndarray, features: np.ndarray,
+        caption: Caption, words: Sequence[Word],
+    ) -> list[np.ndarray]:  # fmt: skip
+        """float [H, W]: one map for each word; of a method that knows no word, the maps that stand for
+        all."""
+        shape = pixels.shape[:2]
+        if method == RANDOM:
+            return [random_blobs(shape, name, draw) for draw in range(DRAWS)]
+        if method == CENTRE:
+            return [disc(shape)]
+        positions = [word.position for word in words]
+        if method == ACTIVATION:
+            positions = positions[:1]
+        question = Question(pixels, features, list(caption.ids), positions)
+        return list(subject.maps(method, question))
+
+    def _outcomes(
+        self, subject: CaptionerSubject, pixels: np.ndarray, caption: Caption, words: Sequence[Word],
+        maps: Mapping[str, Sequence[np.ndarray]],
+    ) -> dict[str, list[list["Outcome"]]]:  # fmt: skip
+        """What removing each share of each map does, `[method][map][share]`: all photos in one search."""
+        masks = [strongest(heat, share) for of_one in maps.values() for heat in of_one for share in SHARES]
+        stand_in = blurred(pixels)
+        features = [
+            np.asarray(
+                subject.captioner.features(removed(pixels, stand_in, np.stack(masks[i : i + AT_ONCE])))
+            )
+            for i in range(0, len(masks), AT_ONCE)
+        ]
+        found = iter(self._captioned(subject, np.concatenate(features), caption))
+        return {method: [[next(found) for _ in SHARES] for _ in of_one] for method, of_one in maps.items()}
+
+    def _captioned(
+        self, subject: CaptionerSubject, features: np.ndarray, caption: Caption
+    ) -> list["Outcome"]:
+        again = subject.captioner.search(features)
+        inputs = teacher_forced(subject.captioner.vocabulary, [caption.ids])
+        logs = subject.captioner.log_probabilities(features, np.repeat(inputs, len(features), axis=0))
+        asked = logs[:, np.arange(len(caption.ids)), list(caption.ids)]
+        falls = np.array(caption.logprobs[:-1]) - asked
+        return [Outcome(best[0].words, fall) for best, fall in zip(again, falls, strict=True)]
+
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
+        """The word that the first method's pixels matter most for, and what is said without them."""
+        records = self._records(subject, name, methods)
+        if not records:
+            return None
+        of_first = records[methods[0]]["words"]
+        number = max(range(len(of_first)), key=lambda i: of_first[i]["fall"][0])
+        image = self.images[name]
+        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        features = np.asarray(subject.captioner.features(pixels[None]))[0]
+        caption = subject.captioner.search(features[None])[0][0]
+        words = content_words(caption.words)
+        maps = {m: self._maps(subject, m, name, pixels, features, caption, words) for m in methods}
+        return Example(
+            load_photo(image.path).pixels,
+            {method: of_one[0 if method in BASELINES else number] for method, of_one in maps.items()},
+            title=f"{words[number].text} in: {caption}",
+            values={
+                method: f"{SHARES[0]:.0%}: {of['words'][number]['again']}" for method, of in records.items()
+            },
+        )
+
 
 def mean_of(photos: Mapping[str, Record], what: str, share: int, kind: str | None = None) -> Summary:
     """A figure over all words; photos are the groups of its error."""
@@ -177,98 +255,6 @@ def _differences(records: Records, first: str, other: str) -> list[Summary]:
                 mean.update([value - others[place] for place, value in values], group=name)
             cells.append(mean.summary())
     return cells
-
-
-class RemovalMeasurer:
-    """The captioner with its methods, and the photos."""
-
-    def __init__(self, captioner: Captioner, data: CaptionData) -> None:
-        self.captioner = captioner
-        self._images = {image.file_name: image for image in data.images}
-        self._subject = CaptionerSubject(captioner)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
-        found = {name: self._records(name, methods) for name in names}
-        return {name: records for name, records in found.items() if records}
-
-    def _records(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
-        """Nothing where the caption has no content word."""
-        pixels, _ = model_input(self._images[name].path, self.captioner.image_size)
-        features = np.asarray(self.captioner.features(pixels[None]))[0]
-        caption = self.captioner.search(features[None])[0][0]
-        words = content_words(caption.words)
-        if not words:
-            return {}
-        maps = {method: self._maps(method, name, pixels, features, caption, words) for method in methods}
-        outcomes = self._outcomes(pixels, caption, words, maps)
-        return {
-            method: {
-                "caption": str(caption),
-                "words": list(_summed(words, caption.words, outcomes[method], method in BASELINES)),
-            }
-            for method in methods
-        }
-
-    def _maps(
-        self, method: str, name: str, pixels: np.ndarray, features: np.ndarray, caption: Caption,
-        words: Sequence[Word],
-    ) -> list[np.ndarray]:  # fmt: skip
-        """float [H, W]: one map for each word; of a method that knows no word, the maps that stand for
-        all."""
-        shape = pixels.shape[:2]
-        if method == RANDOM:
-            return [random_blobs(shape, name, draw) for draw in range(DRAWS)]
-        if method == CENTRE:
-            return [disc(shape)]
-        positions = [word.position for word in words]
-        if method == ACTIVATION:
-            positions = positions[:1]
-        question = Question(pixels, features, list(caption.ids), positions)
-        return list(self._subject.maps(method, question))
-
-    def _outcomes(
-        self, pixels: np.ndarray, caption: Caption, words: Sequence[Word],
-        maps: Mapping[str, Sequence[np.ndarray]],
-    ) -> dict[str, list[list["Outcome"]]]:  # fmt: skip
-        """What removing each share of each map does, `[method][map][share]`: all photos in one search."""
-        masks = [strongest(heat, share) for of_one in maps.values() for heat in of_one for share in SHARES]
-        stand_in = blurred(pixels)
-        features = [
-            np.asarray(self.captioner.features(removed(pixels, stand_in, np.stack(masks[i : i + AT_ONCE]))))
-            for i in range(0, len(masks), AT_ONCE)
-        ]
-        found = iter(self._captioned(np.concatenate(features), caption))
-        return {method: [[next(found) for _ in SHARES] for _ in of_one] for method, of_one in maps.items()}
-
-    def _captioned(self, features: np.ndarray, caption: Caption) -> list["Outcome"]:
-        again = self.captioner.search(features)
-        inputs = teacher_forced(self.captioner.vocabulary, [caption.ids])
-        logs = self.captioner.log_probabilities(features, np.repeat(inputs, len(features), axis=0))
-        asked = logs[:, np.arange(len(caption.ids)), list(caption.ids)]
-        falls = np.array(caption.logprobs[:-1]) - asked
-        return [Outcome(best[0].words, fall) for best, fall in zip(again, falls, strict=True)]
-
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        """The word that the first method's pixels matter most for, and what is said without them."""
-        records = self._records(name, methods)
-        if not records:
-            return None
-        of_first = records[methods[0]]["words"]
-        number = max(range(len(of_first)), key=lambda i: of_first[i]["fall"][0])
-        image = self._images[name]
-        pixels, _ = model_input(image.path, self.captioner.image_size)
-        features = np.asarray(self.captioner.features(pixels[None]))[0]
-        caption = self.captioner.search(features[None])[0][0]
-        words = content_words(caption.words)
-        maps = {m: self._maps(m, name, pixels, features, caption, words) for m in methods}
-        return Shown(
-            load_photo(image.path).pixels,
-            {method: of_one[0 if method in BASELINES else number] for method, of_one in maps.items()},
-            title=f"{words[number].text} in: {caption}",
-            values={
-                method: f"{SHARES[0]:.0%}: {of['words'][number]['again']}" for method, of in records.items()
-            },
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations.corruptions import CORRUPTIONS
-from gazeback.eval.subjects.classifier import ObjectMeasurer, ObjectTask
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.models.photos import Photo, load_photo
 
 METRICS = {
@@ -36,25 +36,22 @@ class RobustnessTask(ObjectTask):
     def settings(self) -> Mapping[str, Any]:
         return {"corruptions": list(CORRUPTIONS)}
 
-    def open(self) -> "RobustnessMeasurer":
-        return RobustnessMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         return [_table(metric, records) for metric in METRICS] + [_stays(next(iter(records.values())))]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The mean correlation over all ways of making the photo worse."""
         return float(np.mean(list(record["correlation"].values())))
 
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        return {name: self._measure_one(subject, name, methods) for name in names}
 
-class RobustnessMeasurer(ObjectMeasurer):
-    """A classifier on clean and worse photos."""
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        return {name: self._measure_one(name, methods) for name in names}
-
-    def _measure_one(self, name: str, methods: Sequence[str]) -> dict[str, Record]:
-        image, classifier = self.data[name], self.asked.classifier
+    def _measure_one(
+        self, subject: ClassifierSubject, name: str, methods: Sequence[str]
+    ) -> dict[str, Record]:
+        image, classifier = self.read[name], subject.classifier
         size = classifier.input_size
         clean = squeezed(load_photo(image.path), size)
         photos = [clean, *(corrupted(clean) for corrupted in CORRUPTIONS.values())]
@@ -64,7 +61,7 @@ class RobustnessMeasurer(ObjectMeasurer):
         stays = _by_corruption((predicted[1:] == predicted[0]).astype(float))
         mask = image.boxes_mask_on(size)
         return {
-            method: {"stays": stays, **compared(self.asked.maps(method, pixels, classes), mask)}
+            method: {"stays": stays, **compared(subject.maps(method, pixels, classes), mask)}
             for method in methods
         }
 

@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.data.folder import Need, ObjectData
+from gazeback.eval.data.folder import Need
 from gazeback.eval.data.image import ObjectImage, resized_mask
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Cell, Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.pixels import LEVELS, PixelCounts, Scores, absolute_error, threshold
 from gazeback.eval.metrics.statistics import Mean, Summary
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectTask, Seen
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.subjects.methods import BASELINES, chosen_methods
 from gazeback.models.errors import DataError
 
@@ -172,9 +172,6 @@ class SaliencyTask(ObjectTask):
     def settings(self) -> Mapping[str, Any]:
         return {"question": "the predicted class", "levels": LEVELS}
 
-    def open(self) -> "SaliencyMeasurer":
-        return SaliencyMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         images = {
             method: {name: Measured.of(record) for name, record in of_method.items()}
@@ -195,7 +192,7 @@ class SaliencyTask(ObjectTask):
             *threshold_tables(reported, levels, "tune" if self.part == "tune" else "report"),
         ]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         return PixelCounts.unpacked(record["counts"]).equal_error_precision()
 
     def details(self, records: Records) -> Mapping[str, Any]:
@@ -205,26 +202,20 @@ class SaliencyTask(ObjectTask):
         }
         return {**super().details(records), "precision at equal error rate by category": found}
 
-
-@dataclass(frozen=True, eq=False)
-class SaliencyMeasurer:
-    """The task with its classifier."""
-
-    data: ObjectData
-    asked: AskedClassifier
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        images = [self.data[name] for name in names]
-        seen = [self.asked.see(image.path) for image in images]
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.read[name] for name in names]
+        seen = [subject.prepare(image.path) for image in images]
         masks = [mask_on(image, one) for image, one in zip(images, seen, strict=True)]
         kept = [i for i, mask in enumerate(masks) if mask.any() and not mask.all()]
         if not kept:
             return {}
-        predicted = self.asked.probabilities([seen[i] for i in kept]).argmax(axis=1)
+        predicted = subject.probabilities([seen[i] for i in kept]).argmax(axis=1)
         groups = {i: group_of(images[i]) for i in kept}
         found: dict[str, dict[str, Record]] = {names[i]: {} for i in kept}
         for method in methods:
-            maps = self._maps(method, [seen[i] for i in kept], predicted)
+            maps = self._maps(subject, method, [seen[i] for i in kept], predicted)
             for i, heat, target in zip(kept, maps, predicted, strict=True):
                 found[names[i]][method] = {
                     "category": groups[i],
@@ -234,25 +225,27 @@ class SaliencyMeasurer:
                 }
         return found
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
-        image = self.data[name]
-        seen = self.asked.see(image.path)
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
+        image = self.read[name]
+        seen = subject.prepare(image.path)
         mask = mask_on(image, seen)
-        predicted = self.asked.probabilities([seen]).argmax(axis=1)
-        maps = {method: next(self._maps(method, [seen], predicted)) for method in methods}
+        predicted = subject.probabilities([seen]).argmax(axis=1)
+        maps = {method: next(self._maps(subject, method, [seen], predicted)) for method in methods}
         values = {
             method: f"precision {PixelCounts.of(heat, mask).equal_error_precision() or 0:.2f}"
             for method, heat in maps.items()
         }
-        asked = self.asked.classifier.class_names[int(predicted[0])]
-        return Shown(seen.photo.pixels, maps, f"predicted: {asked}", values, mask=mask)
+        asked = subject.classifier.class_names[int(predicted[0])]
+        return Example(seen.photo.pixels, maps, f"predicted: {asked}", values, mask=mask)
 
-    def _maps(self, method: str, seen: Sequence[Seen], classes: np.ndarray) -> Iterator[np.ndarray]:
+    def _maps(
+        self, subject: ClassifierSubject, method: str, seen: Sequence[Prepared], classes: np.ndarray
+    ) -> Iterator[np.ndarray]:
         """Maps over the photos, float [height, width], one after the other."""
         if method == BLOB:
             yield from (blob(one.photo.height, one.photo.width) for one in seen)
             return
-        heats = self.asked.maps(method, [one.pixels for one in seen], classes)
+        heats = subject.maps(method, [one.pixels for one in seen], classes)
         yield from (one.on_photo(heat) for one, heat in zip(seen, heats, strict=True))
 
 
@@ -264,7 +257,7 @@ def blob(height: int, width: int) -> np.ndarray:
     return np.outer(rows, columns)
 
 
-def mask_on(image: ObjectImage, seen: Seen) -> np.ndarray:
+def mask_on(image: ObjectImage, seen: Prepared) -> np.ndarray:
     """The objects' mask in pixels of the photo, bool [height, width]. Raises PhotoError or DataError."""
     mask, shape = image.mask(), (seen.photo.height, seen.photo.width)
     if image.mask_path is not None and mask.shape != shape:

@@ -1,8 +1,7 @@
 """`gazeback evaluate sanity`: do the maps depend on what the network has learnt, and on the class?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from functools import cache
 from typing import Any, ClassVar
 
 import keras
@@ -14,8 +13,8 @@ from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
-from gazeback.eval.perturbations.randomisation import STAGES, copied, likeness, randomise
-from gazeback.eval.subjects.classifier import AskedClassifier, ObjectMeasurer, ObjectTask
+from gazeback.eval.perturbations.randomisation import STAGES, likeness, randomise
+from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.eval.tasks.words import visual_nats, visual_share
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner, load_captioner
@@ -111,46 +110,31 @@ class SanityTask(ObjectTask):
     def settings(self) -> Mapping[str, Any]:
         return {"stages": STAGES}
 
-    def open(self) -> "SanityMeasurer":
-        return SanityMeasurer(self.read, self.ask())
-
     def tables(self, records: Records) -> Sequence[Table]:
         exact = [_identities(records[EXACT])] if EXACT in records else []
         return [_likeness("rank", "Spearman's", records), _likeness("plain", "Pearson's", records), *exact]
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """How unlike the trained network's map those of the random networks are, on the whole."""
         return 1 - float(np.mean([record[stage]["rank"] for stage in STAGES]))
 
-
-class SanityMeasurer(ObjectMeasurer):
-    """A classifier with a copy that is shuffled stage by stage, and the bundled captioner."""
-
-    @cached_property
-    def _shuffled(self) -> AskedClassifier:
-        # One copy for all stages: whatever methods compile, they compile once.
-        classifier = self.asked.classifier
-        return AskedClassifier(replace(classifier, model=copied(classifier.model)))
-
-    @cached_property
-    def _captioners(self) -> tuple[Captioner, Captioner]:
-        captioner = load_captioner()
-        return captioner, cut_off(captioner)
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        images = [self.data[name] for name in names]
-        seen = [self.asked.see(image.path) for image in images]
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        images = [self.read[name] for name in names]
+        seen = [subject.prepare(image.path) for image in images]
         pixels = [one.pixels for one in seen]
-        predicted = self.asked.probabilities(seen).argmax(axis=1)
-        classes = len(self.asked.classifier.class_names)
+        predicted = subject.probabilities(seen).argmax(axis=1)
+        classes = len(subject.classifier.class_names)
         others = [
             wrong_class(name, [int(label)], classes) for name, label in zip(names, predicted, strict=True)
         ]
-        trained = {method: self.asked.maps(method, pixels, predicted) for method in methods}
-        compared = {SWAPPED: {method: self.asked.maps(method, pixels, others) for method in methods}}
+        trained = {method: subject.maps(method, pixels, predicted) for method in methods}
+        compared = {SWAPPED: {method: subject.maps(method, pixels, others) for method in methods}}
         for stage, share in STAGES.items():
-            randomise(self._shuffled.classifier.model, self.asked.classifier.model, share)
-            compared[stage] = {m: self._shuffled.maps(m, pixels, predicted) for m in methods}
+            # One copy for all stages: whatever methods compile, they compile once.
+            randomise(subject.copy.classifier.model, subject.classifier.model, share)
+            compared[stage] = {m: subject.copy.maps(m, pixels, predicted) for m in methods}
         found: dict[str, dict[str, Any]] = {
             name: {
                 method: {
@@ -161,14 +145,23 @@ class SanityMeasurer(ObjectMeasurer):
             for i, name in enumerate(names)
         }
         for image in images if EXACT in methods else ():
-            found[image.name][EXACT]["identities"] = self._identities(image)
+            found[image.name][EXACT]["identities"] = _of_words(image)
         return found
 
-    def _identities(self, image: ObjectImage) -> dict[str, float]:
-        captioner, cut = self._captioners
-        pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
-        words = captioner.generate(pixels[None])[0].ids
-        return identities(captioner, cut, pixels, words) if words else {}
+
+@cache
+def _captioners() -> tuple[Captioner, Captioner]:
+    """The bundled captioner, and a copy that does not see its image."""
+    captioner = load_captioner()
+    return captioner, cut_off(captioner)
+
+
+def _of_words(image: ObjectImage) -> dict[str, float]:
+    """`identities` of the caption of an image; nothing where it has no words."""
+    captioner, cut = _captioners()
+    pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
+    words = captioner.generate(pixels[None])[0].ids
+    return identities(captioner, cut, pixels, words) if words else {}
 
 
 def _likeness(kind: str, whose: str, records: Records) -> Table:

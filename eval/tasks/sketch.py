@@ -4,7 +4,6 @@ Only sketches that training holds out (`gazeback train sketch`).
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +18,12 @@ from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import select
 from gazeback.eval.harness.means import means_table
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown
+from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.maps import energy_inside
 from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.perturbations.occlusion import order
-from gazeback.eval.subjects.classifier import ClassifierTask, load_named
+from gazeback.eval.subjects.classifier import ClassifierSubject, ClassifierTask
 from gazeback.eval.subjects.methods import class_maps, explain_classes
-from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
 from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
@@ -89,11 +87,6 @@ class SketchTask(ClassifierTask):
     """A folder of sketches, and a classifier of sketches."""
 
     name: ClassVar[str] = "sketch"
-    batch: ClassVar[int] = 8
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return Counter()
 
     @cached_property
     def _read(self) -> tuple[tuple[str, ...], Sketches]:
@@ -120,43 +113,34 @@ class SketchTask(ClassifierTask):
     def names(self) -> Sequence[str]:
         return list(self.images)
 
-    def about(self) -> Mapping[str, Any]:
+    def cache_key(self) -> Mapping[str, Any]:
         files = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in self._read[1].paths]
         digest = hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
         return {"data": digest, "model": self.model, "weights": self.weights, "ink": INK, "reach": REACH}
 
-    def open(self) -> "SketchMeasurer":
-        return SketchMeasurer(self, load_named(self.model, self.weights))
-
     def tables(self, records: Records) -> Sequence[Table]:
         return tables(records)
 
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The share of the points' weight on the strokes, or of the map's mass where there are no points."""
         found = record["predicted"]
         return float(found.get("points", found["map"]))
 
-
-@dataclass(frozen=True, eq=False)
-class SketchMeasurer:
-    """A classifier of sketches, asked for the predicted, the true and a wrong class."""
-
-    task: SketchTask
-    classifier: Classifier
-
-    def measure(self, names: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
-        labels = {name: self._label(name) for name in names}
+    def measure(
+        self, subject: ClassifierSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Record]]:
+        labels = {name: self._label(subject, name) for name in names}
         known = [name for name in names if labels[name] is not None]
         if not known:
             return {}
         photos = [self._photo(name) for name in known]
-        pixels = np.stack([self.classifier.preprocess(photo).pixels for photo in photos])
-        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
+        pixels = np.stack([subject.classifier.preprocess(photo).pixels for photo in photos])
+        predicted = subject.classifier.probabilities(pixels).argmax(axis=1)
         true = np.array([labels[name] for name in known])
-        classes = len(self.classifier.class_names)
+        classes = len(subject.classifier.class_names)
         wrong = np.array([wrong_class(name, [int(t)], classes) for name, t in zip(known, true, strict=True)])
         asked = dict(zip(QUESTIONS, (predicted, true, wrong), strict=True))
-        answers = {method: self._answers(method, pixels, asked) for method in methods}
+        answers = {method: self._answers(subject, method, pixels, asked) for method in methods}
         right = (predicted == true).astype(float)
         return {
             name: {
@@ -171,20 +155,24 @@ class SketchMeasurer:
             if strokes(pixels[i]).any()
         }
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The drawing as the model sees it, with the maps of its predicted class."""
-        pixels = self.classifier.preprocess(self._photo(name)).pixels[None]
-        predicted = self.classifier.probabilities(pixels).argmax(axis=1)
-        maps = {method: class_maps(method, self.classifier.model, pixels, predicted)[0] for method in methods}
+        pixels = subject.classifier.preprocess(self._photo(name)).pixels[None]
+        predicted = subject.classifier.probabilities(pixels).argmax(axis=1)
+        maps = {
+            method: class_maps(method, subject.classifier.model, pixels, predicted)[0] for method in methods
+        }
         paper = np.rint(255 * (1 - pixels[0].max(axis=-1, keepdims=True))).astype(np.uint8)
-        title = self.classifier.class_names[int(predicted[0])]
-        return Shown(np.repeat(paper, 3, axis=-1), maps, title, mask=near(strokes(pixels[0])))
+        title = subject.classifier.class_names[int(predicted[0])]
+        return Example(np.repeat(paper, 3, axis=-1), maps, title, mask=near(strokes(pixels[0])))
 
     def _answers(
-        self, method: str, pixels: np.ndarray, asked: Mapping[str, np.ndarray]
+        self, subject: ClassifierSubject, method: str, pixels: np.ndarray, asked: Mapping[str, np.ndarray]
     ) -> list[dict[str, Any]]:
         """For each image, the figures of each question, and the correlation of right and wrong maps."""
-        found = explain_classes(method, self.classifier.model, pixels, np.stack(list(asked.values()), axis=1))
+        found = explain_classes(
+            method, subject.classifier.model, pixels, np.stack(list(asked.values()), axis=1)
+        )
         figures = []
         for i, (_, true, wrong) in enumerate(found.maps):
             of_image: dict[str, Any] = {"correlation": spearman(true.ravel(), wrong.ravel())}
@@ -197,13 +185,13 @@ class SketchMeasurer:
         return figures
 
     def _photo(self, name: str) -> Photo:
-        return load_photo(self.task.images[name].path)
+        return load_photo(self.images[name].path)
 
-    def _label(self, name: str) -> int | None:
+    def _label(self, subject: ClassifierSubject, name: str) -> int | None:
         """The classifier's number of a sketch's class, if it knows the class."""
-        label = self.task.images[name].label
+        label = self.images[name].label
         try:
-            return None if label is None else self.classifier.class_index(self.task.classes[label])
+            return None if label is None else subject.classifier.class_index(self.classes[label])
         except ModelError:
             return None
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from gazeback.eval.data.image import PhraseImage, Sentence, Words
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Record, Records, Shown, skipped_line
+from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.metrics.words import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
 from gazeback.eval.subjects.captioner import (
-    OneAnswerMeasurer,
-    PhraseDataTask,
+    CaptionerSubject,
+    PhraseTask,
     first_of,
     left_out,
     model_input,
@@ -59,16 +59,13 @@ class WordShare:
 
 
 @dataclass(frozen=True)
-class WordsTask(PhraseDataTask):
+class WordsTask(PhraseTask):
     """There is one question to every word and one answer, so one "method"."""
 
     name: ClassVar[str] = "words"
-    methods: ClassVar[tuple[str, ...]] = (SHARE,)
+    methods = (SHARE,)
 
-    def open(self) -> "WordsMeasurer":
-        return WordsMeasurer(self.load(), self.read)
-
-    def worth(self, record: Record) -> float | None:
+    def score(self, record: Record) -> float | None:
         """The mean visual share of an image's nouns."""
         nouns = [word.visual for word in _words(record) if word.kind == NOUN]
         return float(visual_share(np.array(nouns)).mean()) if nouns else None
@@ -99,33 +96,34 @@ class WordsTask(PhraseDataTask):
             "left out": dict(left_out(first_of(records).values())),
         }
 
+    def measure(
+        self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
+    ) -> dict[str, dict[str, Record]]:
+        return {name: dict.fromkeys(methods, self._record(subject, name)) for name in names}
 
-class WordsMeasurer(OneAnswerMeasurer):
-    """The words of a photo's sentences."""
-
-    def _record(self, name: str) -> Record:
+    def _record(self, subject: CaptionerSubject, name: str) -> Record:
         skipped: Counter[str] = Counter()
-        image = self._images[name]
-        pixels, _ = model_input(image.path, self.captioner.image_size)
-        found = measured(self.captioner, image, pixels, skipped)
+        image = self.images[name]
+        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        found = measured(subject.captioner, image, pixels, skipped)
         return {
             "words": [[word.kind, word.position, word.visual] for word in found],
             "left out": dict(skipped),
         }
 
-    def show(self, name: str, methods: Sequence[str]) -> Shown | None:
+    def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The photo with the first sentence and the visual share of each of its words."""
-        image = self._images[name]
+        image = self.images[name]
         words = next(
-            (w for w in (Words.of(s, self.captioner.vocabulary) for s in image.sentences) if w.ids), None
+            (w for w in (Words.of(s, subject.captioner.vocabulary) for s in image.sentences) if w.ids), None
         )
         if words is None:
             return None
-        pixels, _ = model_input(image.path, self.captioner.image_size)
-        features = np.asarray(self.captioner.features(pixels[None]))
-        shares = visual_share(visual_nats(self.captioner, features, [words.ids])[0])
+        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        features = np.asarray(subject.captioner.features(pixels[None]))
+        shares = visual_share(visual_nats(subject.captioner, features, [words.ids])[0])
         title = " ".join(f"{word} {share:.2f}" for word, share in zip(words.words, shares, strict=True))
-        return Shown(load_photo(image.path).pixels, {}, title=title)
+        return Example(load_photo(image.path).pixels, {}, title=title)
 
 
 def _words(record: Record) -> list[WordShare]:

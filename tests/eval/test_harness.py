@@ -79,8 +79,8 @@ def test_no_usable_image_is_one_error(tmp_path):
 
 def test_an_image_without_a_question_is_counted_and_not_asked_again(tmp_path):
     class Silent(Lengths):
-        def measure(self, names, methods):
-            found = super().measure(names, methods)
+        def measure(self, subject, names, methods):
+            found = super().measure(subject, names, methods)
             return {name: answer for name, answer in found.items() if len(name) != 6}
 
     path = tmp_path / "out.json"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from gazeback.eval.harness.table import Table
-from gazeback.eval.harness.task import Shown
+from gazeback.eval.harness.task import Example, Task
 from gazeback.eval.metrics.statistics import Mean
 from gazeback.models.errors import PhotoError
 
 
 @dataclass(frozen=True)
-class Lengths:
+class Lengths(Task[None]):
     """Measures file names; keeps a log of what it was asked, one line a call."""
 
     folder: Path
@@ -34,13 +34,13 @@ class Lengths:
     def names(self):
         return [f"{'x' * number}.png" for number in range(self.count)]
 
-    def about(self):
+    def cache_key(self):
         return {"count": self.count}
 
-    def open(self):
-        return self
+    def subject(self):
+        return None
 
-    def measure(self, names, methods):
+    def measure(self, subject, names, methods):
         for name in names:
             if name in self.bad:
                 raise PhotoError(f"{name} is broken")
@@ -54,12 +54,12 @@ class Lengths:
             if len(name) != 5 or "nothing" not in self.methods
         }
 
-    def show(self, name, methods):
+    def example(self, subject, name, methods):
         photo = np.full((20, 30, 3), 120, np.uint8)
         mask = np.zeros((20, 30), bool)
         mask[5:10, 5:10] = True
         heat = np.eye(4)
-        return Shown(photo, dict.fromkeys(methods, heat), f"<b>{name}</b>", {}, [[1, 2, 9, 9]], mask)
+        return Example(photo, dict.fromkeys(methods, heat), f"<b>{name}</b>", {}, [[1, 2, 9, 9]], mask)
 
     def tables(self, records):
         rows = []
@@ -72,7 +72,7 @@ class Lengths:
             Table("Lengths | all", ["length"], rows, [f"{len(records[self.methods[0]])} names"], "method")
         ]
 
-    def worth(self, record):
+    def score(self, record):
         return record["value"]
 
     def details(self, records):

@@ -26,7 +26,7 @@ def task(squares_folder, colours, monkeypatch):
 
 def measured(task):
     names, methods = list(task.names()), list(task.methods)
-    found = task.open().measure(names, methods)
+    found = task.measure(task.subject(), names, methods)
     return {method: {name: found[name][method] for name in names} for method in methods}
 
 
@@ -138,7 +138,7 @@ def test_coloured_squares(task):
         assert len(record["kept"]) == len(record["area"]) == len(THRESHOLDS)
         assert record["occluded"] > record["random"]
     assert json.loads(json.dumps(records)) == records
-    worths = {m: np.mean([task.worth(r) for r in of.values()]) for m, of in records.items()}
+    worths = {m: np.mean([task.score(r) for r in of.values()]) for m, of in records.items()}
     assert worths["evidence"] > worths["center"]
 
 

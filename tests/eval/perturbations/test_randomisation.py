@@ -161,7 +161,7 @@ def test_without_the_picture_no_word_is_visual(captioner, photo):
 
 def test_coloured_squares(task):
     names = list(task.names())
-    found = task.open().measure(names, task.methods)
+    found = task.measure(task.subject(), names, task.methods)
     for records in found.values():
         assert set(records["evidence"]) == {*STAGES, SWAPPED, "identities"}
         assert set(records["center"]) == {*STAGES, SWAPPED}
@@ -175,10 +175,10 @@ def test_coloured_squares(task):
     assert list(rank.columns) == [*STAGES, SWAPPED]
     assert plain.rows[1][0] == "center"
     assert float(exact.rows[1][1][0]) < 1e-5
-    assert task.worth(by_method["center"][names[0]]) == pytest.approx(0)
+    assert task.score(by_method["center"][names[0]]) == pytest.approx(0)
 
 
 def test_without_evidence_there_are_no_identities(task):
     names = list(task.names())
-    found = task.open().measure(names, ["center"])
+    found = task.measure(task.subject(), names, ["center"])
     assert len(task.tables({"center": {name: found[name]["center"] for name in names}})) == 2

@@ -145,8 +145,8 @@ def test_the_task(task, captioner, monkeypatch):
         type(captioner), "search", lambda self, maps: search(self, maps, length_normalisation=3.0)
     )
     assert task.methods == ("grad-cam", *BASELINES)
-    measurer = task.open()
-    found = measurer.measure(task.names(), task.methods)
+    subject = task.subject()
+    found = task.measure(subject, task.names(), task.methods)
     assert found
     for of_image in found.values():
         words = [[word["text"] for word in record["words"]] for record in of_image.values()]
@@ -160,7 +160,7 @@ def test_the_task(task, captioner, monkeypatch):
     tables = task.tables(records)
     assert [row[0] for row in tables[0].rows] == list(task.methods)
     assert json.dumps(records, allow_nan=False)
-    shown = measurer.show(next(iter(found)), task.methods)
+    shown = task.example(subject, next(iter(found)), task.methods)
     assert set(shown.maps) == set(task.methods)
 
 

@@ -14,7 +14,7 @@ def test_scenes_are_named_by_seed_and_number():
     task = ScenesTask(limit=5, chosen="center")
     assert sorted(task.names()) == [scene(HELD_OUT_SEED, index).name for index in range(5)]
     assert scene_name(3) == scene(HELD_OUT_SEED, 3).name
-    assert ScenesTask(chosen="center").about() == task.about()
+    assert ScenesTask(chosen="center").cache_key() == task.cache_key()
 
 
 def test_the_command_measures_scenes(tmp_path):

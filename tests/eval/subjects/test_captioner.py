@@ -39,24 +39,24 @@ def test_a_task_travels_to_other_processes_before_and_after_it_has_read(kind, fo
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_records_are_of_these_annotations_and_this_captioner(kind, folder, tmp_path):
-    bundled = kind(folder).about()
-    assert bundled == kind(folder, limit=1, part="tune").about()
+    bundled = kind(folder).cache_key()
+    assert bundled == kind(folder, limit=1, part="tune").cache_key()
     assert json.loads(json.dumps(bundled)) == bundled
     model = tmp_path / "model.keras"
     model.write_bytes(b"one")
-    one = kind(folder, model=str(model)).about()
+    one = kind(folder, model=str(model)).cache_key()
     model.write_bytes(b"two")
-    assert len({str(about) for about in (bundled, one, kind(folder, model=str(model)).about())}) == 3
+    assert len({str(about) for about in (bundled, one, kind(folder, model=str(model)).cache_key())}) == 3
     for name in ("phrases_dev.json", "captions_dev.json"):
         (folder / name).write_text((folder / name).read_text() + " ")
-    assert kind(folder).about() != bundled
+    assert kind(folder).cache_key() != bundled
 
 
 def test_a_missing_captioner(folder):
     task = PhrasesTask(folder, model="nowhere.keras")
-    assert task.about()["model"] == "nowhere.keras"
+    assert task.cache_key()["model"] == "nowhere.keras"
     with pytest.raises(ModelError, match=r"nowhere\.keras"):
-        task.open()
+        task.subject()
 
 
 def test_what_records_leave_out_is_added_up():
@@ -69,7 +69,7 @@ def test_what_records_leave_out_is_added_up():
 def test_images_of_the_result_page(kind, folder, captioner, monkeypatch):
     monkeypatch.setattr("gazeback.eval.subjects.captioner.load_captioner", lambda model: captioner)
     task = kind(folder)
-    shown = task.open().show("1_a.png", task.methods)
+    shown = task.example(task.subject(), "1_a.png", task.methods)
     if kind is PhrasesTask:
         assert set(shown.maps) == {"evidence", "center", "activation"}
         assert shown.title.split(" in: ")[0] in ("A red dog (dog)", "the grass (grass)", "Two boys (boys)")

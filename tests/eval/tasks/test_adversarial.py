@@ -36,7 +36,7 @@ def test_scale_and_flips_change_nothing():
 
 def test_the_new_class_has_its_evidence_elsewhere(task):
     names = list(task.names())
-    found = task.open().measure(names, task.methods)
+    found = task.measure(task.subject(), names, task.methods)
     assert set(found) == set(names)
     for records in found.values():
         record = records["evidence"]
@@ -52,14 +52,14 @@ def test_the_new_class_has_its_evidence_elsewhere(task):
     assert [label for label, _ in maps.rows] == ["evidence", "center", "activation"]
     assert changes.rows[0][1][0].mean == 1
     assert (
-        task.worth(by_method["evidence"][names[0]]) == by_method["evidence"][names[0]]["correlation changed"]
+        task.score(by_method["evidence"][names[0]]) == by_method["evidence"][names[0]]["correlation changed"]
     )
 
 
 def test_photos_that_are_predicted_wrong_are_left_out(task, monkeypatch):
     wrong = task.read.images[0]
     object.__setattr__(wrong, "label", (wrong.label + 1) % 3)
-    found = task.open().measure(list(task.names()), ["center"])
+    found = task.measure(task.subject(), list(task.names()), ["center"])
     assert wrong.name not in found
     assert len(found) == 3
 
@@ -69,9 +69,9 @@ def test_a_photo_that_cannot_be_fooled_has_no_maps_to_compare(task, monkeypatch)
         "gazeback.eval.tasks.adversarial.deepfool.deepfool", lambda classifier, photo: Fooled(photo, 0, 0, 50)
     )
     names = list(task.names())
-    found = task.open().measure(names, ["center"])
+    found = task.measure(task.subject(), names, ["center"])
     assert all(of_image["center"]["fooled"] == 0 for of_image in found.values())
     assert all("energy" not in of_image["center"] for of_image in found.values())
     table, _ = task.tables({"center": {name: found[name]["center"] for name in names}})
     assert table.rows[0][1][0].n == 0
-    assert task.worth(found[names[0]]["center"]) is None
+    assert task.score(found[names[0]]["center"]) is None

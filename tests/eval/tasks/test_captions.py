@@ -101,7 +101,7 @@ def test_what_is_wrong_with_the_annotations_is_counted(task):
 
 def test_photos_are_captioned_in_every_way(task, captioner):
     assert sorted(task.names()) == ["1_a.png", "2_b.png"]
-    found = task.open().measure(task.names(), task.methods)
+    found = task.measure(task.subject(), task.names(), task.methods)
     for record in found.values():
         assert list(record) == list(ROWS)
         assert record[CAPTIONER]["tokens"] == 4 + 3
@@ -110,7 +110,7 @@ def test_photos_are_captioned_in_every_way(task, captioner):
         assert record[MEAN]["caption"] == str(captioner.search(captioner.mean_features[None])[0][0])
     one, two = (record[TYPICAL]["caption"] for record in found.values())
     assert one == two
-    assert task.worth(found["1_a.png"][CAPTIONER]) < 0
+    assert task.score(found["1_a.png"][CAPTIONER]) < 0
     records = {method: {name: found[name][method] for name in found} for method in ROWS}
     scores, variety = task.tables(records)
     assert [row[0] for row in scores.rows] == list(ROWS)
@@ -118,11 +118,11 @@ def test_photos_are_captioned_in_every_way(task, captioner):
     details = task.details(records)
     assert details["scores"][CAPTIONER]["bleu_1"]["n"] == 2
     assert json.dumps(details, allow_nan=False)
-    assert task.open().show("1_a.png", ROWS).values[PERSON] == "a red dog"
+    assert task.example(task.subject(), "1_a.png", ROWS).values[PERSON] == "a red dog"
 
 
 def test_a_person_is_measured_by_the_others_alone(task):
-    found = task.open().measure(task.names(), task.methods)
+    found = task.measure(task.subject(), task.names(), task.methods)
     records = {method: {name: found[name][method] for name in found} for method in ROWS}
     # "a red dog" on "two boys": not one word
     assert task.details(records)["scores"][PERSON]["bleu_1"]["mean"] == pytest.approx(0, abs=1e-9)

@@ -42,7 +42,7 @@ def task(mixed, colours, monkeypatch):
 
 
 def measured(task):
-    of_image = task.open().measure(task.names(), task.methods)
+    of_image = task.measure(task.subject(), task.names(), task.methods)
     return {method: {name: of_image[name][method] for name in of_image} for method in task.methods}
 
 
@@ -92,8 +92,8 @@ def test_a_mistake_and_the_evidence_for_both_classes(task):
     assert found.predicted_energy < 0.1
     assert found.true_energy > 0.5
     assert found.correlation < 0
-    assert task().worth(records["evidence"]["0.png"]) == 1 - found.correlation
-    assert task().worth(records["evidence"]["1.png"]) is None
+    assert task().score(records["evidence"]["0.png"]) == 1 - found.correlation
+    assert task().score(records["evidence"]["1.png"]) is None
     (table,) = task().tables(records)
     assert table.rows[0][1][0].mean == pytest.approx(found.correlation)
     assert table.rows[0][1][3].mean == pytest.approx(found.difference)
@@ -104,7 +104,7 @@ def test_a_task_can_be_sent_to_a_worker(task):
     made = task()
     made.names()
     again = pickle.loads(pickle.dumps(made))
-    assert again.about() == made.about()
+    assert again.cache_key() == made.cache_key()
     assert again.names() == made.names()
 
 
@@ -132,7 +132,7 @@ def test_class_folders(task, tmp_path):
     (folder / "dog").mkdir()
     Image.fromarray(pixels).save(folder / "dog" / "1.png")
     with pytest.raises(DataError, match="its folders are not the classes of colours: no class 'dog'"):
-        task(folder).open()
+        task(folder).subject()
 
 
 def test_the_gallery_is_one_safe_page(task, tmp_path, colours, monkeypatch):

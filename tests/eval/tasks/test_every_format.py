@@ -155,13 +155,13 @@ def test_every_task_on_every_format(task, name, data_format):
         return
     names = list(made.names())
     assert (made.read.format, len(names)) == (data_format, len(NUMBERS))
-    found = made.open().measure(names, made.methods)
+    found = made.measure(made.subject(), names, made.methods)
     assert set(found) == set(names)
     records = {method: {name: found[name][method] for name in names} for method in made.methods}
     assert json.loads(json.dumps(records)) == records
     tables = made.tables(records)
     assert {label for label, _ in tables[0].rows} >= {"fixations", "center"}
-    shown = made.open().show(names[0], ["center"])
+    shown = made.example(made.subject(), names[0], ["center"])
     assert shown is not None
     assert set(shown.maps) == {"center"}
 
@@ -177,7 +177,7 @@ def test_boxes_mean_the_same_in_coco_as_in_labelled_folders(task, name, tmp_path
     for data_format in ("labelled", "COCO"):
         made = task(name, data_format)
         assert made.read.format == data_format
-        records.append(rounded(made.open().measure(["2.png", "3.png"], ["fixations"])))
+        records.append(rounded(made.measure(made.subject(), ["2.png", "3.png"], ["fixations"])))
     assert records[0] == records[1]
 
 

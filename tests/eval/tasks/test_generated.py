@@ -166,15 +166,15 @@ def test_the_task(captioner, data_folder, monkeypatch):
     (data_folder / "dev" / "3_c.png").unlink()
     task = GeneratedTask(data_folder, chosen="evidence,grad-cam")
     assert task.methods == ("evidence", "grad-cam", "center", "activation")
-    measurer = task.open()
-    found = measurer.measure(task.names(), task.methods)
+    subject = task.subject()
+    found = task.measure(subject, task.names(), task.methods)
     for of_image in found.values():
         kinds = [[kind for kind, _ in record["recall"]] for record in of_image.values()]
         assert kinds == [["dog", "grass", "person", "zebra"]] * 4
-        assert all(task.worth(record) is None or 0 <= task.worth(record) <= 1 for record in of_image.values())
+        assert all(task.score(record) is None or 0 <= task.score(record) <= 1 for record in of_image.values())
     records = {method: {name: found[name][method] for name in found} for method in task.methods}
     (table,) = task.tables(records)
     assert [row[0] for row in table.rows] == list(task.methods)
     for name in task.names():
-        shown = measurer.show(name, task.methods)
+        shown = task.example(subject, name, task.methods)
         assert shown is None or set(shown.maps) == set(task.methods)

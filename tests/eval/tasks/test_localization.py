@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from gazeback.eval.command import evaluate
 from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.selection import part_of
-from gazeback.eval.subjects.classifier import AskedClassifier, TrueClasses
+from gazeback.eval.subjects.classifier import ClassifierSubject, TrueClasses
 from gazeback.eval.tasks import localization
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer
 from gazeback.models.errors import DataError, UserError
@@ -18,7 +18,7 @@ from gazeback.models.errors import DataError, UserError
 @pytest.fixture
 def measured(squares_folder, colours):
     methods = ("evidence", "fixations", "center", "activation")
-    data, asked = ObjectData(squares_folder), AskedClassifier(colours)
+    data, asked = ObjectData(squares_folder), ClassifierSubject(colours)
     return list(localization.measure(asked, TrueClasses(data, colours), data.images, methods))
 
 

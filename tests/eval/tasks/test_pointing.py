@@ -71,7 +71,7 @@ def coco_folder(tmp_path):
 
 def measured(task):
     names = task.names()
-    of_image = task.open().measure(names, task.methods)
+    of_image = task.measure(task.subject(), names, task.methods)
     return {method: {name: of_image[name][method] for name in of_image} for method in task.methods}
 
 
@@ -201,11 +201,11 @@ def test_tables_show_means_over_categories_and_questions(task):
     )
     assert "3 questions to 2 images, 2 of them difficult" in table.notes[0]
     assert task().details(records)["accuracy by category"] == {"evidence": {"a": 0.5, "b": 1.0}}
-    assert task().worth(records["evidence"]["2"]) == 0.5
+    assert task().score(records["evidence"]["2"]) == 0.5
 
 
 def test_what_is_shown(task, coco_folder):
-    shown = task(coco_folder).open().show("2.png", ["evidence", "center"])
+    shown = task(coco_folder).example(task(coco_folder).subject(), "2.png", ["evidence", "center"])
     assert shown.title == "where is the Green?"
     assert shown.values == {"evidence": "hit", "center": "miss"}
     assert shown.maps["evidence"].shape == (64, 96)
@@ -235,7 +235,7 @@ def test_classes_must_fit(task, squares_folder):
     with pytest.raises(
         DataError, match="names 4 classes, colours has 3: name a classifier of the same classes"
     ):
-        task().open()
+        task().subject()
 
 
 def test_the_command(task, coco_folder, tmp_path):

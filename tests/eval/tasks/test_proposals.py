@@ -36,7 +36,7 @@ def task(squares_folder, colours, monkeypatch):
 
 
 def measured(task):
-    of_image = task.open().measure(task.names(), task.methods)
+    of_image = task.measure(task.subject(), task.names(), task.methods)
     return {method: {name: of_image[name][method] for name in of_image} for method in task.methods}
 
 
@@ -126,7 +126,7 @@ def test_squares_are_found(task):
     assert table.rows[0][1][2].mean == 1
     details = task().details(records)["by category"]
     assert details[0]["recall"] == {"blue": 1, "green": 1, "red": 1}
-    assert task().worth(records["evidence"][task().names()[0]]) > 0.7
+    assert task().score(records["evidence"][task().names()[0]]) > 0.7
 
 
 def test_parts(task):
@@ -146,13 +146,13 @@ def test_crowds_are_no_objects_to_find(task, squares_folder):
     made.read._by_name[name] = type(image)(
         name, image.path, image.size, tuple(type(o)(o.category, o.box, None, True) for o in image.objects)
     )
-    assert name not in made.open().measure([name], ["center"])
+    assert name not in made.measure(made.subject(), [name], ["center"])
 
 
 def test_what_is_shown(task):
     made = task()
     name = made.names()[0]
-    shown = made.open().show(name, ["evidence"])
+    shown = made.example(made.subject(), name, ["evidence"])
     assert shown.title.startswith("predicted: ")
     assert shown.values["evidence"].startswith("evidence box ")
     np.testing.assert_array_equal(boxes_mask(shown.boxes, 64, 64), shown.photo.max(axis=2) > 0)

@@ -92,7 +92,7 @@ def test_flips_change_nothing():
 
 def test_coloured_squares(task):
     names = list(task.names())
-    found = task.open().measure(names, task.methods)
+    found = task.measure(task.subject(), names, task.methods)
     for records in found.values():
         assert set(records["evidence"]["stays"].values()) == {1.0}
         assert all(value > 0.4 for value in records["evidence"]["correlation"].values())
@@ -103,4 +103,4 @@ def test_coloured_squares(task):
     *tables, stays = task.tables(by_method)
     assert [len(table.rows) for table in tables] == [3, 3, 3]
     assert [cell.mean for cell in stays.rows[0][1]] == [1] * 6
-    assert task.worth(by_method["center"][names[0]]) == pytest.approx(1)
+    assert task.score(by_method["center"][names[0]]) == pytest.approx(1)

@@ -42,7 +42,7 @@ def mask_folder(squares_folder, tmp_path):
 
 
 def measured(task):
-    of_image = task.open().measure(task.names(), task.methods)
+    of_image = task.measure(task.subject(), task.names(), task.methods)
     return {method: {name: of_image[name][method] for name in of_image} for method in task.methods}
 
 
@@ -95,7 +95,7 @@ def test_the_parts_share_no_image():
 
 def test_evidence_covers_the_squares(task):
     records = measured(task())
-    worths = {method: [task().worth(r) for r in of.values()] for method, of in records.items()}
+    worths = {method: [task().score(r) for r in of.values()] for method, of in records.items()}
     assert list(worths) == ["evidence", "center", "activation", BLOB]
     assert min(worths["evidence"]) > 0.8
     # an even map is as good as chance: a square of 40 on 64 x 64
@@ -130,7 +130,7 @@ def test_a_mask_of_another_size_is_one_bad_image(task, mask_folder):
     path = mask_folder / "masks" / "red" / "0.png"
     Image.open(path).resize((30, 40)).save(path)
     with pytest.raises(DataError, match=r"0.png: a mask of \(40, 30\) pixels for an image of \(64, 64\)"):
-        task(mask_folder).open().measure(["red/0.png"], ["center"])
+        task(mask_folder).measure(task(mask_folder).subject(), ["red/0.png"], ["center"])
 
 
 def test_images_that_are_all_object_or_none_have_nothing_to_tell(task, mask_folder):
@@ -138,9 +138,11 @@ def test_images_that_are_all_object_or_none_have_nothing_to_tell(task, mask_fold
         mask = np.full((64, 64), value, np.uint8)
         mask[0, 0] = value  # nothing brighter than half of the brightest in the first
         Image.fromarray(mask).save(mask_folder / "masks" / "red" / name)
-    found = task(mask_folder).open().measure(["red/0.png", "red/3.png", "red/6.png"], ["center"])
+    found = task(mask_folder).measure(
+        task(mask_folder).subject(), ["red/0.png", "red/3.png", "red/6.png"], ["center"]
+    )
     assert list(found) == ["red/6.png"]
-    assert task(mask_folder).open().measure(["red/0.png"], ["center"]) == {}
+    assert task(mask_folder).measure(task(mask_folder).subject(), ["red/0.png"], ["center"]) == {}
 
 
 def test_the_category_of_an_image_is_the_one_that_covers_most(squares_folder):
@@ -167,7 +169,7 @@ def test_too_few_images_are_one_clear_error(task):
 
 
 def test_what_is_shown(task):
-    shown = task().open().show("0.png", ["evidence", BLOB])
+    shown = task().example(task().subject(), "0.png", ["evidence", BLOB])
     assert shown.title == "predicted: red"
     assert shown.mask.sum() == 40 * 40
     assert shown.maps["evidence"].shape == (64, 64)

@@ -55,7 +55,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def task(folder, lines, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.tasks.sketch.load_named", lambda model, weights: lines)
+    monkeypatch.setattr("gazeback.eval.subjects.classifier.load_named", lambda model, weights: lines)
     return SketchTask(folder, "lines", None, "all", None, "evidence,fixations")
 
 
@@ -116,7 +116,7 @@ def test_only_what_training_holds_out(task, folder):
 
 def test_lines(task):
     names = list(task.names())
-    found = task.open().measure(names, task.methods)
+    found = task.measure(task.subject(), names, task.methods)
     assert set(found) == set(names)
     for records in found.values():
         evidence = records["evidence"]
@@ -135,12 +135,12 @@ def test_lines(task):
     assert predicted.rows[0][1][0].n == len(names)
     assert predicted.rows[2][1][0].n == 0  # the centre has no points
     assert classes.rows[2][1][1].mean == 0
-    assert task.worth(by_method["evidence"][names[0]]) > 0.9
-    assert task.worth(by_method["center"][names[0]]) == by_method["center"][names[0]]["predicted"]["map"]
+    assert task.score(by_method["evidence"][names[0]]) > 0.9
+    assert task.score(by_method["center"][names[0]]) == by_method["center"][names[0]]["predicted"]["map"]
 
 
 def test_it_can_be_shown(task):
-    shown = task.open().show(task.names()[0], task.methods)
+    shown = task.example(task.subject(), task.names()[0], task.methods)
     assert shown.photo.shape == (SIZE, SIZE, 3)
     assert shown.title in ("across", "down")
     assert shown.photo[~shown.mask].min() > 127
@@ -148,7 +148,9 @@ def test_it_can_be_shown(task):
 
 def test_classes_that_the_classifier_does_not_know_are_left_out(task, folder):
     (folder / "down").rename(folder / "spiral")
-    assert {name.split("/")[0] for name in task.open().measure(list(task.names()), ["center"])} == {"across"}
+    assert {name.split("/")[0] for name in task.measure(task.subject(), list(task.names()), ["center"])} == {
+        "across"
+    }
 
 
 def test_a_part_without_sketches(folder):

@@ -88,7 +88,7 @@ def task(captioner, data_folder, monkeypatch):
 
 
 def test_photos_words_and_what_is_left_out(task):
-    records = task.open().measure(task.names(), task.methods)
+    records = task.measure(task.subject(), task.names(), task.methods)
     assert sorted(records) == ["1_a.png", "2_b.png"]
     by_method = {SHARE: {name: of_image[SHARE] for name, of_image in records.items()}}
     counts = Counter(word[0] for record in by_method[SHARE].values() for word in record["words"])
