@@ -1,7 +1,7 @@
-"""The methods that gazeback is compared with, for every model that it can trace (TensorFlow only).
+"""Compared methods for every model that gazeback can trace (TensorFlow only).
 
-Written from the papers; docs/compared.md lists them. Names are handed on when first used, so that importing
-the package loads no TensorFlow.
+They are written from the papers; docs/compared.md lists them. Each name is imported when it is first used, so
+importing the package does not load TensorFlow.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a layer's filters answer to an image: maps that hardly ask, or do not ask, for a class."""
+"""Maps of a layer's activations, which hardly depend on a class, or not at all."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gazeback.eval.baselines.backward import ask
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.query import Query, compared
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
 
 
 def _last_layer(query: Query) -> str:
     call = query.map_of(None).call
-    assert call is not None  # an input is no layer's map
+    assert call is not None  # an input is not the map of a layer
     return call.name
 
 
 @partial(compared, default_layer=_last_layer)
 def activation_map(query: Query, raw: bool = False) -> np.ndarray:
-    """The map of one filter: by default of the last map before the output.
+    """Show the map of one filter, by default of the last map before the output.
 
     Args:
-        target: the channel, or a neuron of it; None is each image's strongest.
+        target: the channel, or a neuron of it; None is each image's strongest channel.
         raw: the map at its own resolution, ``[n, h, w]``.
 
     Returns:
-        float32 ``[n, H, W]``, enlarged bilinearly.
+        float32 ``[n, H, W]``, upsampled bilinearly.
 
     Raises:
         UserError, TraceError: a layer without a map, a target or an input that does not fit.
@@ -41,30 +41,30 @@ def activation_map(query: Query, raw: bool = False) -> np.ndarray:
     answer = ask(query, [query.start])
     channel = answer.neurons[:, -1]
     maps = answer.values[0][np.arange(len(channel)), :, :, channel].astype(np.float32)
-    return maps if raw else enlarged(maps, *query.pixels.shape[1:3])
+    return maps if raw else upsampled(maps, *query.pixels.shape[1:3])
 
 
 @compared
 def activation(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
-    """The channel sum of the last map: what is conspicuous, whatever is asked (the target changes nothing).
+    """Sum the channels of the last map: a trivial baseline that does not depend on the target.
 
     Args:
-        at: another layer's map than the last one before the start.
+        at: the layer whose map is used instead of the last one before the start.
         raw: the map at its own resolution, ``[n, h, w]``.
 
     Returns:
-        float32 ``[n, H, W]``, enlarged bilinearly.
+        float32 ``[n, H, W]``, upsampled bilinearly.
     """
     total = ask(query, [query.map_of(at)]).values[0].sum(axis=-1, dtype=np.float32)
-    return total if raw else enlarged(total, *query.pixels.shape[1:3])
+    return total if raw else upsampled(total, *query.pixels.shape[1:3])
 
 
 @compared
 def center(query: Query) -> np.ndarray:
-    """A point in the middle, whatever the image and the target: the trivial baseline.
+    """Mark a point in the middle: a trivial baseline that does not depend on the image and the target.
 
-    The map is uniform but for its maximum, which is too small to matter for the energy inside a box: that is
-    the box's share of the area.
+    The map is uniform except for its maximum. The maximum is so small that the energy inside a box is the
+    box's fraction of the area.
 
     Returns:
         float32 ``[n, H, W]``.
@@ -76,11 +76,12 @@ def center(query: Query) -> np.ndarray:
 
 
 def feature_maps(model: keras.Model, image: Any, layer: str, *, limit: int = 64, columns: int = 8) -> Figure:
-    """A contact sheet of a layer's channels, each scaled to its own range.
+    """Draw a contact sheet of a layer's channels, each scaled to its own range.
 
     Args:
         model: the network; ``image``: one image, with or without the batch axis.
-        layer: whose maps; ``limit``: at most so many channels, from the first on; ``columns``: per row.
+        layer: the layer; ``limit``: the largest number of channels, starting with the first; ``columns``: per
+            row.
 
     Raises:
         UserError: the layer has no map, or there is more than one image.

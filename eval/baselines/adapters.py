@@ -1,6 +1,6 @@
-"""Further methods from the package `xplique`, for those who have it: RISE, LIME, Kernel SHAP, Sobol, HSIC.
+"""Methods of the optional package `xplique`: RISE, LIME, Kernel SHAP, Sobol, HSIC.
 
-They see the model from outside: altered images go in, and logits come out.
+They are black-box methods: they only see the logits of changed images.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gazeback.models.errors import UserError
 
 
 def from_xplique(class_name: str, **defaults: Any) -> Callable[..., np.ndarray]:
-    """A method with this package's signature that runs a black-box class of `xplique.attributions`.
+    """Make a method with this package's signature from a black-box class of `xplique.attributions`.
 
     ``defaults`` are options of the class that differ from its own.
 
-    ``explain(model, images, target=None, *, layer=None, output=0, **options)`` hands the options on to the
-    class and returns float32 ``[n, H, W]``. It raises UserError where the package is missing or has no such
+    ``explain(model, images, target=None, *, layer=None, output=0, **options)`` passes the options to the
+    class and returns float32 ``[n, H, W]``. It raises UserError if the package is missing or has no such
     class, and for a model with several inputs or without an output ``[n, classes]``.
     """
 
@@ -64,9 +64,10 @@ def _class(name: str) -> Any:
 
 
 def superpixels(image: Any) -> np.ndarray:
-    """Which superpixel each pixel of an image ``[H, W, C]`` lies in, int32 ``[H, W]``.
+    """Segment an image ``[H, W, C]`` into superpixels: the number of each pixel's superpixel, int32
+    ``[H, W]``.
 
-    As the authors of LIME segment photos (quick shift), whatever the range of the model's pixels.
+    This is quick shift, as the authors of LIME segment photos, for any range of the model's pixels.
     """
     pixels = np.asarray(image, np.float64)
     unit = (pixels - pixels.min()) / max(float(np.ptp(pixels)), 1e-9)

@@ -1,8 +1,9 @@
-"""The flat graph run forward and back inside TensorFlow, with what passes back replaced call by call.
+"""Run the flat graph forward and backward inside TensorFlow, with a backward pass that is replaced call by
+call.
 
-Every compared method that goes back through a network is the gradient with some calls' backward pass
-replaced: a *rule* leaves the value of a call alone and changes what its gradient is. A *kind* of backward
-pass is a function that says which calls get which rule.
+Every compared method that goes back through a network is the gradient with the backward pass of some calls
+replaced. A *rule* keeps the value of a call and changes its gradient. A *kind* of backward pass is a function
+that gives each call its rule.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Kind = Callable[[Graph, Tensor], dict[Call, Rule]]
 
 
 def plain(graph: Graph, start: Tensor) -> dict[Call, Rule]:
-    """The gradient as it is."""
+    """The unchanged gradient."""
     return {}
 
 
@@ -41,7 +42,8 @@ def carried(
     inputs: Sequence[tf.Tensor],
     backward: Callable[[tf.Tensor], Sequence[tf.Tensor]],
 ) -> tf.Tensor:
-    """The output's value; ``backward`` takes what arrives at it to what reaches each of the inputs."""
+    """Return the output's value with ``backward`` as its gradient, which maps the signal on the output to
+    signals on the inputs."""
 
     @tf.custom_gradient
     def passed(value: tf.Tensor, *_: tf.Tensor) -> Any:
@@ -54,7 +56,7 @@ def carried(
 
 
 def applied(call: Call, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-    """One call on other values of its inputs; of a layer with a fused activation, this part alone."""
+    """Run one call on other values of its inputs; of a layer with a fused activation, this part alone."""
     values = dict(zip(call.inputs, inputs, strict=True))
     execute(call, values, call.outputs)
     return values[call.outputs[0]]
@@ -62,12 +64,13 @@ def applied(call: Call, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a pass found.
+    """The result of a backward pass.
 
     Attributes:
-        scores: float32 ``[n]``; ``neurons``: int ``[n, rank - 1]``, the neurons that they are of (of all
-            neurons of a channel, the mean).
-        values: of each tensor asked about, its value, channels last; ``gradients``: what arrived there.
+        scores: float32 ``[n]``; ``neurons``: int ``[n, rank - 1]``, the neurons of these scores (for all
+            neurons of a channel, the score is their mean).
+        values: the value of each requested tensor, channels last; ``gradients``: the signal that arrived
+            there.
     """
 
     scores: np.ndarray
@@ -77,11 +80,11 @@ class Answer:
 
 
 def ask(query: Query, at: Sequence[Tensor] = (), kind: Kind = plain, score: str = "logit") -> Answer:
-    """The score of each image's neuron, and what passes back from it to some tensors.
+    """Compute the score of each image's neuron, and the signal that passes back from it to some tensors.
 
     Args:
-        query: which neurons; ``at``: the tensors, none for the scores alone.
-        kind: how signals pass back.
+        query: the neurons; ``at``: the tensors, none for the scores alone.
+        kind: the kind of backward pass.
         score: ``"logit"`` (the neuron's own value), ``"log-probability"`` or ``"probability"``.
 
     Raises:
@@ -90,7 +93,7 @@ def ask(query: Query, at: Sequence[Tensor] = (), kind: Kind = plain, score: str 
     _check_score(query, score)
     _check_differentiable(at)
     passes = _passes.setdefault(query.model, {})
-    key = (query.start, tuple(at), kind, score if score == "logit" else f"{query.turned} {score}")
+    key = (query.start, tuple(at), kind, score if score == "logit" else f"{query.output_activation} {score}")
     if key not in passes:
         passes[key] = _Pass(query.graph, query.start, tuple(at), kind, key[3])
     answer = passes[key](query.arrays, query.pattern)
@@ -107,7 +110,7 @@ _passes: WeakKeyDictionary[keras.Model, dict[Any, _Pass]] = WeakKeyDictionary()
 def _check_score(query: Query, score: str) -> None:
     if score not in SCORES:
         raise UserError(f"score must be one of {', '.join(map(repr, SCORES))}, got {score!r}")
-    if score != "logit" and query.turned is None:
+    if score != "logit" and query.output_activation is None:
         raise UserError(
             f"a layer's neuron has no probability: with layer= the score is 'logit', not {score!r}"
         )
@@ -118,19 +121,19 @@ def _check_differentiable(at: Sequence[Tensor]) -> None:
         if "float" not in tensor.dtype:
             raise UserError(
                 f"{tensor.name!r} holds {tensor.dtype}, through which nothing passes back; build the model "
-                "with a float32 input, or name a layer behind it with at="
+                "with a float32 input, or name a layer after it with at="
             )
 
 
 class _Pass:
-    """One pass forward and back, compiled once for all sizes of the batch."""
+    """A forward and backward pass, compiled once for all batch sizes."""
 
     def __init__(self, graph: Graph, start: Tensor, at: tuple[Tensor, ...], kind: Kind, score: str) -> None:
         self._start, self._at, self._score = start, at, score
         self._calls = graph.ancestors([start])
         self._rules = kind(graph, start)
         self._inputs = graph.inputs
-        # Where rules apply, a fused activation is run apart from its layer.
+        # If rules apply, a fused activation runs separately from its layer.
         self._wanted = {start} | ({t for c in self._calls for t in c.outputs} if self._rules else set(at))
         specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in graph.inputs]
         coordinates = tf.TensorSpec((None, len(start.shape) - 1), tf.int32)
@@ -151,11 +154,11 @@ class _Pass:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             values = self._forward(inputs, tape)
             found = _channels_last(self._start, tf.cast(values[self._start], tf.float32))
-            asked, neurons = _asked(found, pattern)
+            asked, neurons = _picked(found, pattern)
             places = range(1, len(found.shape))
             scores = tf.reduce_sum(asked * _scored(found, self._score), axis=places)
         at = [values[tensor] for tensor in self._at]
-        # One image's score does not depend on another image, so the gradient of the sum is each image's own.
+        # A score does not depend on other images, so the gradient of the sum is each image's own gradient.
         gradients = tape.gradient(scores, at, unconnected_gradients="zero") if at else []
         last = [_channels_last(t, x) for t, x in zip(self._at * 2, [*at, *gradients], strict=False)]
         return [scores, neurons, *last]
@@ -176,7 +179,7 @@ class _Pass:
 
 
 def _scored(values: tf.Tensor, score: str) -> tf.Tensor:
-    """Logits as what is asked about, in the same shape."""
+    """Turn logits into the requested score, in the same shape."""
     functions = {
         "logit": tf.identity,
         "softmax probability": tf.nn.softmax,
@@ -187,11 +190,11 @@ def _scored(values: tf.Tensor, score: str) -> tf.Tensor:
     return functions[score](values)
 
 
-def _asked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What a pattern picks from values ``[n, ...]``: weights of the same shape, and the neurons.
+def _picked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Find the neurons of a pattern in values ``[n, ...]``: weights of the same shape, and the neurons.
 
-    The weights of an image sum to 1: on its strongest neuron that fits, or evenly on all where the pattern
-    says everywhere. The neurons are the pattern with what it left open filled in.
+    The weights of an image sum to 1. They are on its strongest neuron that fits the pattern, or uniform on
+    all if the pattern is ``EVERYWHERE``. The neurons are the pattern with its open coordinates filled in.
     """
     rank = len(values.shape) - 1
     shape = tf.shape(values)[1:]

@@ -2,9 +2,8 @@
 
 The arguments ``model``, ``images``, ``target``, ``layer`` and ``output`` are those of
 :func:`gazeback.cnn_trace.trace`; ``at`` names the layer whose map is weighted, by default the last one.
-Results are
-float32 ``[n, H, W]``, enlarged bilinearly; with ``raw=True`` ``[n, h, w]``, at the map's own resolution.
-Errors: UserError or TraceError, for a target, an input or a layer that does not fit.
+Results are float32 ``[n, H, W]``, upsampled bilinearly; with ``raw=True`` ``[n, h, w]``, at the map's own
+resolution. A target, an input or a layer that does not fit raises UserError or TraceError.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.rules.table import TRANSPARENT
 from gazeback.eval.baselines.backward import Answer, ask
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.projections import guided, projected
 from gazeback.eval.baselines.query import Query, compared
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
 
 
 @compared
 def cam(query: Query, raw: bool = False) -> np.ndarray:
-    """Zhou, Khosla, Lapedriza, Oliva, Torralba, *Learning Deep Features for Discriminative Localization*,
-    CVPR 2016, equation 2: ``M_c(x, y) = sum over k of w_k^c f_k(x, y)``, with sign.
+    """Compute the class activation map ``M_c(x, y) = sum over k of w_k^c f_k(x, y)``, with sign.
 
-    For a dense layer on a globally averaged map alone; a UserError says so elsewhere.
+    Source: Zhou, Khosla, Lapedriza, Oliva, Torralba, *Learning Deep Features for Discriminative
+    Localization*, CVPR 2016, equation 2. The start must be a dense layer on a globally averaged map;
+    otherwise it raises UserError.
     """
     dense, last_map = _averaged_map(query)
     answer = ask(query, [last_map])
@@ -39,7 +39,7 @@ def cam(query: Query, raw: bool = False) -> np.ndarray:
 
 @compared
 def grad_cam(query: Query, at: str | None = None, score: str = "logit", raw: bool = False) -> np.ndarray:
-    """Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, *Grad-CAM*, ICCV 2017, equations 1 and 2.
+    """Compute Grad-CAM: Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, ICCV 2017, equations 1 and 2.
 
     Args:
         score: ``"logit"`` (the paper), ``"log-probability"`` or ``"probability"``.
@@ -51,14 +51,14 @@ def grad_cam(query: Query, at: str | None = None, score: str = "logit", raw: boo
 def grad_cam_plus_plus(
     query: Query, at: str | None = None, normalize: bool = False, raw: bool = False
 ) -> np.ndarray:
-    """Chattopadhay, Sarkar, Howlader, Balasubramanian, *Grad-CAM++*, WACV 2018, section 3.
+    """Compute Grad-CAM++: Chattopadhay, Sarkar, Howlader, Balasubramanian, WACV 2018, section 3.
 
-    The score is the exponential of the logit, so that a channel's alphas are ``g^2 / (2 g^2 + sum(A) g^3)``
-    with g the logit's gradient; the exponential itself scales the whole map and is left out.
+    The score is the exponential of the logit. So a channel's alphas are ``g^2 / (2 g^2 + sum(A) g^3)``, where
+    g is the logit's gradient. The exponential itself scales the whole map and is left out.
 
     Args:
         normalize: divide each channel's alphas by their sum, as the authors' code does and the paper does
-        not.
+            not.
     """
     maps, gradients = _map_and_gradient(query, at)
     squared = gradients**2
@@ -73,8 +73,9 @@ def grad_cam_plus_plus(
 
 @compared
 def layer_cam(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
-    """Jiang, Zhang, Hou, Cheng, Wei, *LayerCAM*, IEEE TIP 2021, section III: each place of a channel is
-    weighted by the positive part of its own gradient.
+    """Compute LayerCAM: each location of a channel is weighted by the positive part of its own gradient.
+
+    Source: Jiang, Zhang, Hou, Cheng, Wei, *LayerCAM*, IEEE TIP 2021, section III.
     """
     maps, gradients = _map_and_gradient(query, at)
     return _sized(np.maximum((np.maximum(gradients, 0) * maps).sum(axis=-1), 0), query, raw)
@@ -82,11 +83,11 @@ def layer_cam(query: Query, at: str | None = None, raw: bool = False) -> np.ndar
 
 @compared
 def guided_grad_cam(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
-    """Selvaraju et al., *Grad-CAM*, ICCV 2017, section 3: guided backpropagation times the enlarged Grad-CAM.
+    """Multiply guided backpropagation by the upsampled Grad-CAM (Selvaraju et al., ICCV 2017, section 3).
 
     Returns:
-        float32 ``[n, H, W]``: the largest magnitude among the channels; with ``raw=True`` the product ``[n,
-        H, W, C]`` with its sign.
+        float32 ``[n, H, W]``: the largest magnitude among the channels; with ``raw=True`` the product
+        ``[n, H, W, C]`` with its sign.
     """
     coarse = _sized(_grad_cam(query, at, "logit"), query, raw=False)
     product = projected(query, guided) * coarse[..., None]
@@ -101,17 +102,17 @@ def _grad_cam(query: Query, at: str | None, score: str) -> np.ndarray:
 
 
 def _map_and_gradient(query: Query, at: str | None, score: str = "logit") -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 ``[n, h, w, c]``."""
+    """The map and its gradient, each float32 ``[n, h, w, c]``."""
     answer: Answer = ask(query, [query.map_of(at)], score=score)
     return answer.values[0].astype(np.float32), answer.gradients[0].astype(np.float32)
 
 
 def _sized(maps: np.ndarray, query: Query, raw: bool) -> np.ndarray:
-    return maps if raw else enlarged(maps, *query.pixels.shape[1:3])
+    return maps if raw else upsampled(maps, *query.pixels.shape[1:3])
 
 
 def _averaged_map(query: Query) -> tuple[Any, Tensor]:
-    """The dense layer that the question starts on, and the map that it reads globally averaged."""
+    """The dense layer of the start, and the map whose global average it reads."""
     dense = query.start.call
     if dense is not None and isinstance(dense.operation, keras.layers.Dense) and dense.part != "activation":
         tensor = dense.inputs[0]

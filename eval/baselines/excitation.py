@@ -1,7 +1,7 @@
-"""Excitation backprop: winning probabilities handed down from one neuron.
+"""Excitation backpropagation: winning probabilities that pass down from one neuron.
 
 Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, *Top-Down Neural Attention by Excitation Backprop*, IJCV 2018
-(ECCV 2016), section 3. What each kind of layer does is in :mod:`gazeback.eval.baselines.excitation_rules`.
+(ECCV 2016), section 3. The rules of the layers are in :mod:`gazeback.eval.baselines.excitation_rules`.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.eval.baselines.backward import Kind, ask
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.excitation_rules import losing, winning
 from gazeback.eval.baselines.query import Query, compared
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
 
 INPUT = "input"
 SHARE_OF_SIDE = 8
-"""The default map has at least this share of the image's sides: for GoogLeNet it is one of 28 x 28, as in the
-paper."""
+"""The sides of the default map are at least this fraction of the image's. For GoogLeNet this gives a map of
+28 x 28, as in the paper."""
 
 
 @compared
 def excitation_backprop(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
-    """Marginal winning probability (MWP) of each place.
+    """Compute the marginal winning probability (MWP) of each location.
 
     Args:
         model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
         at: the layer whose neurons' probabilities are shown, or ``"input"`` for the pixels; by default the
-            last map with at least an eighth of the image's sides that no branch leads around.
-        raw: the map at its own resolution, ``[n, h, w]``; it sums to 1 as long as no neuron on the way is
-            without an excitatory input.
+            last map whose sides are at least an eighth of the image's and that no branch bypasses.
+        raw: the map at its own resolution, ``[n, h, w]``; it sums to 1 if every neuron on the way has an
+            excitatory input.
 
     Returns:
-        float32 ``[n, H, W]``: the sum over the channels, enlarged bilinearly.
+        float32 ``[n, H, W]``: the sum over the channels, upsampled bilinearly.
 
     Raises:
         UserError: a layer on the way has no rule; UserError, TraceError: a target or an input that does not
@@ -44,13 +44,14 @@ def excitation_backprop(query: Query, at: str | None = None, raw: bool = False) 
 
 @compared
 def contrastive_excitation_backprop(query: Query, at: str | None = None, raw: bool = False) -> np.ndarray:
-    """Contrastive MWP: the neuron's winning probabilities minus those of its dual, whose weights are negated.
+    """Compute contrastive MWP: the neuron's winning probabilities minus those of its dual, whose weights are
+    negated.
 
-    What is negative after the channels are summed is cut off. Arguments, result and errors as for
+    Negative values of the channel sum are set to 0. Arguments, result and errors as for
     :func:`excitation_backprop`.
     """
     shown = _shown(query, at)
-    # Both ask the same neurons, whatever is strongest.
+    # Both use the same neurons.
     difference = _probabilities(query, shown, winning) - _probabilities(query, shown, losing)
     return _sized(np.maximum(difference.sum(axis=-1), 0), query, raw)
 
@@ -78,10 +79,10 @@ def _shown(query: Query, at: str | None) -> Tensor:
 
 
 def _sees_all(query: Query, tensor: Tensor) -> bool:
-    """Whether every way from the image to the start leads through a tensor."""
+    """Whether every path from the image to the start leads through a tensor."""
     around = query.graph.ancestors([query.start], known=frozenset([tensor]))
     return not any(query.image in call.inputs for call in around)
 
 
 def _sized(maps: np.ndarray, query: Query, raw: bool) -> np.ndarray:
-    return maps if raw else enlarged(maps, *query.pixels.shape[1:3])
+    return maps if raw else upsampled(maps, *query.pixels.shape[1:3])

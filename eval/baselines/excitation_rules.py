@@ -1,12 +1,13 @@
-"""How each kind of layer hands winning probabilities down. Read the table at the end first.
+"""Rules by which winning probabilities pass down through each kind of layer; read the table at the end first.
 
 *Excitatory* (a layer with weights, a mean): ``p_in = a * W+^T (p_out / (W+ a))``, with ``a`` the layer's
 activations, W+ its positive weights and no bias (Zhang et al., IJCV 2018, section 3.2). The paper assumes a
->= 0; where a layer reads negative values (pixels, a linear bottleneck), all of the image's are shifted by its
-smallest. A batch normalisation that alone reads a layer with weights is folded into it: a negative gamma
-turns the sign of the weights. *One to one*: the probability stays where it is; so it does in any other batch
-normalisation. *Routed*: the gradient moves it as the forward pass moved the values (pools: to the maximum). A
-*sum* shares it by the positive parts of its terms, a *product* leaves it to the factor that is no gate.
+>= 0. If a layer reads negative values (pixels, a linear bottleneck), the smallest value of the image is
+subtracted from all. A batch normalisation that is the only reader of a layer with weights is folded into it;
+a negative gamma flips the sign of the weights. *One to one*: the probability stays in place, also in any
+other batch normalisation. *Routed*: the gradient moves it as the forward pass moved the values (pools: to the
+maximum). A *sum* splits it in proportion to the positive parts of its terms. A *product* gives it to the
+factor that is not a gate.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from gazeback.cnn_trace.rules.table import ELEMENTWISE_OPERATORS, MOVING_OPERATO
 from gazeback.eval.baselines.backward import Rule, applied, carried
 from gazeback.models.errors import UserError
 
-# Below this a sum of excitations counts as none.
+# A smaller sum of excitations counts as 0.
 _NOTHING = 1e-20
-# A sum without a positive term is shared evenly.
+# A sum without a positive term is split evenly.
 _EVEN = 1e-9
 
 Positive = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 
 def winning(graph: Graph, start: Tensor) -> dict[Call, Rule]:
-    """Every call's rule."""
+    """The rule of every call."""
     folded = _folded_normalizations(graph)
     return {
         call: rule
@@ -43,7 +44,7 @@ def winning(graph: Graph, start: Tensor) -> dict[Call, Rule]:
 
 
 def losing(graph: Graph, start: Tensor) -> dict[Call, Rule]:
-    """The rules of the dual neuron: the weights of the layer that computes it are negated."""
+    """The rules for the dual neuron: the weights of the layer that computes it are negated."""
     folded = _folded_normalizations(graph)
     top = {
         call: rule
@@ -54,7 +55,7 @@ def losing(graph: Graph, start: Tensor) -> dict[Call, Rule]:
 
 
 def _rule_of(call: Call, normalization: Any, sense: float = 1.0) -> Rule | None:
-    """The rule of one call; None where the gradient itself routes the probability."""
+    """The rule of one call; None if the gradient itself routes the probability."""
     if call.part == "activation":
         return _one_to_one
     operation = call.operation
@@ -77,7 +78,8 @@ def _is_one_of(operation: Any, kinds: Sequence[Any]) -> bool:
 
 
 def _folded_normalizations(graph: Graph) -> dict[Call, Any]:
-    """The batch normalisation that alone reads a layer with weights, by the call of that layer."""
+    """The batch normalisations that are the only readers of a layer with weights, by the call of this
+    layer."""
     readers: dict[Tensor, list[Call]] = {}
     for call in graph.calls:
         for tensor in call.inputs:
@@ -97,7 +99,7 @@ def _folded_normalizations(graph: Graph) -> dict[Call, Any]:
 
 
 def _nearest_with_weights(graph: Graph, start: Tensor) -> set[Call]:
-    """The calls with weights that lead to the start with no other such call between."""
+    """The calls with weights that lead to the start without another such call between."""
     found, stack, seen = set(), [start], {start}
     while stack:
         call = stack.pop().call
@@ -123,7 +125,7 @@ def _excited(positive: Positive, activations: Sequence[tf.Tensor], arriving: tf.
 
 
 def _from_zero(activations: tf.Tensor) -> tf.Tensor:
-    """The activations, those of an image with negative ones shifted by its smallest."""
+    """Shift the activations of each image that has negative ones by its smallest value."""
     axes = list(range(1, len(activations.shape)))
     return activations - tf.minimum(tf.reduce_min(activations, axis=axes, keepdims=True), 0)
 
@@ -183,7 +185,7 @@ def _unknown(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.T
     def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
         raise UserError(
             f"layer {call.name!r} of class {type(call.operation).__name__} has no rule for excitation "
-            "backprop; name a layer behind it with at=, or use another method"
+            "backprop; name a layer after it with at=, or use another method"
         )
 
     return carried(output, inputs, backward)
@@ -217,7 +219,7 @@ def _depthwise(
 def _separable(
     call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor, normalization: Any, sense: float
 ) -> tf.Tensor:
-    """A depthwise convolution and a 1 x 1 convolution on it, one after the other."""
+    """The rule of a depthwise convolution followed by a 1 x 1 convolution."""
     layer: Any = call.operation
     middle = _depthwise_convolution(layer, inputs[0], layer.depthwise_kernel)
     middle = _depthwise(call, inputs, middle, None, 1.0)
@@ -235,12 +237,13 @@ def _weighted(positive: Positive, inputs: Sequence[tf.Tensor], output: tf.Tensor
 
 
 def _columns(kernel: Any) -> tf.Tensor:
-    """A depthwise kernel ``[kh, kw, in, multiplier]`` with its output channels last."""
+    """Reorder a depthwise kernel ``[kh, kw, in, multiplier]`` so that its output channels are last."""
     return tf.reshape(tf.convert_to_tensor(kernel), [*kernel.shape[:2], -1])
 
 
 def _positive(kernel: Any, normalization: Any, sense: float) -> tf.Tensor:
-    """W+ of a kernel ``[..., out]``, after the sign of a folded batch normalisation and of the sense."""
+    """W+ of a kernel ``[..., out]``, after multiplying by the sign of a folded batch normalisation and of the
+    dual."""
     kernel = sense * tf.convert_to_tensor(kernel)
     if normalization is not None and normalization.scale:
         kernel *= tf.where(tf.convert_to_tensor(normalization.gamma) < 0, -1.0, 1.0)

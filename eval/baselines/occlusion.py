@@ -1,4 +1,4 @@
-"""Occlusion sensitivity: how much a score drops where a window of the image is covered.
+"""Occlusion sensitivity: the drop of a score when a window of the image is covered.
 
 Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014, section 4.2.
 """
@@ -28,26 +28,26 @@ def occlusion(
     query: Query, size: int = SIZE, stride: int = STRIDE, fill: Fill = "mean", score: str | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """How much the class's probability drops when a pixel is covered.
+    """Measure how much the class's probability drops when a pixel is covered.
 
     Args:
         model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
         size: side of the square window in pixels.
-        stride: its steps, in rows and in columns; a last window ends at the edge.
-        fill: what covers the window: a number in the model's own pixels, ``"mean"`` (the image's mean colour)
-            or ``"blur"`` (the image blurred by half the window).
+        stride: its step in rows and columns; the last window ends at the edge.
+        fill: the value of the window: a number in the model's own pixels, ``"mean"`` (the image's mean
+            colour) or ``"blur"`` (the image blurred by half the window).
         score: ``"probability"``, ``"log-probability"`` or ``"logit"``; by default the probability, and for a
             neuron of a ``layer`` its value.
         progress: called as ``progress(done, total)`` with counts of occluded images.
 
     Returns:
-        float32 ``[n, H, W]`` with sign: for each pixel the mean drop over the windows that cover it, 0 where
-            none does (between windows whose stride is above their size).
+        float32 ``[n, H, W]`` with sign: for each pixel the mean drop over the windows that cover it, 0 if
+        none does (between windows whose stride is above their size).
 
     Raises:
         UserError, TraceError: a window, a fill, a target or an input that does not fit.
     """
-    score = score or ("probability" if query.turned else "logit")
+    score = score or ("probability" if query.output_activation else "logit")
     before = ask(query, score=score)
     query = query.at_neurons(before.neurons)
     corners = windows(query.pixels.shape[1:3], size, stride)
@@ -79,9 +79,9 @@ def windows(shape: tuple[int, ...], size: int, stride: int) -> np.ndarray:
 def occluded(
     pixels: np.ndarray, corners: np.ndarray, size: int, fill: Fill
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """An image ``[H, W, C]`` with one window covered at a time.
+    """Yield an image ``[H, W, C]`` with one window covered at a time.
 
-    Batches ``[b, H, W, C]``, each with the slice of the corners that it covers.
+    Batches are ``[b, H, W, C]``, each with the slice of the corners that it covers.
     """
     cover = _cover(pixels, size, fill)
     for first in range(0, len(corners), BATCH):
@@ -94,7 +94,8 @@ def occluded(
 
 
 def spread(drops: np.ndarray, corners: np.ndarray, size: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Drops ``[n, m]`` of windows as maps float32 ``[n, H, W]``: the mean over the windows on each pixel."""
+    """Turn drops ``[n, m]`` of windows into maps float32 ``[n, H, W]``: the mean over the windows on each
+    pixel."""
     total = np.zeros((len(drops), *shape))
     count = np.zeros(shape)
     for drop, (row, column) in zip(drops.T, corners, strict=True):
@@ -105,7 +106,7 @@ def spread(drops: np.ndarray, corners: np.ndarray, size: int, shape: tuple[int, 
 
 
 def _cover(pixels: np.ndarray, size: int, fill: Fill) -> np.ndarray:
-    """What lies under all windows, float32 ``[H, W, C]``."""
+    """The image that covers the windows, float32 ``[H, W, C]``."""
     if isinstance(fill, str):
         if fill == "mean":
             return np.broadcast_to(pixels.mean(axis=(0, 1)), pixels.shape)

@@ -1,8 +1,8 @@
-"""Signals sent back to the pixels through changed rectifiers: deconvnet and guided backpropagation.
+"""Deconvnet and guided backpropagation: signals that pass back to the pixels through changed rectifiers.
 
-Both start at one neuron, of the output or of any layer (``layer=``, and a channel as the target: its
-strongest place), and replace every ReLU and ReLU6 of the flat graph: layers, fused activations and operators,
-in nested and subclassed models too.
+Both start at one neuron of the output or of any layer (``layer=``, and a channel as the target: its strongest
+location). They replace every ReLU and ReLU6 of the flat graph: layers, fused activations and operators, in
+nested and subclassed models too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from gazeback.models.errors import UserError
 
 @compared
 def deconvnet(query: Query, resample: bool = False, raw: bool = False) -> np.ndarray:
-    """Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014, section 2.1.
+    """Deconvnet: Zeiler, Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014, section
+    2.1.
 
-    Back through a rectifier passes the positive part of the signal, wherever the rectifier was open or not;
-    pools pass it to their maxima (the switches), convolutions through the transposed filters.
+    The positive part of the signal passes back through a rectifier, whether the rectifier was open or not.
+    Pools pass the signal to their maxima (the switches), convolutions through the transposed filters.
 
     Args:
         model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
-        resample: pass strided layers without the grid that they leave (see :func:`resampled_strides`).
-        raw: the signal itself, float32 ``[n, H, W, C]``, with its sign.
+        resample: resample the signal at strided layers, which avoids a grid (see :func:`resampled_strides`).
+        raw: return the signal itself, float32 ``[n, H, W, C]``, with its sign.
 
     Returns:
         float32 ``[n, H, W]``: the largest magnitude among the channels.
@@ -45,32 +46,33 @@ def deconvnet(query: Query, resample: bool = False, raw: bool = False) -> np.nda
 
 @compared
 def guided_backprop(query: Query, resample: bool = False, raw: bool = False) -> np.ndarray:
-    """Springenberg, Dosovitskiy, Brox, Riedmiller, *Striving for Simplicity*, ICLR workshop 2015, section 4.
+    """Guided backpropagation: Springenberg, Dosovitskiy, Brox, Riedmiller, *Striving for Simplicity*, ICLR
+    workshop 2015, section 4.
 
-    Back through a rectifier passes the positive part of the signal, and only where the rectifier was open
-    (for ReLU6: open and not saturated). Arguments, result and errors as for :func:`deconvnet`.
+    The positive part of the signal passes back through a rectifier, and only if the rectifier was open (for
+    ReLU6: open and not saturated). Arguments, result and errors as for :func:`deconvnet`.
     """
     return _projected(query, _guided_resampled if resample else guided, raw)
 
 
 @compared
 def deconvnet_resampled(query: Query, raw: bool = False) -> np.ndarray:
-    """:func:`deconvnet` without the grid that strides leave (see :func:`resampled_strides`)."""
+    """Deconvnet with resampled strides, which avoids a grid (see :func:`resampled_strides`)."""
     return _projected(query, _deconvnet_resampled, raw)
 
 
 @compared
 def guided_backprop_resampled(query: Query, raw: bool = False) -> np.ndarray:
-    """:func:`guided_backprop` without the grid that strides leave (see :func:`resampled_strides`)."""
+    """Guided backpropagation with resampled strides, which avoids a grid (see :func:`resampled_strides`)."""
     return _projected(query, _guided_resampled, raw)
 
 
 def grid_artefacts(maps: np.ndarray, stride: int) -> np.ndarray:
-    """How much of a grid a stride leaves in maps: energy at the stride's frequencies, 0 (none) to 1.
+    """Measure the grid that a stride leaves in maps: the energy at the stride's frequencies, 0 (none) to 1.
 
-    With F the Fourier transform of ``|map|``: the energy of F at the multiples of 1 / stride in rows and
-    columns without the mean, as a share of the same with the mean. A flat map has 0, a comb with one pixel
-    in each ``stride x stride`` block ``1 - 1 / stride**2``.
+    Let F be the Fourier transform of ``|map|``. The result is the energy of F at the multiples of 1 / stride
+    in rows and columns without the mean, divided by the same with the mean. A flat map has 0, a comb with one
+    pixel in each ``stride x stride`` block ``1 - 1 / stride**2``.
 
     Args:
         maps: float ``[n, H, W]``; rows and columns beyond a multiple of the stride are left out.
@@ -90,17 +92,17 @@ def grid_artefacts(maps: np.ndarray, stride: int) -> np.ndarray:
     n, height, width = maps.shape
     rows, columns = height // stride, width // stride
     blocks = maps[:, : rows * stride, : columns * stride].reshape(n, rows, stride, columns, stride)
-    # The mean over all blocks holds just these frequencies, and Parseval's theorem their energy.
+    # The mean over all blocks has exactly these frequencies; their energy follows by Parseval's theorem.
     block = blocks.mean(axis=(1, 3)).reshape(n, -1)
     energy = (block**2).mean(axis=1)
     return np.divide(energy - block.mean(axis=1) ** 2, energy, out=np.zeros(n), where=energy > 0)
 
 
 def projected(query: Query, kind: Kind) -> np.ndarray:
-    """What passes back from the query's neurons to the pixels, float32 ``[n, H, W, C]``.
+    """Compute the signal that passes back from the query's neurons to the pixels, float32 ``[n, H, W, C]``.
 
     Raises:
-        UserError: nothing on the way to the neurons is a rectifier, so this would be the plain gradient.
+        UserError: there is no rectifier before the neurons, so this would be the plain gradient.
     """
     if not any(is_rectifier(call) for call in query.graph.ancestors([query.start])):
         raise UserError(f"there is no ReLU or ReLU6 before {query.start.name!r}: use the method saliency")
@@ -113,7 +115,7 @@ def _projected(query: Query, kind: Kind, raw: bool) -> np.ndarray:
 
 
 def is_rectifier(call: Call) -> bool:
-    """Whether a call is a ReLU or ReLU6: a layer, an activation of its own or a fused one, or an operator."""
+    """Whether a call is a ReLU or ReLU6: a layer, a separate or fused activation, or an operator."""
     operation: Any = call.operation
     alone = isinstance(operation, keras.layers.Activation | keras.layers.ReLU)
     if not (call.part == "activation" or alone or not isinstance(operation, keras.Layer)):
@@ -128,16 +130,17 @@ def guided(graph: Graph, start: Tensor) -> dict[Call, Rule]:
 
 
 def resampled_strides(graph: Graph, start: Tensor) -> dict[Call, Rule]:
-    """Oramas, Wang, Tuytelaars, *Visual Explanation by Interpretation*, ICLR 2019, section 3.3.
+    """Resample the signal at strided layers: Oramas, Wang, Tuytelaars, *Visual Explanation by
+    Interpretation*, ICLR 2019, section 3.3.
 
-    Back through a convolution or pool of a stride above 1, the signal is resampled by nearest neighbours to
-    the size that the layer's output would have with stride 1, and passes with stride 1.
+    At a convolution or pool with a stride above 1, the signal is resampled by nearest neighbours to the size
+    that the layer's output would have with stride 1. It then passes back with stride 1.
     """
     return {call: _resampled for call in graph.calls if _is_strided(call)}
 
 
 def _guided_rectifier(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    # On to the rectifier's own gradient, which is 0 where it is closed.
+    # Then the rectifier's own gradient follows, which is 0 if it is closed.
     return carried(output, [output], lambda arriving: [tf.nn.relu(arriving)])
 
 
@@ -158,7 +161,7 @@ def _resampled(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf
 
 
 def _nearest(maps: tf.Tensor, shape: tf.Tensor, channels_first: bool) -> tf.Tensor:
-    """Maps at the height and width of another shape, by nearest neighbours."""
+    """Resample maps to the height and width of another shape, by nearest neighbours."""
     nearest = tf.image.ResizeMethod.NEAREST_NEIGHBOR
     if channels_first:
         resized = tf.image.resize(tf.transpose(maps, [0, 2, 3, 1]), shape[2:4], nearest)

@@ -1,7 +1,7 @@
-"""What a compared method is asked: one neuron for each image, of any tensor of the flat graph.
+"""The query of a compared method: one neuron for each image, on any tensor of the flat graph.
 
-A compared method is one function ``method(query, **options)``; :func:`compared` gives it the signature that
-all of them have.
+A compared method is one function ``method(query, **options)``. :func:`compared` gives it the public
+signature.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.grounding.methods import load_method
 from gazeback.models.errors import UserError
 
-# As coordinates of a neuron: the place of the strongest neuron along this axis, or every place.
+# Coordinates of a neuron: the strongest index along this axis, or every index.
 STRONGEST, EVERYWHERE = -1, -2
 
 
@@ -36,10 +36,11 @@ class Query:
         model, graph: the Keras model, and the flat graph of its tracer.
         arrays: one array per model input, batch first.
         start: the tensor that the neurons belong to: logits, or a layer's output.
-        pattern: int32 ``[n, rank - 1]``, the neurons' coordinates on it, the channel last; ``STRONGEST``
-            leaves one open, and the strongest neuron that fits is taken; ``EVERYWHERE`` means all of them.
-        turned: what turns the start's values into probabilities: ``"softmax"``, ``"sigmoid"``, or None for
-            a layer's output.
+        pattern: int32 ``[n, rank - 1]``, the neurons' coordinates on it, the channel last. ``STRONGEST``
+            leaves a coordinate open: the strongest neuron that fits is used. ``EVERYWHERE`` means all
+            neurons.
+        output_activation: the function from the start's values to probabilities: ``"softmax"``,
+            ``"sigmoid"``, or None for a layer's output.
     """
 
     model: keras.Model
@@ -47,7 +48,7 @@ class Query:
     arrays: tuple[np.ndarray, ...]
     start: Tensor
     pattern: np.ndarray
-    turned: str | None
+    output_activation: str | None
 
     @classmethod
     def of(
@@ -58,7 +59,7 @@ class Query:
         layer: str | None = None,
         output: int | str = 0,
     ) -> Query:
-        """Read what a user passed; the arguments mean what they mean to :func:`gazeback.cnn_trace.trace`.
+        """Make a query from a user's arguments, which are those of :func:`gazeback.cnn_trace.trace`.
 
         Raises:
             TraceError: an input that does not fit the model, or a layer that it does not have; UserError: a
@@ -73,8 +74,8 @@ class Query:
         shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
         shape = shape_last(start, shapes[start])
         pattern = _pattern(target, start.name, shape)
-        turned = None if layer is not None else _probabilities(graph.output(output), shape)
-        return cls(model, graph, tuple(arrays), start, pattern, turned)
+        output_activation = None if layer is not None else _probabilities(graph.output(output), shape)
+        return cls(model, graph, tuple(arrays), start, pattern, output_activation)
 
     @property
     def image(self) -> Tensor:
@@ -92,11 +93,12 @@ class Query:
         return shape_last(tensor, shapes_of(self.graph, sizes, len(self.pattern))[tensor])
 
     def at_neurons(self, neurons: np.ndarray) -> Query:
-        """The same question to neurons that are now known: int ``[n, rank - 1]``."""
+        """The same query for given neurons: int ``[n, rank - 1]``."""
         return replace(self, pattern=neurons.astype(np.int32))
 
     def with_pixels(self, pixels: np.ndarray, image: np.ndarray) -> Query:
-        """The same questions to other pixels ``[m, H, W, C]``; ``image`` int ``[m]`` says whose question."""
+        """The same query for other pixels ``[m, H, W, C]``; ``image`` int ``[m]`` is the index of each one's
+        neuron."""
         stored = as_stored(self.image, pixels).astype(self.image.dtype, copy=False)
         arrays = [
             stored if tensor is self.image else array[image]
@@ -105,7 +107,7 @@ class Query:
         return replace(self, arrays=tuple(arrays), pattern=self.pattern[image])
 
     def map_of(self, layer: str | None) -> Tensor:
-        """The map ``[n, h, w, c]`` of a layer before the start; None: the last one.
+        """Find the map ``[n, h, w, c]`` of a layer before the start; None: the last one.
 
         Raises:
             TraceError: there is no such layer; UserError: it has no map, the start does not depend on it, or
@@ -137,16 +139,16 @@ class Query:
 def compared(
     method: Callable[..., np.ndarray], default_layer: Callable[[Query], str] | None = None
 ) -> Callable[..., np.ndarray]:
-    """Give a compared method the signature that all of them have.
+    """Decorate a compared method with the public signature.
 
     Args:
         method: ``method(query, **options)`` returns float32 ``[n, H, W]``, one map per image.
-        default_layer: the layer to start from where none is named; None starts from the model's output.
+        default_layer: the layer to start from if none is named; None starts from the model's output.
 
     Returns:
         ``explain(model, images, target=None, *, layer=None, output=0, **options)``. The arguments are those
         of :func:`gazeback.cnn_trace.trace`, with one target for each image and no lists; the options are
-        keywords. It raises what :meth:`Query.of` and the method raise.
+        keywords. It raises the errors of :meth:`Query.of` and of the method.
     """
 
     @wraps(method, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
@@ -171,7 +173,7 @@ def compared(
 
 
 def explain(name: str, model: keras.Model, images: Any, target: Any = None, **options: Any) -> np.ndarray:
-    """Explain with a compared method.
+    """Explain images by a compared method.
 
     Args:
         name: of a registered method (docs/compared.md).
@@ -188,7 +190,8 @@ def explain(name: str, model: keras.Model, images: Any, target: Any = None, **op
 
 
 def _probabilities(output: Tensor, shape: Sequence[int]) -> str:
-    """What turns the logits of an output into probabilities; without an activation a softmax is assumed."""
+    """The function that turns the logits of an output into probabilities; without an activation, a softmax is
+    assumed."""
     call = output.call
     if call is not None and is_output_activation(call):
         return "sigmoid" if kind(call) == "sigmoid" else "softmax"
@@ -196,8 +199,8 @@ def _probabilities(output: Tensor, shape: Sequence[int]) -> str:
 
 
 def _pattern(target: Any, name: str, shape: Sequence[int]) -> np.ndarray:
-    """int32 ``[n, rank - 1]`` of a target: None, an int, a tuple, or an integer array ``[n]`` or
-    ``[n, rank - 1]``.
+    """Turn a target into a pattern int32 ``[n, rank - 1]``: None, an int, a tuple, or an integer array
+    ``[n]`` or ``[n, rank - 1]``.
     """
     images, rank = shape[0], len(shape) - 1
     pattern = np.full((images, rank), STRONGEST, np.int32)

@@ -1,8 +1,8 @@
-"""Methods that read the gradient of a neuron with respect to the pixels.
+"""Methods that use the gradient of a neuron with respect to the pixels.
 
 The arguments ``model``, ``images``, ``target``, ``layer`` and ``output`` are those of
-:func:`gazeback.cnn_trace.trace`. With ``raw=True`` the result keeps its channels and its sign: float32 ``[n,
-H, W, C]``. Errors: UserError or TraceError, for a target, an input or an option that does not fit.
+:func:`gazeback.cnn_trace.trace`. With ``raw=True`` the result keeps its channels and its sign: float32
+``[n, H, W, C]``. A target, an input or an option that does not fit raises UserError or TraceError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from gazeback.models.errors import UserError
 
 @compared
 def saliency(query: Query, raw: bool = False) -> np.ndarray:
-    """Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks*, ICLR workshop 2014, section 3.1.
+    """Gradient saliency: Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks*, 2014, section
+    3.1.
 
     Returns:
         float32 ``[n, H, W]``: the largest magnitude of the gradient among the channels.
@@ -30,7 +31,8 @@ def saliency(query: Query, raw: bool = False) -> np.ndarray:
 
 @compared
 def gradient_input(query: Query, raw: bool = False) -> np.ndarray:
-    """Shrikumar, Greenside, Shcherbina, Kundaje, *Not Just a Black Box*, arXiv 1605.01713.
+    """Gradient times input: Shrikumar, Greenside, Shcherbina, Kundaje, *Not Just a Black Box*, arXiv
+    1605.01713.
 
     Returns:
         float32 ``[n, H, W]`` with sign: the sum over the channels of gradient times pixel.
@@ -43,12 +45,12 @@ def gradient_input(query: Query, raw: bool = False) -> np.ndarray:
 def smoothgrad(
     query: Query, samples: int = 50, noise: float = 0.15, seed: int = 0, raw: bool = False
 ) -> np.ndarray:
-    """Smilkov, Thorat, Kim, Viégas, Wattenberg, *SmoothGrad*, arXiv 1706.03825.
+    """SmoothGrad: Smilkov, Thorat, Kim, Viégas, Wattenberg, arXiv 1706.03825.
 
     Args:
-        samples: how many noisy copies of each image are averaged.
-        noise: standard deviation of the Gaussian noise, as a share of the image's range.
-        seed: of the noise.
+        samples: the number of noisy copies of each image.
+        noise: standard deviation of the Gaussian noise, as a fraction of the image's range.
+        seed: the seed of the noise.
 
     Returns:
         float32 ``[n, H, W]``: the largest magnitude of the mean gradient among the channels.
@@ -71,17 +73,18 @@ def smoothgrad(
 def integrated_gradients(
     query: Query, baseline: float | np.ndarray = 0.0, steps: int = 64, raw: bool = False
 ) -> np.ndarray:
-    """Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017, section 3, equation 1.
+    """Integrated gradients: Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017,
+    equation 1.
 
-    The integral is a sum over the middles of equal steps (equation 3 takes their ends).
+    The integral is a sum over the midpoints of equal steps (equation 3 uses their ends).
 
     Args:
-        baseline: what the images are compared with: a number or an array that broadcasts to ``[n, H, W, C]``.
-        steps: of the integral.
+        baseline: the images that are compared with: a number or an array that broadcasts to ``[n, H, W, C]``.
+        steps: the number of steps of the integral.
 
     Returns:
-        float32 ``[n, H, W]`` with sign: the sum over the channels. All pixels together make the score of the
-        image minus that of the baseline, the closer the more steps.
+        float32 ``[n, H, W]`` with sign: the sum over the channels. The sum over all pixels approaches the
+        score of the image minus that of the baseline as the steps increase.
     """
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
@@ -102,13 +105,12 @@ def _gradient(query: Query) -> np.ndarray:
 
 
 def _settled(query: Query) -> Query:
-    """The query to the neurons that the images themselves choose: their altered copies must not choose
-    others."""
+    """Fix the query to the neurons of the unchanged images, so that changed copies do not choose others."""
     return query.at_neurons(ask(query).neurons)
 
 
 def _in_batches(images: int, repeats: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every image so many times, in batches: its number, and the number of the repeat."""
+    """Repeat every image, in batches: (index of the image, index of the repeat)."""
     for first in range(0, images * repeats, BATCH):
         yield np.divmod(np.arange(first, min(first + BATCH, images * repeats)), repeats)
 

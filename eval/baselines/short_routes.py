@@ -1,9 +1,10 @@
-"""Shorter routes for the words of a caption: through the decoder alone, or with one pass of the encoder.
+"""Fast versions of methods for the words of a caption: through the decoder alone, or with one pass of the
+encoder.
 
-The general route (:func:`gazeback.grounding.methods.explained_words`) runs the whole model for each word. The
-methods of `SHORT_ROUTES` answer from the last map, which is known. The maps of "activation" and "grad-cam"
-agree with those of the general route up to a factor. The maps of "occlusion" do not, by construction: the
-window is in proportion to the photo, and the score is the log-probability.
+The general version (:func:`gazeback.grounding.methods.explained_words`) runs the whole model for each word.
+The methods of `SHORT_ROUTES` start from the last map, which is known. The maps of "activation" and "grad-cam"
+agree with those of the general version up to a factor. The maps of "occlusion" differ by design: the window
+is proportional to the photo, and the score is the log-probability.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +14,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, spread, windows
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.captioner import Captioner
 
 
 @dataclass(frozen=True)
 class Question:
-    """Which pixels did some words of a caption come from?
+    """A question: the pixels that some words of a caption came from.
 
     Attributes:
         image: float32 [size, size, 3] in 0..255.
         features: float32 [h, w, C], the last map for this image.
         word_ids: the whole caption without start and end.
-        positions: which of its words, counted from 0.
+        positions: the indices of the words, from 0.
     """
 
     image: np.ndarray
@@ -34,27 +35,27 @@ class Question:
     word_ids: list[int]
     positions: list[int]
 
-    def enlarged(self, maps: np.ndarray) -> np.ndarray:
-        """Maps [n, h, w] of the last map's resolution at the image's."""
-        return enlarged(maps, *self.image.shape[:2])
+    def upsampled(self, maps: np.ndarray) -> np.ndarray:
+        """Upsample maps [n, h, w] from the last map's resolution to the image's."""
+        return upsampled(maps, *self.image.shape[:2])
 
 
 Method = Callable[[Question], np.ndarray]
-"""Answers float [n, size, size], non-negative, one map per position."""
+"""A method: from a question to maps float [n, size, size], non-negative, one per position."""
 
 
 class GradCam:
     """Grad-CAM at a captioner's last map (Selvaraju et al., ICCV 2017, equations 1 and 2).
 
-    The score of a word is its logit at its time step, before the softmax. The gradient goes through the
-    language half alone, which starts from the last map, so a sentence costs one batched pass of it and no
-    pass of the encoder.
+    The score of a word is its logit at its time step, before the softmax. The gradient passes only through
+    the language half, which starts from the last map. So a sentence costs one batched pass of the language
+    half, and no pass of the encoder.
     """
 
     def __init__(self, captioner: Captioner) -> None:
         model = captioner.model
         last_map = model.get_layer(captioner.features_layer).output
-        # keras.Model would rewire the captioner's own input layers; a Function leaves them alone
+        # keras.Model would rewire the captioner's own input layers; a Function does not
         self._language = keras.Function([last_map, model.inputs[1]], model.output)
         self._start = captioner.vocabulary.start
         self._gradients = tf.function(
@@ -67,11 +68,11 @@ class GradCam:
         )
 
     def __call__(self, features: np.ndarray, word_ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
-        """Maps of the words at some positions of a caption.
+        """Compute the maps of the words at some positions of a caption.
 
         `features` float32 [h, w, C] is the photo's last map, `word_ids` the caption without start and end,
-        and `positions` count its words from 0. Returns float32 [n, h, w], nowhere negative, at the map's
-        resolution.
+        and `positions` are indices of its words, from 0. Returns float32 [n, h, w], non-negative, at the
+        map's resolution.
         """
         n = len(positions)
         repeated = np.repeat(features[None], n, axis=0)
@@ -89,7 +90,7 @@ class GradCam:
             rows = tf.range(tf.shape(positions)[0])
             asked = tf.gather_nd(words, tf.stack([rows, steps], axis=1))
             scores = tf.gather_nd(logits, tf.stack([rows, steps, asked], axis=1))
-        # a word's score reads its own copy of the map, so the gradient of the scores' sum is every word's own
+        # every word reads its own copy of the map, so the gradient of the sum is that of each word
         return tape.gradient(scores, features)
 
 
@@ -97,7 +98,7 @@ def _activation(captioner: Captioner) -> Method:
     """The channel sum of the last map, for every word."""
 
     def answer(question: Question) -> np.ndarray:
-        total = question.enlarged(question.features.sum(axis=-1)[None])
+        total = question.upsampled(question.features.sum(axis=-1)[None])
         return np.repeat(np.maximum(total, 0), len(question.positions), axis=0)
 
     return answer
@@ -105,14 +106,14 @@ def _activation(captioner: Captioner) -> Method:
 
 def _grad_cam(captioner: Captioner) -> Method:
     grad_cam = GradCam(captioner)
-    return lambda asked: asked.enlarged(grad_cam(asked.features, asked.word_ids, asked.positions))
+    return lambda asked: asked.upsampled(grad_cam(asked.features, asked.word_ids, asked.positions))
 
 
 class _Occlusion:
-    """By how much a word's log-probability drops, the words before it fixed, with a window covered.
+    """Measures the drop of a word's log-probability, given the words before it, when a window is covered.
 
-    Zeiler and Fergus 2014, section 4.2; a rise counts as 0. The encoder sees each covered photo once, for all
-    words of all captions of a photo that are asked about one after another.
+    Source: Zeiler and Fergus 2014, section 4.2; a rise counts as 0. The encoder runs once on each covered
+    photo, for all words of all captions of a photo that are explained one after another.
     """
 
     def __init__(self, captioner: Captioner) -> None:
@@ -132,7 +133,7 @@ class _Occlusion:
         return np.maximum(spread(drops.T, self._corners, self._side, question.image.shape[:2]), 0)
 
     def _scores(self, maps: np.ndarray, question: Question) -> np.ndarray:
-        """Log-probabilities float32 [m, n] of the words asked about, for maps [m, h, w, C]."""
+        """Log-probabilities float32 [m, n] of the words of the question, for maps [m, h, w, C]."""
         words = np.array([[self._captioner.vocabulary.start, *question.word_ids[:-1]]], np.int32)
         scores = self._captioner.log_probabilities(maps, np.repeat(words, len(maps), axis=0))
         return scores[:, question.positions, [question.word_ids[p] for p in question.positions]]
@@ -143,4 +144,4 @@ SHORT_ROUTES: Mapping[str, Callable[[Captioner], Method]] = {
     "grad-cam": _grad_cam,
     "occlusion": _Occlusion,
 }
-"""By the names of methods; these go before the general route."""
+"""The fast versions by the names of methods; they replace the general version."""

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from gazeback.cnn_trace.fixations import DEFAULT_BLUR, Fixations
 from gazeback.eval.baselines.backward import ask
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.query import Query
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.eval.flowers.flowers import SEEDS, flowers
 from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, class_maps, class_points
 from gazeback.grounding.methods import check_methods, is_traced
@@ -97,7 +97,7 @@ def strongest_filter(classifier: Classifier, pixels: np.ndarray, classes: np.nda
     answer = ask(query, [last])
     best = (answer.values[0] * answer.gradients[0]).sum(axis=(1, 2)).argmax(axis=1)
     maps = answer.values[0][np.arange(len(best)), :, :, best].astype(np.float32)
-    return enlarged(maps, *pixels.shape[1:3])
+    return upsampled(maps, *pixels.shape[1:3])
 
 
 def mean_map(classifier: Classifier, kind: str) -> np.ndarray:

@@ -10,8 +10,8 @@ from gazeback.cnn_trace.head import decompose, handoff_maps, read_by_head
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.eval.baselines.cam import cam, grad_cam, grad_cam_plus_plus, guided_grad_cam, layer_cam
-from gazeback.eval.baselines.enlarging import enlarged
 from gazeback.eval.baselines.projections import guided_backprop
+from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
 
 
@@ -62,7 +62,7 @@ def test_grad_cam_equals_its_literal_twin(net, target, request):
         expected[i, y, x] = max(0.0, sum(alpha[i, k] * maps[i, y, x, k] for k in range(channels)))
     assert expected.max() > 0
     np.testing.assert_allclose(grad_cam(model, images, target, raw=True), expected, rtol=1e-3, atol=1e-5)
-    large = enlarged(expected.astype(np.float32), *images.shape[1:3])
+    large = upsampled(expected.astype(np.float32), *images.shape[1:3])
     np.testing.assert_allclose(grad_cam(model, images, target), large, rtol=1e-3, atol=1e-5)
 
 

@@ -106,7 +106,7 @@ def test_the_strongest_filter_is_the_one_that_contributes_most(network):
         opened = activations.ravel() @ first + bias > 0
         coefficients = (first[:, opened] @ second[opened, target]).reshape(activations.shape)
         best = (coefficients * activations).sum(axis=(0, 1)).argmax()
-        corners = heat[0, 0], heat[-1, -1]  # enlarging repeats the edges
+        corners = heat[0, 0], heat[-1, -1]  # upsampling repeats the edges
         expected = activations[0, 0, best], activations[-1, -1, best]
         np.testing.assert_allclose(corners, expected, rtol=1e-5)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from gazeback.eval.baselines.enlarging import enlarged
+from gazeback.eval.baselines.upsampling import upsampled
 
 
-def enlarged_by_loops(small, height, width):
+def upsampled_by_loops(small, height, width):
     """Each new pixel's centre, in old pixels, between its four neighbours; beyond the outermost centres the
     edge."""
     h, w = small.shape
@@ -22,11 +22,11 @@ def enlarged_by_loops(small, height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(12, 20), (7, 7), (3, 4)])
-def test_enlarging_equals_its_literal_twin(height, width, rng):
+def test_upsampling_equals_its_literal_twin(height, width, rng):
     maps = rng.random((2, 3, 4))
-    expected = [enlarged_by_loops(small, height, width) for small in maps]
-    np.testing.assert_allclose(enlarged(maps, height, width), expected, rtol=1e-5)
+    expected = [upsampled_by_loops(small, height, width) for small in maps]
+    np.testing.assert_allclose(upsampled(maps, height, width), expected, rtol=1e-5)
 
 
-def test_enlarging_an_even_map_keeps_it():
-    np.testing.assert_allclose(enlarged(np.full((1, 7, 7), 2.5), 224, 224), 2.5, rtol=1e-6)
+def test_upsampling_a_uniform_map_keeps_it():
+    np.testing.assert_allclose(upsampled(np.full((1, 7, 7), 2.5), 224, 224), 2.5, rtol=1e-6)
