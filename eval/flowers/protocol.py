@@ -18,6 +18,7 @@ import numpy as np
 
 from gazeback.eval.flowers.flowers import SEEDS, flower
 from gazeback.eval.flowers.maps import Maps, build_maps, settings_of
+from gazeback.eval.harness.tuning import best
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.models.classifiers import Classifier
 
@@ -145,14 +146,14 @@ def summarise(
     empty."""
     rows = []
     for method, measured in reported.items():
-        best = choose(method, tuned[method])
-        curves = np.array([one.curves[best] for one in measured])
+        place = choose(method, tuned[method])
+        curves = np.array([one.curves[place] for one in measured])
         rows.append(
             Row(
                 method,
                 as_published=class_mean(measured, 0),
-                chosen=class_mean(measured, best),
-                setting=settings_of(method)[best],
+                chosen=class_mean(measured, place),
+                setting=settings_of(method)[place],
                 curve=curves.mean(axis=0).round(4).tolist(),
             )
         )
@@ -162,7 +163,7 @@ def summarise(
 def choose(method: str, tuned: Sequence[Measured]) -> int:
     """Find the index of the setting with the largest mean area; if several are equal, the first."""
     areas = [class_mean(tuned, number).mean or 0.0 for number in range(len(settings_of(method)))]
-    return int(np.argmax(areas))
+    return best(areas)
 
 
 def class_mean(measured: Sequence[Measured], setting: int) -> Summary:

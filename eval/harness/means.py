@@ -1,28 +1,28 @@
-"""Means of records over images, as cells, rows and tables."""
+"""Tables of means: a line for each method, with standard errors over the images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Record, Records
-from gazeback.eval.metrics.statistics import Mean
+from gazeback.eval.metrics.statistics import grouped_mean
+
+Value = Callable[[Record, str], float | None]
+"""A figure of a record by its key; None where the record has none."""
 
 
-def mean_cell(values: Mapping[str, float | None]) -> Cell:
-    """The mean of values by image, with its standard error; None is left out."""
-    mean = Mean()
-    for image, value in values.items():
-        if value is not None:
-            mean.update(value, group=image)
-    return mean.summary()
+def figure(record: Record, key: str) -> float | None:
+    """The figure that a record has under a key of its own."""
+    return record.get(key)
 
 
-def mean_row(records: Mapping[str, Record], columns: Sequence[str]) -> list[Cell]:
-    """The means of some figures of a method's records by image; a record without a figure is left out."""
-    return [mean_cell({name: record.get(key) for name, record in records.items()}) for key in columns]
+def mean_row(records: Mapping[str, Record], keys: Sequence[str], value: Value = figure) -> list[Cell]:
+    """The means of some figures of a method's records by image; figures that a record lacks do not count."""
+    return [grouped_mean({name: value(record, key) for name, record in records.items()}) for key in keys]
 
 
-def means_table(title: str, records: Records, columns: Mapping[str, str], notes: Sequence[str]) -> Table:
-    """A table with a row for each method: the means of figures, given as key of the record and title of the
-    column."""
-    rows = [(method, mean_row(of_method, list(columns))) for method, of_method in records.items()]
+def means_table(
+    title: str, records: Records, columns: Mapping[str, str], notes: Sequence[str], value: Value = figure
+) -> Table:
+    """A line for each method: the means of figures, given as key of the record and title of the column."""
+    rows = [(method, mean_row(of_method, list(columns), value)) for method, of_method in records.items()]
     return Table(title, list(columns.values()), rows, notes, "method")

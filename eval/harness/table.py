@@ -49,7 +49,7 @@ class Table:
             "head": self.head,
             "columns": list(self.columns),
             "rows": [
-                {"label": label, "cells": [_json(cell) for cell in cells]} for label, cells in self.rows
+                {"label": label, "cells": [as_json(cell) for cell in cells]} for label, cells in self.rows
             ],
             "notes": list(self.notes),
         }
@@ -110,8 +110,11 @@ def as_markdown(table: Table) -> str:
     )
 
 
-def _json(cell: Cell) -> Any:
-    return cell.as_json() if isinstance(cell, Summary) else cell
+def as_json(content: Any) -> Any:
+    """Figures by name, or one figure, with every mean and its error as JSON."""
+    if isinstance(content, Mapping):
+        return {name: as_json(value) for name, value in content.items()}
+    return content.as_json() if isinstance(content, Summary) else content
 
 
 def _cell(content: Any) -> Cell:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.relevant import RelevantFeatures
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean
 
 COUNTS = (1, 2, 4, 8)
 """The numbers of filters of each class that are removed, at most as many as the class has."""
@@ -135,7 +135,7 @@ def summarise(hits: Sequence[Hits], sets: Sequence[Removal]) -> dict[str, Any]:
     rows = []
     for one, right in zip(sets, without, strict=True):
         if one.draw is None:
-            random, chosen = _over_draws(draws[one.curve]), class_accuracy(right, labels)
+            random, chosen = grouped_mean(dict(enumerate(draws[one.curve]))), class_accuracy(right, labels)
             row = {"variant": one.variant, "protocol": one.protocol, "count": one.count}
             costs = {
                 "selected": chosen.as_json(),
@@ -167,10 +167,3 @@ def ratio(whole: Summary, selected: Summary, random: Summary) -> float | None:
     assert random.mean is not None
     cost = whole.mean - random.mean
     return (whole.mean - selected.mean) / cost if cost > 0 else None
-
-
-def _over_draws(values: Sequence[float]) -> Summary:
-    mean = Mean()
-    for draw, value in enumerate(values):
-        mean.update(value, draw)
-    return mean.summary()

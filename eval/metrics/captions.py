@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gazeback.eval.data.image import Caption
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean, jackknife
 from gazeback.models.training.scores import check_scorers
 
 ORDERS = 4
@@ -72,15 +72,6 @@ def _bleu(matches: np.ndarray, total: np.ndarray, length: Any, reference_length:
     return np.asarray(precision * penalty[..., None])
 
 
-def jackknife(everything: float, without_each: np.ndarray) -> Summary:
-    """A figure of a whole corpus with its standard error, from the figures without each photo [photos]:
-    `sqrt((n - 1) / n * sum((value - mean) ** 2))` (Efron and Tibshirani 1993, section 11.1)."""
-    n = len(without_each)
-    if n < 2:
-        return Summary(n, n, everything, None)
-    return Summary(n, n, everything, float(np.sqrt((n - 1) * np.var(without_each))))
-
-
 def corpus_scores(
     captions: Sequence[Caption], references: Sequence[Sequence[Caption]]
 ) -> dict[str, Summary | None]:
@@ -98,9 +89,9 @@ def corpus_scores(
     counts = BleuCounts.of(captions, references)
     bleu = zip(BLEU, counts.scores().tolist(), counts.without_each().T, strict=True)
     scores: dict[str, Summary | None] = {name: jackknife(score, without) for name, score, without in bleu}
-    scores |= {name: _mean(values) for name, values in _by_photo(captions, references).items()}
+    scores |= {name: _over_photos(values) for name, values in _by_photo(captions, references).items()}
     wordnet = installed_wordnet()
-    scores[METEOR] = None if wordnet is None else _mean(meteors(captions, references, wordnet))
+    scores[METEOR] = None if wordnet is None else _over_photos(meteors(captions, references, wordnet))
     return scores
 
 
@@ -137,8 +128,5 @@ def meteors(captions: Sequence[Caption], references: Sequence[Sequence[Caption]]
     return np.array([meteor_score(list(map(list, r)), list(c), wordnet=wordnet) for c, r in pairs], float)
 
 
-def _mean(values: np.ndarray) -> Summary:
-    mean = Mean()
-    for photo, value in enumerate(values.tolist()):
-        mean.update(value, group=photo)
-    return mean.summary()
+def _over_photos(values: np.ndarray) -> Summary:
+    return grouped_mean(dict(enumerate(values.tolist())))

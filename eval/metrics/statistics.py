@@ -1,7 +1,8 @@
-"""Means with standard errors, and correlations."""
+"""Means with standard errors over independent groups, and correlations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -71,6 +72,26 @@ class Mean:
             return Summary(n, 1, float(mean), None)
         spread = np.square(sums - sizes * mean).sum()
         return Summary(n, groups, float(mean), float(np.sqrt(groups / (groups - 1) * spread) / n))
+
+
+def grouped_mean(values: Mapping[Any, float | Iterable[float] | None]) -> Summary:
+    """The mean of the values of each group, as of `Mean`; a group whose value is None does not count."""
+    mean = Mean()
+    for group, of_group in values.items():
+        if of_group is not None:
+            mean.update(of_group, group)
+    return mean.summary()
+
+
+def jackknife(everything: float, without_each: Sequence[float] | np.ndarray, n: int | None = None) -> Summary:
+    """A figure of everything together with its standard error, from the figures without each group.
+
+    The error is `sqrt((G - 1) / G * sum((value - mean) ** 2))` over G groups (Efron and Tibshirani 1993,
+    section 11.1). `n` is how many values there are, if not one in each group.
+    """
+    groups = len(without_each)
+    error = float(np.sqrt((groups - 1) * np.var(without_each))) if groups > 1 else None
+    return Summary(groups if n is None else n, groups, everything, error)
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

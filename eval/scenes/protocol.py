@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.tuning import best, split
 from gazeback.eval.metrics.maps import energy_inside, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, Caption, Word, fixed
@@ -106,9 +106,10 @@ def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
     """
     table: dict[str, Any] = {}
     for method, of_scenes in records.items():
-        chosen = best_threshold(of_scenes)
+        tune, reported = split(of_scenes)
+        chosen = best_threshold(tune)
         means: dict[str, dict[str, Mean]] = {}
-        for name, word in _words(of_scenes, "report"):
+        for name, word in _words(reported):
             values = {**word, "iou": word["ious"][chosen]}
             groups = ["all", word["kind"], *(["named"] if word["kind"] in NAMED else [])]
             for group in groups:
@@ -124,9 +125,9 @@ def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
 
 
 def best_threshold(of_scenes: Mapping[str, Record]) -> int:
-    """Find the index of the threshold with the largest mean IoU of colours and shapes on the tune part."""
-    found = [word["ious"] for _, word in _words(of_scenes, "tune") if word["kind"] in NAMED]
-    return int(np.argmax(np.mean(found, axis=0))) if found else len(THRESHOLDS) // 2
+    """Find the index of the threshold with the largest mean IoU of colours and shapes, or the middle one."""
+    found = [word["ious"] for _, word in _words(of_scenes) if word["kind"] in NAMED]
+    return best(np.mean(found, axis=0)) if found else len(THRESHOLDS) // 2
 
 
 def visual_by_kind(of_scenes: Mapping[str, Record]) -> dict[str, dict[str, Summary]]:
@@ -136,13 +137,12 @@ def visual_by_kind(of_scenes: Mapping[str, Record]) -> dict[str, dict[str, Summa
     table = {}
     for kind in KINDS:
         means = {"visual_share": Mean(), "language_share": Mean(), "visual": Mean()}
-        for name, record in of_scenes.items():
-            if part_of(name) == "report":
-                nats = np.array([value for of_kind, value in record["visual"] if of_kind == kind])
-                share = visual_share(nats)
-                values = {"visual_share": share, "language_share": 1 - share, "visual": nats}
-                for metric, mean in means.items():
-                    mean.update(values[metric], name)
+        for name, record in split(of_scenes)[1].items():
+            nats = np.array([value for of_kind, value in record["visual"] if of_kind == kind])
+            share = visual_share(nats)
+            values = {"visual_share": share, "language_share": 1 - share, "visual": nats}
+            for metric, mean in means.items():
+                mean.update(values[metric], name)
         table[kind] = {metric: mean.summary() for metric, mean in means.items()}
     return table
 
@@ -162,8 +162,7 @@ def _others(words: Sequence[Word], asked: int) -> list[int]:
     ]
 
 
-def _words(of_scenes: Mapping[str, Record], part: str) -> Iterator[tuple[str, Record]]:
+def _words(of_scenes: Mapping[str, Record]) -> Iterator[tuple[str, Record]]:
     for name, record in of_scenes.items():
-        if part_of(name) == part:
-            for word in record["words"]:
-                yield name, word
+        for word in record["words"]:
+            yield name, word

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean
 from gazeback.eval.scenes.captions import fixed, right
 from gazeback.eval.scenes.drawing import SHAPES
 from gazeback.eval.scenes.scenes import COLOURS, Scene
@@ -37,11 +37,11 @@ def evaluate(captioner: Captioner, scenes: Iterable[Scene], beam: int = 3) -> It
 
 def summarise(records: Iterable[dict[str, Any]]) -> dict[str, Summary | float]:
     """Compute means over the scenes, and the perplexity per word."""
-    means = {name: Mean() for name in ("right", "things", "words", "nats")}
-    for record in records:
-        for name, mean in means.items():
-            mean.update(record[name], group=record["name"])
-    summary = {name: mean.summary() for name, mean in means.items()}
+    by_name = {record["name"]: record for record in records}
+    summary = {
+        figure: grouped_mean({name: record[figure] for name, record in by_name.items()})
+        for figure in ("right", "things", "words", "nats")
+    }
     return {**summary, "perplexity": float(np.exp(summary["nats"].mean or 0.0))}
 
 

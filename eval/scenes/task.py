@@ -11,6 +11,7 @@ import numpy as np
 from gazeback.eval.data.selection import part_of, select
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records, Task
+from gazeback.eval.harness.tuning import split
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
@@ -157,7 +158,7 @@ def _visual(of_scenes: Mapping[str, Record]) -> Table:
 
 
 def _captioner(of_scenes: Mapping[str, Record]) -> Table:
-    records = [record["captioner"] for name, record in of_scenes.items() if part_of(name) == "report"]
+    records = [record["captioner"] for record in split(of_scenes)[1].values()]
     found = quality.summarise(records)
     rows: list[tuple[str, list[Cell]]] = [
         ("generated captions that are true, all of it", [found["right"]]),

@@ -14,6 +14,7 @@ from gazeback.eval.baselines.short_routes import SHORT_ROUTES, Method, Question
 from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Record, Task
+from gazeback.eval.harness.tuning import measured_part
 from gazeback.eval.subjects.methods import EVIDENCE, chosen_methods, word_maps
 from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
@@ -132,7 +133,7 @@ class PhraseTask(CaptionerTask):
 
     @cached_property
     def read(self) -> PhraseData:
-        part: Part = "all" if self.tunes and self.part != "tune" else self.part
+        part = measured_part(self.part, self.tunes)
         return PhraseData(self.data, self.split, part, self.limit)
 
 

@@ -13,6 +13,7 @@ from gazeback.eval.data.folder import Need, ObjectData
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Example, Records, Task
+from gazeback.eval.harness.tuning import measured_part
 from gazeback.eval.perturbations.randomisation import copied
 from gazeback.eval.subjects.methods import chosen_methods, class_maps
 from gazeback.grounding.explanation import on_photo
@@ -139,7 +140,7 @@ class ObjectTask(ClassifierTask):
 
     @cached_property
     def read(self) -> ObjectData:
-        part: Part = "all" if self.tunes and self.part != "tune" else self.part
+        part = measured_part(self.part, self.tunes)
         return ObjectData(self.data, self.split, part, self.limit, self.need)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gazeback.eval.harness.means import mean_cell, means_table
+from gazeback.eval.harness.means import mean_row, means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.maps import energy_inside
@@ -111,9 +111,6 @@ def _changes(records: Mapping[str, Record]) -> Table:
         "rms": "root mean square per value",
     }
     scale = {"relative": 1000.0}
-    cells = [
-        mean_cell({name: scale.get(key, 1.0) * record[key] for name, record in records.items()})
-        for key in columns
-    ]
+    cells = mean_row(records, list(columns), lambda record, key: scale.get(key, 1.0) * record[key])
     notes = ["DeepFool, L2, on values as the model reads them."]
     return Table("Changes", list(columns.values()), [("DeepFool", cells)], notes)

@@ -18,10 +18,10 @@ from scipy.sparse import csr_array
 from gazeback.eval.data.captions import CaptionData
 from gazeback.eval.data.image import Caption
 from gazeback.eval.data.selection import part_of
-from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.table import Cell, Table, as_json
 from gazeback.eval.harness.task import Example, Record, Records
-from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores, jackknife
-from gazeback.eval.metrics.statistics import Summary
+from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores
+from gazeback.eval.metrics.statistics import Summary, jackknife
 from gazeback.eval.subjects.captioner import CaptionerSubject, CaptionerTask, model_input, teacher_forced
 from gazeback.models.captioner import Captioner
 from gazeback.models.photos import load_photo
@@ -147,7 +147,7 @@ class CaptionsTask(CaptionerTask):
 
     def details(self, records: Records) -> dict[str, Any]:
         said = self._said(records)
-        rows = {row: _json(summarise(list(photos.values()))) for row, photos in said.items()}
+        rows = {row: as_json(summarise(list(photos.values()))) for row, photos in said.items()}
         images = [
             {
                 "file_name": name,
@@ -301,7 +301,3 @@ def _known(photos: Sequence[Said]) -> float | None:
 
 def _rows(scores: Mapping[str, Mapping[str, Cell]], names: Mapping[str, str]) -> list[tuple[str, list[Cell]]]:
     return [(row, [of_row[name] for name in names]) for row, of_row in scores.items()]
-
-
-def _json(scores: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.as_json() if isinstance(value, Summary) else value for name, value in scores.items()}

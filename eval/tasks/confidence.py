@@ -7,11 +7,13 @@ import numpy as np
 
 from gazeback.eval.data.folder import Need
 from gazeback.eval.data.selection import part_of
-from gazeback.eval.harness.means import mean_cell, means_table
+from gazeback.eval.harness.means import means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
+from gazeback.eval.harness.tuning import best, split
 from gazeback.eval.metrics.boxes import centre_box, region_box
 from gazeback.eval.metrics.maps import Box
+from gazeback.eval.metrics.statistics import grouped_mean
 from gazeback.eval.perturbations import occlusion as confidence
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.eval.subjects.methods import CENTRE
@@ -50,9 +52,7 @@ class ConfidenceTask(ObjectTask):
 
     def _boxes(self, records: Records) -> Table:
         names = list(next(iter(records.values())))
-        tune = [name for name in names if part_of(name) == "tune"]
-        reported = tune if self.part == "tune" else [name for name in names if part_of(name) == "report"]
-        tune, reported = tune or names, reported or names
+        tune, reported = (list(part) or names for part in split(dict.fromkeys(names), self.part))
         rows = []
         for method, of_method in records.items():
             place = chosen_place([of_method[name]["area"] for name in tune])
@@ -63,9 +63,9 @@ class ConfidenceTask(ObjectTask):
                     method,
                     [
                         setting,
-                        mean_cell({name: r["area"][place] for name, r in shown.items()}),
-                        mean_cell({name: float(r["kept"][place] > r["p"]) for name, r in shown.items()}),
-                        mean_cell({n: max(drop(r["p"], r["kept"][place]), 0) for n, r in shown.items()}),
+                        grouped_mean({name: r["area"][place] for name, r in shown.items()}),
+                        grouped_mean({name: float(r["kept"][place] > r["p"]) for name, r in shown.items()}),
+                        grouped_mean({n: max(drop(r["p"], r["kept"][place]), 0) for n, r in shown.items()}),
                     ],
                 )
             )
@@ -130,7 +130,7 @@ def boxes(method: str, heat: np.ndarray) -> list[Box]:
 
 def chosen_place(areas: Sequence[Sequence[float]]) -> int:
     """The setting whose mean area is the nearest to `KEPT_AREA`; `areas` [images, settings]."""
-    return int(np.abs(np.mean(areas, axis=0) - KEPT_AREA).argmin())
+    return best(-np.abs(np.mean(areas, axis=0) - KEPT_AREA))
 
 
 def drop(before: float, after: float) -> float:
@@ -155,4 +155,5 @@ def _occluded(records: Records) -> Table:
     ]
     table = means_table("Boxes occluded", records, columns, notes)
     chance = {name: record["random"] for name, record in next(iter(records.values())).items()}
-    return Table(table.title, table.columns, [*table.rows, ("random", [mean_cell(chance)])], notes, "method")
+    rows = [*table.rows, ("random", [grouped_mean(chance)])]
+    return Table(table.title, table.columns, rows, notes, "method")

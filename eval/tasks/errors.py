@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gazeback.eval.data.folder import Need
-from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.page import OUTLINE, TEMPLATES
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside
-from gazeback.eval.metrics.statistics import correlation
+from gazeback.eval.metrics.statistics import correlation, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.subjects.methods import CENTRE
 from gazeback.grounding.output.colours import blended, fitted, look_of
@@ -280,8 +279,6 @@ def both_maps(
 
 def _cells(mistakes: Mapping[str, Mistake]) -> list[Any]:
     return [
-        mean_cell({name: mistake.correlation for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.predicted_energy for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.true_energy for name, mistake in mistakes.items()}),
-        mean_cell({name: mistake.difference for name, mistake in mistakes.items()}),
+        grouped_mean({name: getattr(mistake, figure) for name, mistake in mistakes.items()})
+        for figure in ("correlation", "predicted_energy", "true_energy", "difference")
     ]

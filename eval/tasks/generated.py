@@ -28,13 +28,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.image import PhraseImage, Sentence
-from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
+from gazeback.eval.harness.tuning import best, reported_part, split
 from gazeback.eval.metrics.boxes import best_iou, centre_box, evidence_boxes, region_box
-from gazeback.eval.metrics.captions import jackknife
 from gazeback.eval.metrics.maps import Box
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean, jackknife
 from gazeback.eval.metrics.words import object_words
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
@@ -124,15 +123,14 @@ class GeneratedTask(PhraseTask):
         return float(np.mean(hits)) if hits else None
 
     def tables(self, records: Records) -> list[Table]:
-        part = "tune" if self.part == "tune" else "report"
+        part = reported_part(self.part)
         columns = ("share", "F1 all", "F1 loc", "precision all", "recall all", "right words localized")
         rows: list[tuple[str, list[Cell]]] = []
         for method, photos in records.items():
-            tuned = {name: record for name, record in photos.items() if part_of(name) == "tune"}
-            setting = best_setting(tuned)
-            reported = {name: record for name, record in photos.items() if part_of(name) == part}
+            tune, reported = split(photos, self.part)
+            setting = best_setting(tune)
             rows.append((method, [_settings(method)[setting], *figures(reported, setting)]))
-        shown = {name: record for name, record in first_of(records).items() if part_of(name) == part}
+        _, shown = split(first_of(records), self.part)
         n, classes = len(shown), len({entry[0] for of in shown.values() for entry in of["recall"]})
         notes = [
             f"{n} photos of the {part} part, {classes} classes; the share is chosen on the tune part; "
@@ -247,11 +245,12 @@ def figures(photos: Mapping[str, Record], setting: int) -> list[Cell]:
 
 
 def _localized(photos: Mapping[str, Record], setting: int) -> Summary:
-    mean = Mean()
-    for name, record in photos.items():
-        hits = [entry[1][setting] for entry in record["recall"] if entry[1] is not None]
-        mean.update(hits, group=name)
-    return mean.summary()
+    return grouped_mean(
+        {
+            name: [entry[1][setting] for entry in record["recall"] if entry[1] is not None]
+            for name, record in photos.items()
+        }
+    )
 
 
 def best_setting(photos: Mapping[str, Record]) -> int:
@@ -259,7 +258,7 @@ def best_setting(photos: Mapping[str, Record]) -> int:
     if not photos:
         return DEFAULT
     scores = [Tally.of(photos, setting, True).scores()[2] for setting in range(len(THRESHOLDS))]
-    return int(np.argmax(scores))
+    return best(scores)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from gazeback.eval.data.folder import WRONG_CLASS_RULE, ObjectData, wrong_class
 from gazeback.eval.data.formats import Published, read_published
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import Part, part_of
-from gazeback.eval.harness.table import Cell, Table
+from gazeback.eval.harness.table import Cell, Table, as_json
 from gazeback.eval.harness.task import Example, Record, Records
+from gazeback.eval.harness.tuning import LOCALIZED, best_boxes, reported_part, tuned
 from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
-from gazeback.eval.metrics.statistics import Mean, Summary, correlation
+from gazeback.eval.metrics.statistics import Summary, correlation, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, TrueClasses
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
-from gazeback.models.errors import DataError
 
 IOUS = (0.3, 0.5, 0.7)
 
@@ -100,15 +100,6 @@ def score(answer: Answer, true: np.ndarray) -> Score:
     return Score(ious, maps | correlation(*both))
 
 
-def choose(measured: Sequence[Measured], name: str, rule: str) -> int:
-    """The setting with which most images are localised; of equals the one with the largest mean IoU."""
-    ious = np.array([image.scores[name].ious[rule] for image in measured])
-    best: tuple[float, float, int] = max(
-        (float((column >= 0.5).mean()), float(column.mean()), -place) for place, column in enumerate(ious.T)
-    )
-    return -best[2]
-
-
 @dataclass(frozen=True)
 class BoxRow:
     """A method's boxes by one rule with the setting that was chosen: an IoU for each reported image."""
@@ -121,15 +112,15 @@ class BoxRow:
 
     def errors(self) -> dict[str, float]:
         """1 for each image that is predicted wrong or not localised, else 0."""
-        return {name: float(not self.right[name] or iou < 0.5) for name, iou in self.ious.items()}
+        return {name: float(not self.right[name] or iou < LOCALIZED) for name, iou in self.ious.items()}
 
     def summary(self) -> dict[str, Any]:
         """GT-known localisation at three IoUs, and the top-1 localisation error."""
         curves = {
-            f"iou {level}": _mean({name: float(iou >= level) for name, iou in self.ious.items()})
+            f"iou {level}": grouped_mean({name: float(iou >= level) for name, iou in self.ious.items()})
             for level in IOUS
         }
-        return {"setting": dict(self.setting), **curves, "localization error": _mean(self.errors())}
+        return {"setting": dict(self.setting), **curves, "localization error": grouped_mean(self.errors())}
 
 
 def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
@@ -137,20 +128,14 @@ def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
 
     Raises DataError if one of the two parts is missing.
     """
-    tune = [image for image in measured if image.part == "tune"]
-    reported = tune if part == "tune" else [image for image in measured if image.part == "report"]
-    if not tune or not reported:
-        raise DataError(
-            f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen on one "
-            "part and reported on the other; raise the limit"
-        )
-    right = {image.name: image.right for image in reported}
+    tune, reported = tuned({image.name: image for image in measured}, part)
+    right = {name: image.right for name, image in reported.items()}
     rows = []
-    for name, first in tune[0].scores.items():
+    for method, first in measured[0].scores.items():
         for rule in first.ious:
-            place = choose(tune, name, rule)
-            ious = {image.name: image.scores[name].ious[rule][place] for image in reported}
-            rows.append(BoxRow(name, rule, SETTINGS[rule][place], ious, right))
+            place = best_boxes([image.scores[method].ious[rule] for image in tune.values()])
+            ious = {name: image.scores[method].ious[rule][place] for name, image in reported.items()}
+            rows.append(BoxRow(method, rule, SETTINGS[rule][place], ious, right))
     return rows
 
 
@@ -158,8 +143,7 @@ def published_row(
     measured: Sequence[Measured], part: Part, published: Mapping[str, Published], data: ObjectData
 ) -> BoxRow | None:
     """Boxes that somebody published for the same network, on the images that `box_rows` reports."""
-    reported = "tune" if part == "tune" else "report"
-    shown = [image for image in measured if image.part == reported and image.name in published]
+    shown = [image for image in measured if image.part == reported_part(part) and image.name in published]
     if not shown:
         return None
     true = {image.name: data[image.name].boxes_on((1, 1)) for image in shown}
@@ -177,13 +161,13 @@ def published_for(name: str, data: ObjectData) -> Mapping[str, Published]:
     return published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
 
 
-def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Any]]:
+def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Summary]]:
     """Mean and standard error of every method's map figures over the images of the part."""
     shown = [image for image in measured if part in ("all", image.part)]
     names = shown[0].scores if shown else {}
     return {
         name: {
-            metric: _mean(
+            metric: grouped_mean(
                 {
                     image.name: image.scores[name].maps[metric]
                     for image in shown
@@ -196,28 +180,16 @@ def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[st
     }
 
 
-def differences(rows: Sequence[BoxRow]) -> dict[str, Any]:
+def differences(rows: Sequence[BoxRow]) -> dict[str, Summary]:
     """The first row's localisation error minus each other row's, image by image."""
     first = rows[0].errors()
     found = {}
     for row in rows[1:]:
         errors = row.errors()
-        found[f"{row.method}, {row.rule}"] = _mean(
+        found[f"{row.method}, {row.rule}"] = grouped_mean(
             {name: first[name] - error for name, error in errors.items()}
         )
     return found
-
-
-def summary_of(content: Mapping[str, Any]) -> Summary:
-    """A mean as a table's cell."""
-    return Summary(**content)
-
-
-def _mean(values: Mapping[str, float]) -> dict[str, Any]:
-    mean = Mean()
-    for name, value in values.items():
-        mean.update(value, name)
-    return mean.summary().as_json()
 
 
 class LocalizationTask(ObjectTask):
@@ -247,9 +219,9 @@ class LocalizationTask(ObjectTask):
             **super().details(records),
             "model": _network(records),
             "wrong class": WRONG_CLASS_RULE,
-            "boxes": [{"method": row.method, "rule": row.rule, **row.summary()} for row in rows],
-            f"{rows[0].method}, {rows[0].rule} minus": differences(rows),
-            "maps": map_summaries(measured, self.part),
+            "boxes": [{"method": row.method, "rule": row.rule, **as_json(row.summary())} for row in rows],
+            f"{rows[0].method}, {rows[0].rule} minus": as_json(differences(rows)),
+            "maps": as_json(map_summaries(measured, self.part)),
             "images": [_image(image, rows) for image in measured],
         }
 
@@ -314,22 +286,22 @@ def _boxes(rows: Sequence[BoxRow]) -> Table:
     for row in rows:
         summary = row.summary()
         setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
-        figures = [summary_of(summary[metric]) for metric in metrics]
+        figures = [summary[metric] for metric in metrics]
         lines.append((row.method, [row.rule, setting, *figures]))
     notes = [f"{len(rows[0].ious)} images; settings chosen on the tune part; ± standard error"]
     return Table("Boxes", ["rule", "setting", *metrics], lines, notes, "method")
 
 
 def _differences(rows: Sequence[BoxRow]) -> Table:
-    lines = [(f"- {other}", [summary_of(difference)]) for other, difference in differences(rows).items()]
+    lines = [(f"- {other}", [difference]) for other, difference in differences(rows).items()]
     return Table(f"Image by image: {rows[0].method}, {rows[0].rule}", ["localization error"], lines)
 
 
-def _maps(maps: Mapping[str, Mapping[str, Any]]) -> Table:
+def _maps(maps: Mapping[str, Mapping[str, Summary]]) -> Table:
     metrics = MAP_METRICS
-    lines = [(name, [summary_of(row[metric]) for metric in metrics]) for name, row in maps.items()]
+    lines = [(name, [row[metric] for metric in metrics]) for name, row in maps.items()]
     first = next(iter(maps.values()))
-    notes = [f"{first['hit']['n']} images; ± standard error; an even map has no correlation"]
+    notes = [f"{first['hit'].n} images; ± standard error; an even map has no correlation"]
     return Table("Maps", list(metrics), lines, notes, "method")
 
 

@@ -11,7 +11,7 @@ from gazeback.eval.data.folder import WRONG_CLASS_RULE, wrong_class
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 
 TOLERANCE = 15.0
@@ -193,17 +193,12 @@ def _cells(asked: Mapping[str, Sequence[Asked]]) -> list[Summary]:
             cell
             for chosen in (asked, difficult)
             for cell in (
-                _summary({category: [value] for category, value in accuracies(chosen).items()}),
-                _summary({name: [one.hit for one in of_image] for name, of_image in chosen.items()}),
+                grouped_mean(accuracies(chosen)),
+                grouped_mean({name: [one.hit for one in of_image] for name, of_image in chosen.items()}),
             )
         ),
-        _summary({name: [one.wrong_hit for one in of_image] for name, of_image in asked.items()}),
-        _summary({name: [one.hit - one.wrong_hit for one in of_image] for name, of_image in asked.items()}),
+        grouped_mean({name: [one.wrong_hit for one in of_image] for name, of_image in asked.items()}),
+        grouped_mean(
+            {name: [one.hit - one.wrong_hit for one in of_image] for name, of_image in asked.items()}
+        ),
     ]
-
-
-def _summary(values: Mapping[str, Sequence[float]]) -> Summary:
-    mean = Mean()
-    for group, of_group in values.items():
-        mean.update(of_group, group)
-    return mean.summary()

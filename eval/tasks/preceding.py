@@ -28,7 +28,7 @@ from gazeback.eval.baselines.query import Query
 from gazeback.eval.data.image import PhraseImage, Words
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records, skipped_line
-from gazeback.eval.metrics.statistics import Mean, Summary, spearman
+from gazeback.eval.metrics.statistics import Mean, Summary, grouped_mean, jackknife, spearman
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
     PhraseTask,
@@ -230,13 +230,12 @@ def summarise(words_of_images: Mapping[str, Sequence[Before]]) -> dict[str, Any]
     The photos are the groups of the standard errors; of the pooled correlation, by leaving out one photo at a
     time (jackknife). Where no word could be measured, n is 0.
     """
-    per_word = {name: Mean() for name in MEASURES}
-    for image, words in words_of_images.items():
-        for name, mean in per_word.items():
-            mean.update([word.correlations[name] for word in words], group=image)
+    found = {image: [word.correlations for word in words] for image, words in words_of_images.items()}
     return {
         name: {
-            "per_word": per_word[name].summary().as_json(),
+            "per_word": grouped_mean(
+                {image: [of_word[name] for of_word in of] for image, of in found.items()}
+            ).as_json(),
             "pooled": _pooled(name, words_of_images.values()).as_json(),
         }
         for name in MEASURES
@@ -264,13 +263,9 @@ def _pooled(measure: str, words_of_images: Iterable[Sequence[Before]]) -> Summar
     if not pairs:
         return Summary(0, 0, None, None)
     together = np.concatenate(pairs, axis=1)
-    everything, groups = spearman(*together), len(pairs)
-    if groups == 1:
-        return Summary(together.shape[1], 1, everything, None)
     ends = np.cumsum([pair.shape[1] for pair in pairs])
-    without = [
+    without_each = [
         spearman(*np.delete(together, np.s_[end - pair.shape[1] : end], axis=1))
         for pair, end in zip(pairs, ends, strict=True)
     ]
-    error = np.sqrt((groups - 1) * np.var(without))
-    return Summary(together.shape[1], groups, everything, float(error))
+    return jackknife(spearman(*together), without_each, together.shape[1])

@@ -7,18 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.image import ObjectImage
-from gazeback.eval.data.selection import part_of
-from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records
+from gazeback.eval.harness.tuning import LOCALIZED, best_boxes, reported_part, tuned
 from gazeback.eval.metrics.boxes import best_iou
 from gazeback.eval.metrics.maps import Box
+from gazeback.eval.metrics.statistics import grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.tasks.box_rules import SETTINGS, Answer, answers_of
 from gazeback.models.classifiers import ModelInput
-from gazeback.models.errors import DataError
-
-IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Found:
 def found(boxes: Sequence[Box], objects: np.ndarray, categories: Sequence[str]) -> Found:
     """What each box finds of the objects' boxes, float [n, 4]."""
     ious = np.array([[best_iou(box, one[None]) for one in objects] for box in boxes])
-    hits = [np.flatnonzero(of_box >= IOU).tolist() for of_box in ious]
+    hits = [np.flatnonzero(of_box >= LOCALIZED).tolist() for of_box in ious]
     return Found(list(categories), hits, ious.max(axis=1).tolist())
 
 
@@ -49,12 +47,6 @@ def on_annotated(box: Box, prepared: ModelInput, size: tuple[int, int]) -> Box:
     corners = prepared.to_photo(np.array([[y, x], [y + h, x + w]]) - 0.5) + 0.5
     (top, left), (bottom, right) = corners * np.divide(size, prepared.photo_shape)
     return (float(left), float(top), float(right - left), float(bottom - top))
-
-
-def choose(images: Sequence[Found]) -> int:
-    """The setting whose boxes find an object in most images; of equals the one that fits best."""
-    best = np.array([image.best for image in images])
-    return max(range(best.shape[1]), key=lambda i: ((best[:, i] >= IOU).mean(), best[:, i].mean(), -i))
 
 
 def recalls(images: Sequence[Found], setting: int) -> dict[str, float]:
@@ -100,7 +92,7 @@ class ProposalRow:
         return {name: float(bool(image.hits[self.place])) for name, image in self.images.items()}
 
 
-def proposal_rows(records: Mapping[str, Mapping[str, Mapping[str, Any]]], part: str) -> list[ProposalRow]:
+def proposal_rows(records: Mapping[str, Mapping[str, Mapping[str, Any]]], part: Part) -> list[ProposalRow]:
     """Every method's rules: settings chosen on the tune part, reported on the rest (or on it, if `part` is
     "tune"). Raises DataError if one of the two parts is missing."""
     made = []
@@ -110,15 +102,9 @@ def proposal_rows(records: Mapping[str, Mapping[str, Mapping[str, Any]]], part: 
                 name: Found(record["categories"], **record["rules"][rule])
                 for name, record in of_method.items()
             }
-            tune = {name: image for name, image in images.items() if part_of(name) == "tune"}
-            rest = {name: image for name, image in images.items() if name not in tune}
-            reported = tune if part == "tune" else rest
-            if not tune or not reported:
-                raise DataError(
-                    f"{len(tune)} images of the tune part and {len(reported)} to report: settings are chosen "
-                    "on one part and reported on the other; raise the limit"
-                )
-            made.append(ProposalRow(method, rule, choose(list(tune.values())), reported))
+            tune, reported = tuned(images, part)
+            place = best_boxes([image.best for image in tune.values()])
+            made.append(ProposalRow(method, rule, place, reported))
     return made
 
 
@@ -134,7 +120,7 @@ class ProposalsTask(ObjectTask):
     @property
     def settings(self) -> Mapping[str, Any]:
         rules = {rule: list(of_rule) for rule, of_rule in SETTINGS.items()}
-        return {"question": "the predicted class", "iou": IOU, "rules": rules}
+        return {"question": "the predicted class", "iou": LOCALIZED, "rules": rules}
 
     def tables(self, records: Records) -> Sequence[Table]:
         rows = proposal_rows(records, self.part)
@@ -142,8 +128,8 @@ class ProposalsTask(ObjectTask):
         objects = sum(len(image.categories) for image in rows[0].images.values())
         notes = [
             f"{objects} objects of {len(categories)} categories in {len(rows[0].images)} images of the "
-            f"{'tune' if self.part == 'tune' else 'report'} part; an object is found by a box with an "
-            f"intersection over union of {IOU} or more; settings chosen on the tune part",
+            f"{reported_part(self.part)} part; an object is found by a box with an "
+            f"intersection over union of {LOCALIZED} or more; settings chosen on the tune part",
             "recall: share of a category's objects that are found; precision: share of the images with the "
             "category in which one of its objects is found; a box hardly ever finds more than one object",
             "± standard error over images, or over categories",
@@ -209,7 +195,7 @@ class ProposalsTask(ObjectTask):
 
 def _cells(row: ProposalRow) -> list[Any]:
     setting = ", ".join(f"{name} {value}" for name, value in row.setting.items()) or "-"
-    return [row.rule, setting, mean_cell(row.hits()), mean_cell(row.recalls()), mean_cell(row.precisions())]
+    return [row.rule, setting, *map(grouped_mean, (row.hits(), row.recalls(), row.precisions()))]
 
 
 def _record(image: ObjectImage, seen: Prepared, predicted: int, answer: Answer) -> Record:

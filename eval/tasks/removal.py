@@ -18,7 +18,7 @@ import numpy as np
 from gazeback.eval.data.captions import CaptionData
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean
 from gazeback.eval.metrics.words import CONTENT, kind_of, stem
 from gazeback.eval.perturbations.removal import (
     BLOB,
@@ -218,10 +218,9 @@ class RemovalTask(CaptionerTask):
 
 def mean_of(photos: Mapping[str, Record], what: str, share: int, kind: str | None = None) -> Summary:
     """A figure over all words; photos are the groups of its error."""
-    mean = Mean()
-    for name, record in photos.items():
-        mean.update([value for _, value in _values(record, what, share, kind)], group=name)
-    return mean.summary()
+    return grouped_mean(
+        {name: [value for _, value in _values(record, what, share, kind)] for name, record in photos.items()}
+    )
 
 
 def _values(record: Record, what: str, share: int, kind: str | None = None) -> Iterator[tuple[int, float]]:
@@ -248,12 +247,12 @@ def _differences(records: Records, first: str, other: str) -> list[Summary]:
     cells = []
     for share in range(len(SHARES)):
         for what in ("gone", "difference", "fall"):
-            mean = Mean()
+            differences = {}
             for name, record in records[first].items():
                 others = dict(_values(records[other][name], what, share))
                 values = dict(_values(record, what, share)).items()
-                mean.update([value - others[place] for place, value in values], group=name)
-            cells.append(mean.summary())
+                differences[name] = [value - others[place] for place, value in values]
+            cells.append(grouped_mean(differences))
     return cells
 
 

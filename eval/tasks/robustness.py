@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.means import mean_row, means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.metrics.maps import energy_inside, pointing
@@ -90,17 +90,14 @@ def _by_corruption(values: np.ndarray) -> dict[str, float]:
 
 def _table(metric: str, records: Records) -> Table:
     title, note = METRICS[metric]
-    rows = [
-        (method, [mean_cell({n: r[metric][level] for n, r in of.items()}) for level in CORRUPTIONS])
-        for method, of in records.items()
-    ]
     count = len(next(iter(records.values())))
     notes = [f"{count} images; ± standard error; {note}; the class that is predicted for the clean photo"]
-    return Table(title, list(CORRUPTIONS), rows, notes, "method")
+    columns = dict(zip(CORRUPTIONS, CORRUPTIONS, strict=True))
+    return means_table(title, records, columns, notes, lambda record, level: record[metric][level])
 
 
 def _stays(records: Mapping[str, Record]) -> Table:
-    cells = [mean_cell({n: r["stays"][level] for n, r in records.items()}) for level in CORRUPTIONS]
+    cells = mean_row(records, list(CORRUPTIONS), lambda record, level: record["stays"][level])
     notes = [
         "blur: sigma in pixels of a photo of 224 x 224; noise: standard deviation of 255; jpeg: quality. "
         "The photo is squeezed to the model's input first."

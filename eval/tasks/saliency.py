@@ -13,12 +13,11 @@ import numpy as np
 
 from gazeback.eval.data.folder import Need
 from gazeback.eval.data.image import ObjectImage, resized_mask
-from gazeback.eval.data.selection import part_of
-from gazeback.eval.harness.means import mean_cell
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records
+from gazeback.eval.harness.tuning import best, reported_part, tuned
 from gazeback.eval.metrics.pixels import LEVELS, PixelCounts, Scores, absolute_error, threshold
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Summary, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.subjects.methods import BASELINES, chosen_methods
 from gazeback.models.errors import DataError
@@ -61,17 +60,14 @@ def equal_error_of_all(images: Iterable[Measured]) -> float | None:
 def choose_level(images: Sequence[Measured]) -> int:
     """The level that gives these images the largest mean F; of equals the lowest."""
     means = [np.mean([image.counts.scores(level).f for image in images]) for level in range(1, LEVELS)]
-    return 1 + int(np.argmax(means))
+    return 1 + best(means)
 
 
 def mean_scores(images: Mapping[str, Measured], level: int) -> dict[str, Summary]:
     """Each score as the mean over the images, with its standard error, and the mean absolute error."""
-    means = {name: Mean() for name in (*SCORES, "error")}
-    for name, image in images.items():
-        values = asdict(image.counts.scores(level)) | {"error": image.error}
-        for metric, value in values.items():
-            means[metric].update(value, name)
-    return {metric: mean.summary() for metric, mean in means.items()}
+    scores = {name: asdict(image.counts.scores(level)) for name, image in images.items()}
+    means = {metric: grouped_mean({name: of[metric] for name, of in scores.items()}) for metric in SCORES}
+    return means | {"error": grouped_mean({name: image.error for name, image in images.items()})}
 
 
 def pooled_scores(images: Sequence[Measured], level: int) -> dict[str, float]:
@@ -79,12 +75,6 @@ def pooled_scores(images: Sequence[Measured], level: int) -> dict[str, float]:
     total = PixelCounts.total(image.counts for image in images)
     error = sum(image.error * image.counts.pixels for image in images) / total.pixels
     return asdict(total.scores(level)) | {"error": error}
-
-
-def parts(images: Mapping[str, Measured]) -> tuple[dict[str, Measured], dict[str, Measured]]:
-    """The images on which the threshold is chosen, and those on which it is reported."""
-    tune = {name: image for name, image in images.items() if part_of(name) == "tune"}
-    return tune, {name: image for name, image in images.items() if name not in tune}
 
 
 def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str) -> Table:
@@ -102,9 +92,9 @@ def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str
             (
                 method,
                 [
-                    mean_cell(by_group[method]),
+                    grouped_mean(by_group[method]),
                     equal_error_of_all(of_method.values()),
-                    mean_cell(alone),
+                    grouped_mean(alone),
                     *(by_group[method][group] for group in shown),
                 ],
             )
@@ -179,17 +169,11 @@ class SaliencyTask(ObjectTask):
         }
         levels, reported = {}, {}
         for method, of_method in images.items():
-            tune, rest = parts(of_method)
-            reported[method] = tune if self.part == "tune" else rest
-            if not tune or not reported[method]:
-                raise DataError(
-                    f"{len(tune)} images of the tune part and {len(reported[method])} to report: the "
-                    "threshold is chosen on one part and reported on the other; raise the limit"
-                )
+            tune, reported[method] = tuned(of_method, self.part)
             levels[method] = choose_level(list(tune.values()))
         return [
             equal_error_table(images, known_of(self.read.images)),
-            *threshold_tables(reported, levels, "tune" if self.part == "tune" else "report"),
+            *threshold_tables(reported, levels, reported_part(self.part)),
         ]
 
     def score(self, record: Record) -> float | None:

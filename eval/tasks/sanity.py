@@ -10,7 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.tracer import Options, tracer_of
 from gazeback.eval.data.folder import WRONG_CLASS_RULE, Need, wrong_class
 from gazeback.eval.data.image import ObjectImage
-from gazeback.eval.harness.means import mean_cell
+from gazeback.eval.harness.means import means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
 from gazeback.eval.perturbations.randomisation import STAGES, likeness, randomise
@@ -165,18 +165,15 @@ def _of_words(image: ObjectImage) -> dict[str, float]:
 
 
 def _likeness(kind: str, whose: str, records: Records) -> Table:
-    columns = [*STAGES, SWAPPED]
-    rows = [
-        (method, [mean_cell({name: r[column][kind] for name, r in of.items()}) for column in columns])
-        for method, of in records.items()
-    ]
+    columns = {column: column for column in (*STAGES, SWAPPED)}
     notes = [
         f"{len(next(iter(records.values())))} images; ± standard error. {whose} correlation with the trained "
         "network's map for the class that it predicts. Last layer to all: the share of the layers that is "
         f"shuffled, from the output down. {SWAPPED.capitalize()}: of the trained network, chosen by "
         f"{WRONG_CLASS_RULE}."
     ]
-    return Table(f"Likeness to the trained network's map, {kind}", columns, rows, notes, "method")
+    title = f"Likeness to the trained network's map, {kind}"
+    return means_table(title, records, columns, notes, lambda record, column: record[column][kind])
 
 
 def _identities(records: Mapping[str, Record]) -> Table:

@@ -15,7 +15,7 @@ import numpy as np
 from gazeback.eval.data.image import PhraseImage, Sentence, Words
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.metrics.statistics import Mean, Summary, grouped_mean
 from gazeback.eval.metrics.words import COLOUR, COLOURS, FUNCTION, ING, NOUN, OTHER, is_ing_verb
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
@@ -178,12 +178,13 @@ def summarise(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, A
     errors."""
     table: dict[str, Any] = {}
     for kind in KINDS:
-        share, nats = Mean(), Mean()
-        for image, words in words_of_images.items():
-            visual = np.array([word.visual for word in words if word.kind == kind])
-            nats.update(visual, group=image)
-            share.update(visual_share(visual), group=image)
-        table[kind] = {"visual_share": share.summary().as_json(), "visual": nats.summary().as_json()}
+        nats = {
+            image: np.array([word.visual for word in words if word.kind == kind])
+            for image, words in words_of_images.items()
+        }
+        shares = {image: visual_share(of_image) for image, of_image in nats.items()}
+        means = {"visual_share": grouped_mean(shares), "visual": grouped_mean(nats)}
+        table[kind] = {name: mean.as_json() for name, mean in means.items()}
     return table
 
 

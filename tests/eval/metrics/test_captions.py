@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gazeback.eval.metrics import captions as caption_scores
-from gazeback.eval.metrics.captions import BleuCounts, corpus_scores, installed_wordnet, jackknife, meteors
+from gazeback.eval.metrics.captions import BleuCounts, corpus_scores, installed_wordnet, meteors
 from gazeback.eval.tasks.captions import typical_caption
 from gazeback.models.errors import UserError
 
@@ -90,13 +90,6 @@ def test_the_error_of_bleu_leaves_out_one_photo_at_a_time():
     np.testing.assert_allclose(BleuCounts.of(captions, references).without_each()[:, 1], without)
     error = math.sqrt(2 / 3 * sum((one - np.mean(without)) ** 2 for one in without))
     assert corpus_scores(captions, references)["bleu_2"].standard_error == pytest.approx(error)
-
-
-def test_the_jackknife_of_a_mean_is_its_standard_error():
-    values = np.array([1.0, 4.0, 2.0, 7.0])
-    found = jackknife(values.mean(), (values.sum() - values) / 3)
-    assert found.standard_error == pytest.approx(values.std(ddof=1) / 2)
-    assert jackknife(1.0, np.array([0.0])).standard_error is None
 
 
 class NoSynonyms:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
-from gazeback.eval.metrics.statistics import Mean, Summary
 
 RANDOM = np.random.default_rng(5)
 
@@ -127,58 +126,3 @@ def test_shapes_are_checked():
         ValueError, match=r"maps \[n, H, W\] and masks \[m, H, W\], got \(1, 2, 2\) and \(1, 2, 3\)"
     ):
         energy_inside(np.ones((1, 2, 2)), np.ones((1, 2, 3), bool))
-
-
-def test_standard_error_of_independent_values_is_the_familiar_one():
-    values = [0.1, 0.5, 0.4, 0.9]
-    mean = Mean()
-    for i, value in enumerate(values):
-        mean.update(value, group=i)
-    error = np.std(values, ddof=1) / 2
-    assert mean.summary() == Summary(4, 4, pytest.approx(0.475), pytest.approx(error))
-
-
-def test_hand_computed_standard_error_of_groups():
-    mean = Mean()
-    mean.update([1.0, 1.0, 1.0], group="photo")
-    mean.update(0.0, group="another photo")
-    # mean 3/4; deviations' sums are 3/4 and -3/4; sqrt(2 * 2 * 9/16) / 4 = 3/8
-    assert mean.summary() == Summary(4, 2, 0.75, 0.375)
-
-
-def test_repeating_every_value_within_its_group_changes_neither_mean_nor_error():
-    once, thrice = Mean(), Mean()
-    for group, value in enumerate(RANDOM.random(9)):
-        once.update(value, group)
-        thrice.update([value] * 3, group)
-    assert thrice.summary().n == 27
-    assert thrice.summary().standard_error == pytest.approx(once.summary().standard_error)
-
-
-def test_a_group_may_come_in_pieces():
-    pieces, whole = Mean(), Mean()
-    for value in (0.25, 0.5):
-        pieces.update(value, "a")
-    pieces.update(1.0, "b")
-    whole.update([0.25, 0.5], "a")
-    whole.update(1.0, "b")
-    assert pieces.summary() == whole.summary()
-
-
-def test_figures_are_printed_as_papers_print_shares():
-    assert str(Summary(9, 9, 0.1234, 0.0101)) == ".123 ± .010"
-    assert str(Summary(9, 9, -0.0504, 10.0)) == "-.050 ± 10.000"
-    assert str(Summary(9, 9, -10.01, 0.0)) == "-10.010 ± .000"
-
-
-def test_without_enough_values_the_summary_says_none():
-    mean = Mean()
-    assert mean.summary() == Summary(0, 0, None, None)
-    assert str(mean.summary()) == "-"
-    mean.update([], "a")
-    assert mean.summary().n == 0
-    mean.update([1.0, 0.0], "a")
-    assert mean.summary() == Summary(2, 1, 0.5, None)
-    assert str(mean.summary()) == ".500 ± -"
-    mean.reset()
-    assert mean.summary().n == 0

@@ -14,7 +14,6 @@ from twins.captioners import captioner as recurrent_model
 
 from gazeback.eval.command import evaluate as evaluate_command
 from gazeback.eval.data.phrases import PhraseData
-from gazeback.eval.metrics.statistics import spearman
 from gazeback.eval.subjects.captioner import model_input
 from gazeback.eval.tasks.preceding import (
     MEASURES,
@@ -79,15 +78,6 @@ def test_the_gradient_comes_with_the_package(captioner):
     found = measured(captioner, image, captioner.features(image[None]), [3, 4, 5])
     assert list(found) == ["removal", "gradient"]
     np.testing.assert_array_equal(found["gradient"], gradient_embedding(captioner, image, [3, 4, 5]))
-
-
-def test_spearman_is_scipys_and_zero_where_nothing_is_ranked():
-    rng = np.random.default_rng(0)
-    for n in (6, 10, 50):
-        x, y = rng.normal(size=n), rng.integers(0, 4, n).astype(float)
-        assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
-    assert spearman(np.array([1.0, 2, 9]), np.array([-5.0, 0, 0.1])) == pytest.approx(1)
-    assert spearman(np.ones(3), np.arange(3.0)) == 0
 
 
 def measured_photo(captioner, folder, skipped):

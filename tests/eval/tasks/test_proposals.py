@@ -14,7 +14,6 @@ from gazeback.eval.tasks import proposals
 from gazeback.eval.tasks.proposals import (
     Found,
     ProposalsTask,
-    choose,
     found,
     on_annotated,
     precisions,
@@ -77,12 +76,6 @@ def test_recall_and_precision_are_those_of_the_literal_twin(seed):
 
 def box(rng):
     return (*rng.integers(0, 20, 2).tolist(), *rng.integers(3, 10, 2).tolist())
-
-
-def test_the_setting_finds_an_object_in_most_images_and_then_fits_best():
-    images = [Found(["cup"], [], best) for best in ([0.6, 0.4, 0.6, 0.6], [0.4, 0.9, 0.45, 0.45])]
-    assert choose(images) == 1  # one of two each; the second fits best
-    assert choose([Found(["cup"], [], [0.5, 0.5])]) == 0
 
 
 def test_boxes_on_the_photo():

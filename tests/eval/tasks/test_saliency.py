@@ -85,14 +85,6 @@ def test_pooled_figures_weigh_images_by_their_pixels():
     assert saliency.mean_scores({"1": small, "2": large}, 100)["recall"].mean == 1 / 2
 
 
-def test_the_parts_share_no_image():
-    images = {f"{number}.png": image("a", [1, 0], [1, 0]) for number in range(30)}
-    tune, rest = saliency.parts(images)
-    assert tune.keys() | rest.keys() == images.keys()
-    assert {part_of(name) for name in tune} == {"tune"}
-    assert {part_of(name) for name in rest} == {"report"}
-
-
 def test_evidence_covers_the_squares(task):
     records = measured(task())
     worths = {method: [task().score(r) for r in of.values()] for method, of in records.items()}
@@ -164,7 +156,7 @@ def test_the_blob_lies_in_the_middle_and_is_as_wide_as_the_image():
 
 def test_too_few_images_are_one_clear_error(task):
     records = {method: dict(list(of.items())[:1]) for method, of in measured(task()).items()}
-    with pytest.raises(DataError, match="to report: the threshold is chosen on one part"):
+    with pytest.raises(DataError, match="to report: settings are chosen on one part"):
         task().tables(records)
 
 
