@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace import METHODS
-from gazeback.models.caption_generator import CaptionGenerator
+from gazeback.models.caption_generator import CaptionGenerator, Reading
 from gazeback.models.errors import UserError
 
 GROUP = "gazeback.methods"
@@ -90,28 +90,40 @@ def explained_words(
         UserError: the method cannot be loaded, cannot explain captioners, or returns something else.
     """
     explain = load_method(method)
-    positions = range(len(word_ids)) if positions is None else positions
-    n = len(positions)
-    words = np.array([captioner.vocabulary.start, *word_ids[:-1]], np.int32)
-    photos, texts = (np.repeat(array[None], n, axis=0) for array in (pixels, words))
-    # Output step 0 has seen only the image; step j + 1 predicts word j.
-    targets = np.array([(j + 1, word_ids[j]) for j in positions], np.int32)
+    asked = range(len(word_ids)) if positions is None else positions
+    image = captioner.model_input(np.asarray(pixels)[None])
+    maps: dict[int, np.ndarray] = {}
     try:
-        maps = _of_all_words(explain, captioner.model, photos, texts, targets)
+        for reading in captioner.readings(word_ids):
+            chosen = reading.about(asked)
+            maps |= zip(chosen.positions, _of_reading(explain, chosen, image), strict=True)
     except (TypeError, ValueError) as error:
         raise UserError(f"method {method!r} cannot explain the words of a caption: {error}") from None
-    return list(_checked(method, maps, (n, *pixels.shape[:2])))
+    shape = (len(asked), *pixels.shape[:2])
+    return list(_checked(method, np.array([maps[position] for position in asked]), shape))
 
 
-def _of_all_words(
-    explain: Explain, model: keras.Model, photos: np.ndarray, texts: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
-    """Compute the maps of all words at once, or one by one if the method accepts only one target."""
+def _of_reading(explain: Explain, reading: Reading, image: np.ndarray) -> np.ndarray:
+    """Compute the maps of all words of a reading at once, or one by one if the method takes one target."""
+    n = len(reading.positions)
+    rows = np.broadcast_to(reading.words, (n, reading.words.shape[-1]))
+    outputs = np.broadcast_to(reading.outputs, n).tolist()
+    images = [np.repeat(image, n, axis=0), rows]
     try:
-        return explain(model, [photos, texts], targets)
+        if len(set(outputs)) > 1:
+            raise ValueError("several outputs")
+        return explain(reading.model, images, reading.neurons.astype(np.int32), **_output(outputs[0]))
     except (TypeError, ValueError):
-        single = (explain(model, [photos[:1], texts[:1]], (int(step), int(word))) for step, word in targets)
-        return np.concatenate([np.asarray(one) for one in single])
+        found = [
+            explain(reading.model, [image, row[None]], tuple(neuron.tolist()), **_output(output))
+            for row, neuron, output in zip(rows, reading.neurons, outputs, strict=True)
+        ]
+        return np.concatenate([np.asarray(one) for one in found])
+
+
+def _output(output: int) -> dict[str, int]:
+    """The argument that names an output; not every method takes one."""
+    return {"output": output} if output else {}
 
 
 def _registered() -> dict[str, EntryPoint]:
