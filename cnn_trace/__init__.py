@@ -1,4 +1,5 @@
-"""The core: a model as a flat graph, one recorded forward pass, the walk back, the fixations."""
+"""Trace a neuron of a Keras model to the pixels: a flat graph, one recorded forward pass, and the walk
+back."""
 
 from gazeback.cnn_trace.errors import MissingRule, TraceError
 from gazeback.cnn_trace.fixations import Fixations

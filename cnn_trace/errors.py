@@ -1,4 +1,4 @@
-"""What can go wrong in a trace, each with one clear line."""
+"""Errors of a trace; each message is one clear line."""
 
 
 class TraceError(ValueError):
@@ -6,4 +6,4 @@ class TraceError(ValueError):
 
 
 class MissingRule(TraceError):
-    """A layer that no rule knows; the message names it and says how to register one."""
+    """A layer without a rule; the message names the layer and says how to register a rule."""

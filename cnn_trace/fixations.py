@@ -1,4 +1,4 @@
-"""Fixations: the pixels that a question came back to, and the pictures made of them."""
+"""Fixations: the pixels that an answer was traced to, and boxes, masks and heat maps of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scipy.spatial import KDTree
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.neurons import Evidence
 
-# Blur of a heat map, as a share of the image's diagonal.
+# Blur of a heat map, as a fraction of the image's diagonal.
 DEFAULT_BLUR = 0.04
-# Heat maps of larger images are blurred on a smaller grid: the blur hides the difference.
+# Heat maps of larger images are blurred on a smaller grid; after the blur the difference is invisible.
 _GRID_SIDE = 320
 # Where a heat map's region ends, as a share of its maximum: chosen on training photos, where the regions
 # then fit the phrases' boxes best.
@@ -30,7 +30,7 @@ class Fixations:
         points: int64 ``[n, 2]``, unique (row, column) in pixels of the image.
         weights: float64 ``[n]``. With ``method="evidence"`` they sum to 1; the published methods give 1 each.
         shape: (height, width) of the image in pixels.
-        net: float32 ``[h, w]`` or None: the net relevance of each place of the hand-off map.
+        net: float32 ``[h, w]`` or None: the net relevance of each location of the hand-off map.
     """
 
     points: np.ndarray
@@ -44,7 +44,8 @@ class Fixations:
         return len(self.points)
 
     def at(self, layer: str) -> Evidence:
-        """The evidence at a layer's output: coordinates ``[n, 3]`` (row, column, channel), weights ``[n]``.
+        """Return the evidence at a layer's output: coordinates ``[n, 3]`` (row, column, channel), weights
+        ``[n]``.
 
         Raises:
             TraceError: the model has no such layer, or the walk did not pass it.
@@ -54,10 +55,10 @@ class Fixations:
         return self._layers(layer)
 
     def at_input(self, name: str) -> Fixations:
-        """The same question's fixations on another image input of the model, by the input's name.
+        """Return the fixations of the same question on another image input of the model, by the input's name.
 
-        With ``method="evidence"`` the weights of all inputs together sum to 1: their sum on one input is its
-        share of the evidence.
+        With ``method="evidence"`` the weights of all inputs together sum to 1. The sum on one input is its
+        fraction of the evidence.
 
         Raises:
             TraceError: the model has no image input of this name.
@@ -67,7 +68,8 @@ class Fixations:
         return self._inputs(name)
 
     def without_outliers(self, share: float = 0.05, radius: float = 0.1) -> Fixations:
-        """Keep a point if more than ``share`` of all points lie within ``radius`` of the diagonal of it.
+        """Keep a point if more than ``share`` of all points are within ``radius`` (a fraction of the
+        diagonal) of it.
 
         Source: *CNN Fixations* (IEEE TIP 2018), section IV-A.
         """
@@ -79,7 +81,7 @@ class Fixations:
         return replace(self, points=self.points[kept], weights=self.weights[kept])
 
     def heatmap(self, sigma: float | None = None) -> np.ndarray:
-        """The points blurred by a Gaussian, and multiplied with the net map where there is one.
+        """Blur the points by a Gaussian, and multiply by the net map if there is one.
 
         Args:
             sigma: the blur in pixels of the image; by default 4 % of its diagonal.
@@ -92,7 +94,7 @@ class Fixations:
         return (full / peak if peak > 0 else full).astype(np.float32)
 
     def _heat(self, sigma: float | None) -> np.ndarray:
-        """The heat map before scaling, on a grid that is as fine as the blur needs."""
+        """Compute the heat map before scaling, on a grid that is as fine as the blur needs."""
         height, width = self.shape
         scale = min(1.0, _GRID_SIDE / max(height, width))
         grid = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -104,11 +106,11 @@ class Fixations:
         return blurred if self.net is None else blurred * resized(self.net, grid)
 
     def box(self, threshold: float | None = None) -> list[float] | None:
-        """A box ``[x, y, width, height]`` in pixels; None without points.
+        """Return a box ``[x, y, width, height]`` in pixels; None without points.
 
         Args:
-            threshold: None gives the tight box around all points, as published. A share of the heat map's
-                maximum gives the box of its heaviest connected region that reaches it.
+            threshold: None gives the tight box around all points, as published. A number is a fraction of the
+                heat map's maximum, and gives the box of the heaviest connected region that reaches it.
         """
         if not len(self):
             return None
@@ -123,14 +125,15 @@ class Fixations:
         return [float(left), float(top), float(right - left), float(bottom - top)]
 
     def mask(self, threshold: float) -> np.ndarray:
-        """bool ``[height, width]``: where the heat map reaches the threshold (a share of its maximum)."""
+        """Mark the pixels where the heat map reaches the threshold (a fraction of its maximum): bool
+        ``[height, width]``."""
         return self.heatmap() >= threshold
 
     def mapped(self, to_photo: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> Fixations:
-        """The same evidence on the photo that the image was made from.
+        """Map the evidence to the photo that the image was made from.
 
         Args:
-            to_photo: takes points, float ``[n, 2]`` (row, column), to photo pixels.
+            to_photo: maps points, float ``[n, 2]`` (row, column), to photo pixels.
             shape: (height, width) of the photo in pixels.
         """
         moved = np.rint(to_photo(self.points.astype(np.float64))).astype(np.int64)
@@ -138,7 +141,7 @@ class Fixations:
         return replace(self, points=points, weights=weights, shape=shape)
 
     def plot(self, photo: Any) -> Any:
-        """A Matplotlib figure: the photo, the points on it, the heat map on it.
+        """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.
 
         Args:
             photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1.
@@ -158,7 +161,7 @@ class Fixations:
 
 
 def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
-    """Rows and columns of the connected region of ``heat >= level`` that holds the most heat."""
+    """Find the rows and columns of the connected region of ``heat >= level`` with the most heat."""
     regions, count = label(heat >= level)
     heaviest = int(np.argmax(sum_labels(heat, regions, range(1, count + 1))))
     rows, columns = find_objects(regions)[heaviest]
@@ -166,7 +169,7 @@ def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
 
 
 def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bilinear resize of ``[h, w]``, pixel areas aligned, edges repeated, never below 0."""
+    """Resize ``[h, w]`` bilinearly, pixel areas aligned, edges repeated, negative values set to 0."""
     if values.shape == tuple(shape):
         return values
     factors = np.divide(shape, values.shape)
@@ -174,6 +177,6 @@ def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def merged(points: np.ndarray, weights: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Unique (row, column) of points ``[n, >= 2]``, and their weights added up."""
+    """Merge equal (row, column) of points ``[n, >= 2]``, and add their weights."""
     unique, index = np.unique(points[:, 0] * shape[1] + points[:, 1], return_inverse=True)
     return np.stack(np.divmod(unique, shape[1]), axis=1), np.bincount(index, weights, len(unique))

@@ -1,8 +1,8 @@
 """The head: an answer as an exact sum of contributions of the last spatial map and of the non-image inputs.
 
-With every nonlinearity frozen at the value it had in the forward pass, what lies behind the last map is
-linear, so that ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision
-(docs/method.md, steps 1 and 2).
+Every nonlinearity is frozen at its value in the forward pass. Then the part of the model after the last map
+is linear, and ``answer = sum(k * map) + sum(k * other inputs) + bias`` to float precision (docs/method.md,
+steps 1 and 2).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Decomposition:
         maps: coefficients ``[questions, height, width, channels]`` of each spatial map that feeds the
             answers.
         others: coefficients ``[questions, ...]`` of each tensor that does not depend on an image.
-        bias: float64 ``[questions]``, what biases and constants contribute.
+        bias: float64 ``[questions]``, the contributions of biases and constants.
     """
 
     maps: dict[Tensor, np.ndarray]
@@ -50,7 +50,7 @@ def decompose(
     Args:
         graph: the model; ``recording``: of one forward pass with what :func:`read_by_head` asked for.
         target: the tensor on which the questions start.
-        start: float32 ``[questions, ...]``, 1 at the neuron asked about (or any weighting of neurons).
+        start: float32 ``[questions, ...]``, 1 at the explained neuron (or any weighting of neurons).
         image: int64 ``[questions]``, the row of the batch that each question is about.
         handoff: the maps at which to stop.
     """
@@ -65,12 +65,12 @@ def decompose_all(
     handoff: frozenset[Tensor],
     passes: Callable[[Call], bool] = lambda call: call.depends_on_image,
 ) -> Decomposition:
-    """:func:`decompose` for questions that start on several tensors.
+    """Decompose answers that start on several tensors, as :func:`decompose` does for one.
 
     Args:
         starts: for each tensor float32 ``[questions, ...]``, all zero for the questions that start elsewhere.
         graph, recording, image, handoff: as there.
-        passes: whether coefficients go on through a call.
+        passes: whether coefficients pass through a call.
     """
     pending = dict(starts)
     result = Decomposition({}, {}, np.zeros(len(image)))
@@ -105,15 +105,15 @@ def adjoint_rule(call: Call) -> Adjoint:
 def to_embeddings(
     graph: Graph, recording: Recording, head: Decomposition, image: np.ndarray
 ) -> Decomposition:
-    """Push the coefficients on what saw words alone on to the embeddings of the words.
+    """Push coefficients on tensors that depend on words alone further to the embeddings of the words.
 
     Args:
         graph, image: as for :func:`decompose`; ``head``: what it returned.
-        recording: with what :func:`read_to_embeddings` asked for, too.
+        recording: it must also have the tensors of :func:`read_to_embeddings`.
 
     Returns:
-        A decomposition of the sum of ``head.others`` without maps. Its ``others`` are embeddings of words,
-        and tensors behind them through which no rule leads.
+        A decomposition of the sum of ``head.others``, without maps. Its ``others`` are embeddings of words,
+        and tensors after them that no rule passes.
     """
     return decompose_all(graph, recording, head.others, image, frozenset(), passes=_leads_to_embedding)
 
@@ -129,7 +129,7 @@ def read_to_embeddings(graph: Graph, targets: Iterable[Tensor], selection: CNNFi
 
 
 def _leads_to_embedding(call: Call) -> bool:
-    """Whether a call saw words alone, and a rule leads through it towards their embeddings."""
+    """Whether a call depends on words alone, and a rule passes it towards their embeddings."""
     if call.depends_on_image or not call.depends_on_embedding:
         return False
     try:
@@ -139,7 +139,8 @@ def _leads_to_embedding(call: Call) -> bool:
 
 
 def handoff_maps(graph: Graph, target: Tensor, layer: str | None) -> frozenset[Tensor]:
-    """The maps behind which the head begins: the last ones with height and width, or those of one layer."""
+    """Find the maps after which the head begins: the last ones with height and width, or those of one
+    layer."""
     if layer is not None:
         maps = {call.outputs[0] for call in graph.calls_of(layer)}
         if not any(tensor.is_map for tensor in maps):

@@ -1,6 +1,7 @@
-"""Where the channels are: last, ``[n, height, width, channels]``, or first, ``[n, channels, height, width]``.
+"""The position of the channels: last, ``[n, height, width, channels]``, or first,
+``[n, channels, height, width]``.
 
-Rules and results think with the channels last; here channels-first tensors are turned for them.
+Rules and results have the channels last. This module transposes channels-first tensors for them.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from gazeback.cnn_trace.step import Step
 if TYPE_CHECKING:
     from gazeback.cnn_trace.rules.rule import Rule
 
-# Operations behind which the axes mean something else.
+# Operations after which the axes have another meaning.
 _REARRANGING = ("Permute", "Transpose", "Reshape", "Flatten")
 
 
 def mark_layouts(graph: Graph) -> None:
     """Note on every tensor whether its channels come first.
 
-    Layers with a ``data_format`` say so for their inputs and outputs; what only computes element by element,
-    adds or concatenates takes over the layout of its neighbours.
+    The ``data_format`` of a layer decides for its inputs and outputs. Calls that compute element by element,
+    add or concatenate have the layout of their neighbours.
     """
     known: dict[Tensor, bool] = {}
     for call in graph.calls:
@@ -57,7 +58,7 @@ def _is_channels_first(call: Call) -> bool | None:
 
 
 def channels_last(tensor: Tensor, values: np.ndarray) -> np.ndarray:
-    """Values ``[n, ...]`` of a tensor with the channel axis at the end."""
+    """Move the channel axis of a tensor's values ``[n, ...]`` to the end."""
     return np.moveaxis(values, 1, -1) if tensor.channels_first and values.ndim > 2 else values
 
 
@@ -67,7 +68,7 @@ def as_stored(tensor: Tensor, values: np.ndarray) -> np.ndarray:
 
 
 def columns_last(tensor: Tensor, coordinates: np.ndarray) -> np.ndarray:
-    """Coordinates ``[n, rank]`` with the channel in the last column."""
+    """Move the channel of coordinates ``[n, rank]`` to the last column."""
     if not tensor.channels_first or coordinates.shape[1] < 3:
         return coordinates
     return np.column_stack([coordinates[:, 0], coordinates[:, 2:], coordinates[:, 1]])
@@ -86,7 +87,7 @@ def shape_last(tensor: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class _TurnedStep(Step):
-    """A step of a channels-first layer as its rule wants to see it."""
+    """A step of a channels-first layer that looks channels-last to its rule."""
 
     @property
     def layer(self) -> Any:
@@ -110,7 +111,7 @@ _turned_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def _turned_layer(layer: Any) -> Any:
-    """The same layer with the same weights that says ``channels_last``; never called, only read."""
+    """The same layer with the same weights, but with ``channels_last``; it is never called, only read."""
     if layer not in _turned_layers:
         turned = object.__new__(type(layer))
         vars(turned).update(vars(layer), data_format="channels_last")
@@ -120,7 +121,7 @@ def _turned_layer(layer: Any) -> Any:
 
 @cache
 def turned_rule(rule: Rule) -> Rule:
-    """A rule that thinks with the channels last, for a channels-first layer."""
+    """Adapt a rule, which has the channels last, to a channels-first layer."""
     walk = None if rule.walk is None else partial(_walk, rule.walk)
     adjoint = None if rule.adjoint is None else partial(_adjoint, rule.adjoint)
     feeding = None if rule.feeding is None else partial(_feeding, rule.feeding)

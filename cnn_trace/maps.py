@@ -1,21 +1,21 @@
-"""Which tensors are maps: rank 4, with rows and columns of the image, not with tokens and heads."""
+"""Find the tensors that are maps: rank 4, with rows and columns of the image, not with tokens and heads."""
 
 from __future__ import annotations
 
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 
-# Layers and operators that look around in rows and columns: what they read and make are maps.
+# Layers and operators that act on rows and columns: their inputs and outputs are maps.
 _SPATIAL = ("Conv", "Pool", "UpSampling", "Resiz", "Cropping", "CenterCrop", "ZeroPadding", "ExtractPatches")
 
-# Sums of products: rows and columns that they leave alone are still there.
+# Sums of products, which may keep rows and columns.
 _CONTRACTING = ("EinsumDense", "Einsum", "Matmul", "Dot", "Tensordot")
 
 
 def mark_maps(graph: Graph) -> None:
     """Note on every tensor of rank 4 or more whether it has rows and columns of a picture.
 
-    Query, keys and values of attention, ``[n, tokens, heads, size]``, have not. Tokens become a map again by
-    a reshape that keeps their last axis.
+    Queries, keys and values of attention, ``[n, tokens, heads, size]``, do not. A reshape of tokens that
+    keeps their last axis makes a map again.
     """
     for call in graph.calls:
         for output in call.outputs:
@@ -47,7 +47,8 @@ def _looks_around(call: Call) -> bool:
 
 
 def _mark_above(call: Call) -> None:
-    """What a spatial layer reads is a map, and so is what was only computed in place before it."""
+    """Mark the inputs of a spatial layer as maps, and the tensors before it that were only computed in
+    place."""
     stack = [t for t in call.inputs if len(t.shape) >= 4 and not t.spatial]
     while stack:
         tensor = stack.pop()

@@ -1,4 +1,4 @@
-"""Evidence: integer coordinates on one tensor, each with a weight for every question asked."""
+"""Evidence: integer coordinates on one tensor, each with a weight for every question."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 # is looked up.
 _TABLE_SIZE, _TABLE_SHARE = 1 << 24, 64
 
-# Up to so many neurons a Python set is faster.
+# Up to this number of neurons a Python set is faster.
 _FEW = 128
 
 
 class Evidence:
-    """Neurons of one tensor and what they weigh. Not to be changed once made.
+    """Neurons of one tensor and their weights; immutable.
 
     Attributes:
-        coordinates: int64 ``[n, rank]``, the batch axis (which image) first.
-        weights: float64 ``[n, questions]``; a question is one target asked of every image of the batch. The
-            published methods are the special case where every weight is 0 or 1.
-        sense: int8 ``[n]``, +1 where a high value of the neuron is sought, -1 where a low one is (below a
+        coordinates: int64 ``[n, rank]``, the batch axis (the image) first.
+        weights: float64 ``[n, questions]``; a question is one target for every image of the batch. In the
+            published methods every weight is 0 or 1.
+        sense: int8 ``[n]``, a sign: +1 if a high value of the neuron is sought, -1 if a low value is (below a
             negative scale, such as the gamma of a batch normalisation).
-        unique: whether no neuron occurs twice with the same sense (as :func:`union` leaves it).
+        unique: whether no neuron occurs twice with the same sign (as after :func:`union`).
     """
 
     __slots__ = ("_coordinates", "_elements", "_sense", "_shape", "unique", "weights")
@@ -42,14 +42,14 @@ class Evidence:
         self.weights, self.unique = weights, unique
         # None: positive everywhere.
         self._sense = sense
-        # Flat indices of a tensor of this shape, where they are known; coordinates are worked out when read.
+        # Flat indices of a tensor of this shape, if they are known; coordinates are computed on demand.
         self._coordinates, self._elements, self._shape = coordinates, elements, shape
 
     @classmethod
     def of(
         cls, coordinates: np.ndarray, weights: np.ndarray | None = None, sense: np.ndarray | None = None
     ) -> Evidence:
-        """Evidence with weight 1 and positive sense where none are given; ``weights`` may be ``[n]``."""
+        """Make evidence; weights are 1 and signs positive if not given; ``weights`` may be ``[n]``."""
         coordinates = np.asarray(coordinates, np.int64)
         n = len(coordinates)
         weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
@@ -80,7 +80,7 @@ class Evidence:
 
     @property
     def image(self) -> np.ndarray:
-        """Which image of the batch each neuron belongs to, int64 ``[n]``."""
+        """The index of each neuron's image in the batch, int64 ``[n]``."""
         return self.coordinates[:, 0]
 
     def elements(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -94,7 +94,7 @@ class Evidence:
         return flat
 
     def in_batch(self, size: int) -> Evidence:
-        """Of a batch of this size: several rows may share one image, on which their evidence then lies."""
+        """Adapt to a batch of this size: if several rows share one image, their evidence is on this image."""
         if size > 1 or not self.image.any():
             return self
         return self.at(np.column_stack([np.zeros_like(self.image), self.coordinates[:, 1:]]))
@@ -102,9 +102,9 @@ class Evidence:
     def at(
         self, coordinates: np.ndarray, sense: np.ndarray | None = None, *, unique: bool = False
     ) -> Evidence:
-        """The same weights at other coordinates: what a rule returns that only moves evidence.
+        """Return the same weights at other coordinates, for rules that only move evidence.
 
-        ``unique`` if no two neurons of unique evidence land on the same place.
+        ``unique``: whether neurons of unique evidence stay distinct.
         """
         sense = self._sense if sense is None else sense
         return Evidence(coordinates, self.weights, sense, unique and self.unique)
@@ -112,14 +112,15 @@ class Evidence:
     def moved(
         self, elements: np.ndarray, shape: tuple[int, ...], coordinates: np.ndarray | None = None
     ) -> Evidence:
-        """The same weights, of positive sense, on elements of another tensor: flat indices int ``[n]``.
+        """Return the same weights, with positive signs, on elements of another tensor: flat indices int
+        ``[n]``.
 
-        ``coordinates`` of the same, where they are known.
+        ``coordinates``: those of the elements, if they are known.
         """
         return Evidence(coordinates, self.weights, None, elements=elements, shape=shape)
 
     def turned(self, sign: np.ndarray) -> Evidence:
-        """In place, with the sense turned where a factor of the neuron is negative, ``[n]``."""
+        """Return the same neurons, with flipped signs where their factor ``[n]`` is negative."""
         negative = sign < 0
         if not negative.any():
             return self
@@ -127,9 +128,9 @@ class Evidence:
         return Evidence(self.coordinates, self.weights, np.where(negative, -sense, sense), self.unique)
 
     def take(self, rows: np.ndarray | slice, *, unique: bool = False) -> Evidence:
-        """The evidence of some neurons, by slice, index or boolean mask ``[n]``.
+        """Return the evidence of some neurons, by slice, index or boolean mask ``[n]``.
 
-        ``unique`` if no row is taken twice.
+        ``unique``: whether no row is taken twice.
         """
         sense = None if self._sense is None else self._sense[rows]
         elements = None if self._elements is None else self._elements[rows]
@@ -144,7 +145,7 @@ class Evidence:
         )
 
     def weighing(self, weights: np.ndarray) -> Evidence:
-        """Distinct neurons with other weights, ``[n, questions]``."""
+        """Return the same distinct neurons with other weights, ``[n, questions]``."""
         return Evidence(
             self._coordinates, weights, self._sense, True, elements=self._elements, shape=self._shape
         )
@@ -157,7 +158,7 @@ class Evidence:
 
 
 def unravelled(elements: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Flat indices as coordinates, int64 ``[n, rank]``."""
+    """Convert flat indices to coordinates, int64 ``[n, rank]``."""
     coordinates = np.empty((len(elements), len(shape)), np.int64)
     for axis in range(len(shape) - 1, 0, -1):
         elements, coordinates[:, axis] = np.divmod(elements, shape[axis])
@@ -166,12 +167,12 @@ def unravelled(elements: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> Evidence:
-    """Concatenate, and merge equal neurons of equal sense.
+    """Concatenate evidence, and merge equal neurons with equal signs.
 
     Args:
         parts: evidence on one tensor.
         shape: the tensor's shape, batch axis included.
-        once: merged weights are 1 where any is positive (the published methods) instead of added up.
+        once: merged weights are 1 if any is positive (the published methods), instead of their sum.
     """
     parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1 and (parts[0].unique or not len(parts[0])):
@@ -203,7 +204,7 @@ def _joined(parts: Sequence[Evidence], shape: tuple[int, ...]) -> Evidence:
 
 
 def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each distinct key stands first, and for every key which of those it equals."""
+    """Find the first index of each distinct key, and for every key the number of its distinct key."""
     if len(keys) <= _FEW and len(set(keys.tolist())) == len(keys):
         return np.arange(len(keys)), np.arange(len(keys))
     if size > _TABLE_SIZE or size > _TABLE_SHARE * len(keys):

@@ -1,7 +1,7 @@
-"""Layers and operators whose own call is no graph that can be walked, written in operations that can.
+"""Rewrite layers and operators whose own call cannot be walked in operations that can.
 
-What these do not cover (sequences of any length, outputs that are not merged) raises, and the layer stays one
-call without a rule.
+Cases that are not covered (sequences of any length, outputs that are not merged) raise an error. The layer
+then stays one call without a rule.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _OPENINGS: dict[type | str, Opening] = {}
 
 
 def register_opening(kind: type | str, opening: Opening) -> None:
-    """Open a layer class, or an operator by the name of its class, in a way of its own.
+    """Register how to open a layer class, or an operator by the name of its class.
 
     Args:
-        kind: the class; of an operator its name.
+        kind: the class; for an operator its name.
         opening: ``opening(layer, *arguments, **keywords)``, called on symbolic tensors instead of
             ``layer.call``; made of Keras layers and operators.
     """
@@ -32,7 +32,7 @@ def register_opening(kind: type | str, opening: Opening) -> None:
 
 
 def opening_of(operation: keras.Operation) -> Opening | None:
-    """How an operation is opened: in a way of its own, by its ``call`` if it is a layer, else None."""
+    """The opening of an operation: the registered one, or its ``call`` if it is a layer, or None."""
     kind: Any = type(operation)
     if not isinstance(operation, keras.Layer):
         return _OPENINGS.get(kind.__name__)
@@ -56,7 +56,7 @@ _OPERATORS = {
 
 @contextmanager
 def variables_meet_tensors() -> Iterator[None]:
-    """Meanwhile ``variable * x`` is an operator of the graph, as ``x * variable`` is."""
+    """Make ``variable * x`` an operator of the graph in this context, as ``x * variable`` is."""
     kind: Any = keras.Variable
     own = {name: vars(kind).get(name) for name in _OPERATORS}
     for name, operator in _OPERATORS.items():
@@ -79,7 +79,7 @@ def _symbolic(operator: Callable[..., Any], eager: Callable[..., Any]) -> Callab
 
 
 def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> KerasTensor:
-    """TimeDistributed step by step; its own call moves the time axis to where the batch belongs.
+    """Open TimeDistributed step by step; its own call moves the time axis to the place of the batch axis.
 
     What acts on vectors does so at all steps at once, however many there are.
     """
@@ -93,7 +93,7 @@ _ON_VECTORS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax
 
 
 def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
-    """Bidirectional as its two layers; its own call may run them fused in one kernel."""
+    """Open Bidirectional as its two layers; its own call may run them fused in one kernel."""
     forward, backward = layer.forward_layer(sequence), layer.backward_layer(sequence)
     if layer.return_sequences:
         backward = ops.flip(backward, axis=1)
@@ -109,7 +109,7 @@ _MERGES = {
 
 
 def _dot(layer: Any, inputs: list[KerasTensor]) -> KerasTensor:
-    """The layer Dot as an einsum, of normalised tensors where it says so."""
+    """Open the layer Dot as an einsum, of normalised tensors if it normalises."""
     ranks = [len(x.shape) for x in inputs]
     axes = layer.axes if isinstance(layer.axes, list | tuple) else [layer.axes] * 2
     axes = [axis % rank for axis, rank in zip(axes, ranks, strict=True)]

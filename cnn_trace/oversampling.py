@@ -1,7 +1,7 @@
-"""Oversampling: the four corner crops and the centre crop of a larger image, traced and merged.
+"""Oversampling: trace the four corner crops and the centre crop of a larger image, and merge the results.
 
 Source: the published code of *CNN Fixations* (IEEE TIP 2018) resizes a picture to 256x256 and traces five
-crops of the network's input size; their fixations are united on the picture.
+crops of the network's input size. Their fixations are merged on the picture.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CROPS = 5
 
 
 def crops(graph: Graph, images: Any) -> tuple[np.ndarray, list[tuple[int, int]], tuple[int, int]]:
-    """The five crops of every image, image by image: ``[n * 5, height, width, channels]``.
+    """Cut the five crops of every image, image by image: ``[n * 5, height, width, channels]``.
 
     Returns:
-        The crops, the (row, column) of each of the five in the image, and the image's (height, width).
+        The crops, the (row, column) of each in the image, and the image's (height, width).
 
     Raises:
-        TraceError: the model has another number of inputs, no fixed size, or one larger than the images.
+        TraceError: the model has several inputs, or its input size is not fixed or larger than the images.
     """
     if len(graph.inputs) != 1 or not graph.image_inputs or graph.inputs[0].channels_first:
         raise TraceError("oversample=True needs a model with one image input, its channels last")
@@ -50,7 +50,7 @@ def crops(graph: Graph, images: Any) -> tuple[np.ndarray, list[tuple[int, int]],
 
 
 def agreed_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
-    """The neurons that a target names; a class that is to be found is that of the crops' mean."""
+    """Find the neurons that a target names; the strongest class is that of the mean over the crops."""
     values = recording[start]
     if isinstance(target, np.ndarray):
         target = np.repeat(target, CROPS)
@@ -62,9 +62,9 @@ def agreed_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarr
 
 
 def united(parts: list[Fixations], offsets: list[tuple[int, int]], shape: tuple[int, int]) -> Fixations:
-    """The fixations of one image's crops on the image; where they count 1 each, they still do.
+    """Merge the fixations of one image's crops on the image; weights of 1 stay 1.
 
-    The net map is the mean over the crops that see a place, on the pixels of the image.
+    The net map is, at each pixel, the mean over the crops that contain it.
     """
     points = np.concatenate([part.points + offset for part, offset in zip(parts, offsets, strict=True)])
     weights = np.concatenate([part.weights for part in parts]) / CROPS

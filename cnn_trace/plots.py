@@ -1,4 +1,4 @@
-"""The fixations on their way: where a walk passed the layers between an answer and the pixels.
+"""Plot the locations where a walk passed the layers between an answer and the pixels.
 
 Source: *CNN Fixations* (IEEE TIP 2018), Figure 5.
 """
@@ -26,19 +26,19 @@ MAX_COLUMNS = 5
 
 
 def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fixations:
-    """The evidence at a layer as points on the model's input.
+    """Turn the evidence at a layer into points on the model's input.
 
-    A neuron in row r of a map with h rows lies at ``(r + 0.5) * H / h`` from the upper edge of an input with
-    H rows: the even grid over the input, whatever the paddings on the way. The channels of a place are one
-    point, with their weights added up.
+    A neuron in row r of a map with h rows is at ``(r + 0.5) * H / h`` from the upper edge of an input with H
+    rows. This is a uniform grid over the input; paddings are ignored. The channels of a location are one
+    point, whose weight is the sum of their weights.
 
     Args:
         model: the model that was traced.
-        fixations: as `trace` returned them, in pixels of the model's input.
+        fixations: the result of `trace`, in pixels of the model's input.
         layer: the name of a layer whose output is a map.
 
     Raises:
-        TraceError: there is no such layer, its output is no map, or the walk did not pass it.
+        TraceError: there is no such layer, its output is not a map, or the walk did not pass it.
     """
     graph = tracer_of(model).graph
     tensor = graph.calls_of(layer)[-1].outputs[0]
@@ -53,7 +53,7 @@ def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fix
 
 
 def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, int]:
-    """(height, width) of a map, for an image of the fixations' size where the model leaves sizes open."""
+    """(height, width) of a map; if the model's size is not fixed, for an image of the fixations' size."""
     image = graph.image_inputs[0]
     channels = image.shape[1 if image.channels_first else -1]
     size = (channels, *fixations.shape) if image.channels_first else (*fixations.shape, channels)
@@ -63,11 +63,11 @@ def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, 
 
 
 def plot_layers(photo: Any, found: Mapping[str, Fixations]) -> Figure:
-    """A Matplotlib figure with a panel per layer: its points on the photo, larger where they weigh more.
+    """Draw a Matplotlib figure with a panel per layer: its points on the photo, larger for larger weights.
 
     Args:
         photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1.
-        found: layer name -> its fixations (see :func:`layer_fixations`), in pixels of the photo.
+        found: for each layer name its fixations (see :func:`layer_fixations`), in pixels of the photo.
     """
     from matplotlib.figure import Figure
 

@@ -32,7 +32,7 @@ class Recorder:
         calls = graph.ancestors(self.wanted, known)
         read = {tensor for call in calls for tensor in call.inputs}
         self.given = [tensor for tensor in (*graph.inputs, *known) if tensor in read]
-        # A recorder that goes on from known tensors need not hand out the weights again.
+        # A recorder that starts from known tensors need not return the weights again.
         self.variables = [] if known else _variables(graph)
         self._program = _Program(_Plan(calls, self.given, self.wanted, self.variables))
         if keras.backend.backend() == "tensorflow":
@@ -62,12 +62,12 @@ class Recorder:
 Masks = dict[Tensor, np.ndarray]
 
 
-# Below the head nobody reads these.
+# They are not read below the head.
 _FOR_THE_HEAD = ("bias", "beta", "moving_mean", "moving_variance")
 
 
 def _variables(graph: Graph) -> list[keras.Variable]:
-    """The weights that rules read, of every layer that lies between an image and an output, each once."""
+    """The weights that rules read, of every layer between an image and an output, each once."""
     found: dict[int, keras.Variable] = {}
     for call in graph.calls:
         if not call.depends_on_image or not _is_layer(call.operation):
@@ -100,10 +100,10 @@ class Recording:
 
 
 def shapes_of(graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int) -> dict[Tensor, tuple[int, ...]]:
-    """The shape of every tensor for input shapes without, and results with, the batch axis.
+    """Compute the shape of every tensor; input shapes are without the batch axis, results with it.
 
-    Where the model leaves sizes open (a fully convolutional net, a caption of any length), Keras works them
-    out call by call; the result is kept with the graph.
+    If the model has unknown sizes (a fully convolutional net, a caption of any length), Keras computes them
+    call by call. The result is kept with the graph.
     """
     if inputs not in graph.known_shapes:
         shapes = dict(zip(graph.inputs, inputs, strict=True))
@@ -131,7 +131,7 @@ def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tu
 
 
 class _Plan:
-    # A plain object, so that Keras does not look for layers in it.
+    # A plain object, so that Keras does not search it for layers.
     def __init__(
         self,
         calls: list[Call],
@@ -143,7 +143,7 @@ class _Plan:
 
 
 class _Program(keras.Model):
-    """The calls as a Keras model, so that Keras compiles them on whatever backend it runs on."""
+    """The calls as a Keras model, so that Keras compiles them on any backend."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__(name="recorder")
@@ -172,9 +172,9 @@ class _Program(keras.Model):
 
 
 def execute(call: Call, values: dict[Tensor, Any], wanted: Iterable[Tensor] = ()) -> None:
-    """Run one call on backend tensors: reads ``values`` and adds the call's outputs to it.
+    """Run one call on backend tensors: read ``values`` and add the call's outputs to it.
 
-    A layer with a fused activation runs as a whole; its pre-activation is worked out only if it is wanted.
+    A layer with a fused activation runs as one; its pre-activation is computed only if it is wanted.
     """
     if call.part == "linear":
         if call.outputs[0] in wanted:
@@ -206,7 +206,7 @@ def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
 def _linear(layer: Any) -> Iterator[None]:
     """The layer without its fused activation, to read the pre-activation."""
     activation = layer.activation
-    if isinstance(activation, keras.Layer):  # not replaced: it is tracked as a part of the layer
+    if isinstance(activation, keras.Layer):  # not replaced, because it is tracked as a part of the layer
         vars(activation)["call"] = keras.activations.linear
     else:
         layer.activation = keras.activations.linear
@@ -224,7 +224,7 @@ def _is_layer(operation: keras.Operation) -> bool:
 
 
 def check_inputs(graph: Graph, inputs: Any) -> list[np.ndarray]:
-    """Bring what the user passed into one array per graph input, batch first.
+    """Convert a user's inputs to one array per graph input, batch first.
 
     Raises:
         TraceError: the number of inputs, a rank or a fixed size differs from what the model expects.

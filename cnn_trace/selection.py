@@ -1,6 +1,6 @@
-"""Which contributors of a neuron are kept: the part in which the published methods differ.
+"""Select the contributors of a neuron that are kept: the part in which the published methods differ.
 
-A rule works out what each input contributes to a neuron; a selection decides which of them are followed.
+A rule computes how much each input contributes to a neuron. A selection decides which inputs are followed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Location = Literal["same", "argmax"]
 
 @dataclass(frozen=True)
 class CNNFixations:
-    """Mopuri, Garg and Babu, *CNN Fixations*, IEEE TIP 2018, section III and algorithms 1 and 2.
+    """The selection of *CNN Fixations*: Mopuri, Garg, Babu, IEEE TIP 2018, section III, algorithms 1 and 2.
 
     Attributes:
-        location: where in a window the evidence goes on: ``"same"``, the centre of the window (the authors'
-            choice for their experiments), or ``"argmax"``, the place of the largest product.
+        location: the location in a window to which evidence propagates: ``"same"``, the centre of the window
+            (the authors' choice for their experiments), or ``"argmax"``, that of the largest product.
         fc_to_spatial: for a dense layer over a flattened map, ``"argmax"`` keeps the largest product of each
             neuron if it is positive (the authors' code), ``"all"`` every positive one (the paper).
-        once: every neuron counts once, however often it is reached.
+        once: whether a neuron that is reached several times counts once.
     """
 
     location: Location = "same"
@@ -42,13 +42,13 @@ class CNNFixations:
 
     @property
     def reads_windows(self) -> bool:
-        """Whether places in a window are chosen by their values, even where the channel is known."""
+        """Whether the location in a window is chosen by its values, even if the channel is known."""
         return self.location == "argmax"
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
-        """Evidence on the elements of the windows of a convolution that its neurons go on to (Algorithm 2).
+        """Propagate evidence to elements of the windows of a convolution (Algorithm 2).
 
-        Below a convolution the sense is positive again.
+        Below a convolution the sign is positive again.
         """
         channel = fan.strongest_channel()
         if self.location == "same":
@@ -57,7 +57,7 @@ class CNNFixations:
         return evidence.moved(fan.strongest_place(channel), fan.shape)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs of a vector that neurons of a dense layer go on to.
+        """Select the inputs of a vector to which neurons of a dense layer propagate.
 
         Args:
             fan: the neurons' inputs.

@@ -1,4 +1,4 @@
-"""What a rule sees of one call: the layer, the recorded values, and the shapes."""
+"""The argument of a rule: one call with its layer, recorded values and shapes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gazeback.cnn_trace.recording import Recording
 
 @dataclass(frozen=True)
 class Step:
-    """One call on the way back.
+    """One call during the walk or the decomposition.
 
     Attributes:
         call: the call; ``call.inputs`` and ``call.outputs`` are its tensors.
-        recording: the values of the forward pass, for the tensors that the rule said it reads.
-        output: the output tensor from which the walk arrives.
-        image: int64 ``[questions]``, for adjoints only: the image of the batch that each question is about.
+        recording: the values of the forward pass, for the tensors that the rule declares.
+        output: the output tensor at which the walk arrives.
+        image: int64 ``[questions]``, for adjoints only: the index of each question's image in the batch.
         reads: the tensors that the rule declared; it can read the values of no others. None: of all.
     """
 

@@ -1,4 +1,4 @@
-"""What a question is about: the neurons that a target names."""
+"""Find the neurons that a target names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_la
 from gazeback.cnn_trace.neurons import Evidence, union, unravelled
 from gazeback.cnn_trace.recording import Recording
 
-# As a coordinate of a neuron: every place along this axis.
+# As a coordinate of a neuron: every index along this axis.
 EVERYWHERE = -1
 
 CONTRASTS = ("mean", "likely", "strongest")
 
 
 def named_neurons(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
-    """int ``[images, questions, rank - 1]``: the neurons that a target names (see ``trace``).
+    """Find the neurons that a target names (see ``trace``): int ``[images, questions, rank - 1]``.
 
     Raises:
         TraceError: the target is out of range or of a wrong kind, or the tensor holds NaN.
@@ -50,7 +50,7 @@ def check_finite(start: Tensor, recording: Recording) -> None:
 
 
 def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
-    """int ``[images, rank - 1]``: one target, for every image."""
+    """Find the neuron of one target for every image: int ``[images, rank - 1]``."""
     images, *shape = shape_last(start, recording.shapes[start])
     if isinstance(target, tuple) or (target is not None and len(shape) == 1):
         found = np.repeat(_given(start, target, shape)[None], images, axis=0)
@@ -71,7 +71,7 @@ def _neuron(start: Tensor, target: Any, recording: Recording) -> np.ndarray:
 
 
 def _given(start: Tensor, target: Any, shape: list[int]) -> np.ndarray:
-    """The coordinates that a tuple spells out; ``...`` in front stands for every place."""
+    """The coordinates that a tuple gives; ``...`` in front means every location."""
     if isinstance(target, tuple) and target[:1] == (...,) and len(target) == 2:
         target = (*[EVERYWHERE] * (len(shape) - 1), _index(target[1]))
         neuron = np.array(target)
@@ -93,17 +93,17 @@ def _index(target: Any) -> int:
 def start_evidence(
     values: np.ndarray, neurons: np.ndarray, once: bool, rows: np.ndarray, asked: np.ndarray
 ) -> Evidence:
-    """Evidence on the neurons asked about, weight 1 in all for each question.
+    """Make evidence on the explained neurons; the weights of each question sum to 1.
 
-    Where a question is about a whole channel, the weight is shared among the places that fire, in proportion
-    to their values (``once``: 1 each).
+    If a question is about a whole channel, the weight is split among the locations with positive values, in
+    proportion (``once``: 1 each).
 
     Args:
         values: ``[images, ...]`` of the tensor on which the questions start.
         neurons: int ``[images, questions, rank - 1]``.
-        once: as the published methods count.
-        rows: int ``[images * questions]``, the row of ``values`` that each question is about.
-        asked: bool, of the same length: which questions start on this tensor.
+        once: whether weights are 1, as in the published methods.
+        rows: int ``[images * questions]``, the row of ``values`` of each question.
+        asked: bool, of the same length: whether each question starts on this tensor.
     """
     images, questions = neurons.shape[:2]
     flat = np.column_stack([rows, neurons.reshape(images * questions, -1)])[asked]
@@ -123,10 +123,10 @@ def start_evidence(
 
 
 def start_coefficients(shape: tuple[int, ...], neurons: np.ndarray) -> np.ndarray:
-    """float32 ``[images * questions, ...]``: 1 on the neurons asked about.
+    """Make start coefficients, float32 ``[images * questions, ...]``: 1 on the explained neurons.
 
     Args:
-        shape: of the tensor on which the questions start, batch axis included.
+        shape: the shape of the tensor on which the questions start, batch axis included.
         neurons: int ``[images, questions, rank - 1]``.
     """
     images, questions = neurons.shape[:2]
@@ -138,16 +138,17 @@ def start_coefficients(shape: tuple[int, ...], neurons: np.ndarray) -> np.ndarra
 
 
 def contrasted(start: np.ndarray, logits: np.ndarray, contrast: str) -> np.ndarray:
-    """What speaks for a class *rather than for the others*: ``k - sum_j s_j k_j`` with ``sum_j s_j = 1``.
+    """Make start coefficients for a class *rather than for the others*: ``k - sum_j s_j k_j`` with
+    ``sum_j s_j = 1``.
 
-    An answer to which the same is added for every class stays the same answer after a softmax; against the
-    others, so does what explains it. The classes are taken to exclude each other.
+    A softmax does not change if the same number is added to every logit. The same is true for the explanation
+    in contrast to the others. The classes are assumed to exclude each other.
 
     Args:
-        start: float32 ``[questions, ..., classes]``, 1 on the neurons asked about.
+        start: float32 ``[questions, ..., classes]``, 1 on the explained neurons.
         logits: of the same shape, finite: the values of the tensor on which the questions start.
-        contrast: how the others j share: ``"mean"``, all alike; ``"likely"``, by their probability (what else
-            would have been said): the derivative of the log odds; ``"strongest"``, the largest one alone.
+        contrast: the weights s of the others: ``"mean"``, equal; ``"likely"``, by their probability, which
+            gives the derivative of the log odds; ``"strongest"``, the largest one alone.
 
     Returns:
         float32, of the same shape.

@@ -1,4 +1,4 @@
-"""The walk back: from evidence on one tensor to evidence on everything it came from."""
+"""The walk back: from evidence on one tensor to evidence on the tensors before it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _below(
 
 
 def walk_rule(call: Call) -> Walk:
-    """The walk of a call's rule; raises MissingRule where it has none."""
+    """The walk of a call's rule; raises MissingRule if it has none."""
     rule = rule_of(call)
     if rule.walk is None:
         raise missing_rule(call, "walk")

@@ -1,1 +1,1 @@
-"""The methods of the tracer, one per module."""
+"""The tracing methods, one per module."""

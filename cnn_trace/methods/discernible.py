@@ -20,25 +20,25 @@ from gazeback.cnn_trace.step import Step
 
 @dataclass(frozen=True)
 class DiscernibleNeurons(CNNFixations):
-    """The ``top_k`` best scored candidates of each selected neuron.
+    """Keeps the ``top_k`` candidates with the best scores of each selected neuron.
 
     A candidate is an input of a selected neuron with a positive product. Its score is
     ``Omega = a_suc * Z_suc * (a_cur * Z_cur + a_pre * Z_pre)``:
 
-    - ``Z_cur = a * w``, what it hands to the selected neuron;
+    - ``Z_cur = a * w``, its contribution to the selected neuron;
     - ``Z_pre``, the largest single ``a * w`` that feeds the candidate itself (0 for pixels);
-    - ``Z_suc``, of how many selected neurons it is the largest contributor (1 if of none).
+    - ``Z_suc``, the number of selected neurons of which it is the largest contributor (1 if there are none).
 
     Every neuron counts once. Pools: the largest value, as in *CNN Fixations*.
 
     Attributes:
-        top_k: how many candidates each selected neuron keeps.
+        top_k: the number of candidates that each selected neuron keeps.
         alphas: ``(a_suc, a_cur, a_pre)``, learned by ``gazeback train discernible``.
     """
 
     location: Location = "argmax"
     top_k: int = 3
-    # What 160 rounds of the bandit on GoogLeNet and photos of ImageNet found best (docs/measurements.md).
+    # The best arm after 160 rounds of the bandit on GoogLeNet and photos of ImageNet (docs/measurements.md).
     alphas: tuple[float, float, float] = (1.0, 1.0, 0.1)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class DiscernibleNeurons(CNNFixations):
             )
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
-        """The best scored elements of each neuron's window, question by question."""
+        """Keep the elements with the best scores in each neuron's window, question by question."""
         parts = [evidence.take(slice(0, 0)).moved(np.zeros(0, np.int64), fan.shape)]
         for question, asked in enumerate(evidence.weights.T):
             neurons = np.flatnonzero(asked)
@@ -67,7 +67,7 @@ class DiscernibleNeurons(CNNFixations):
         return union(parts, fan.shape, once=True)
 
     def _of_windows(self, fan: Fan) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of a neuron and an element that it keeps: int ``[m]`` twice."""
+        """Pairs of a neuron and an element that it keeps: two arrays int ``[m]``."""
         succeeding = np.zeros(int(np.prod(fan.shape)), np.int64)
         candidate = np.zeros(len(succeeding), bool)
         for _, products, elements in _window_products(fan):
@@ -85,7 +85,7 @@ class DiscernibleNeurons(CNNFixations):
         return np.concatenate(rows), np.concatenate(kept_elements)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The best scored inputs of each neuron, question by question."""
+        """Keep the inputs with the best scores of each neuron, question by question."""
         reached = np.zeros((len(fan.values), weights.shape[1]))
         for question, asked in enumerate(weights.T):
             reached[self._of_vector(fan.take(np.flatnonzero(asked))), question] = 1
@@ -114,7 +114,7 @@ class DiscernibleNeurons(CNNFixations):
         return a_suc * np.maximum(succeeding, 1) * (a_cur * current + a_pre * preceding)
 
     def _best(self, score: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column of the ``top_k`` best scored candidates of each row."""
+        """Row and column of the ``top_k`` candidates with the best scores in each row."""
         score = np.where(products > 0, score, -np.inf)
         count = min(self.top_k, score.shape[1])
         best = np.argsort(-score, axis=1, kind="stable")[:, :count]
@@ -123,7 +123,7 @@ class DiscernibleNeurons(CNNFixations):
 
 
 def _window_products(fan: Fan) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Chunks of neurons, their products (the sense applied) and elements, both ``[m, taps * width]``."""
+    """Yield chunks of neurons, their products (times the sign) and elements, both ``[m, taps * width]``."""
     for part in fan.parts():
         products = fan.products(part)
         products *= fan.sense[part, None, None]
@@ -131,7 +131,7 @@ def _window_products(fan: Fan) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]
 
 
 def _of_largest(products: np.ndarray, elements: np.ndarray) -> np.ndarray:
-    """The element of each row's largest product, for rows in which it is positive."""
+    """The element of each row's largest product, for rows where this product is positive."""
     place = products.argmax(axis=1)
     rows = np.arange(len(place))
     elements = np.broadcast_to(elements, products.shape)
@@ -139,19 +139,20 @@ def _of_largest(products: np.ndarray, elements: np.ndarray) -> np.ndarray:
 
 
 def feeding(recording: Recording, tensor: Tensor, elements: np.ndarray) -> np.ndarray:
-    """``Z_pre``: the largest single ``a * w`` that feeds each element, float32 ``[n]``, 0 if there is none.
+    """Compute ``Z_pre``: the largest single ``a * w`` that feeds each element, float32 ``[n]``, 0 if there is
+    none.
 
     Layers that only move or choose values (activations, pools, additions) are passed as in *CNN Fixations*,
-    to the convolution or dense layer that made the value.
+    up to the convolution or dense layer that made the value.
 
     Args:
         recording: of the forward pass.
-        tensor: the tensor that they are elements of.
+        tensor: the tensor of the elements.
         elements: int ``[n]``, flat indices (batch axis included).
     """
     largest = np.zeros(len(elements), np.float32)
     coordinates = np.stack(np.unravel_index(elements, recording.shapes[tensor]), axis=1)
-    # The weight says which element a neuron stands for.
+    # The weight is the index of the element that a neuron came from.
     stack = [(tensor, Evidence.of(coordinates, np.arange(len(elements), dtype=np.float64)))]
     while stack:
         tensor, evidence = stack.pop()

@@ -1,6 +1,6 @@
-"""From the head to the trunk: which neurons of the hand-off maps are walked down, and what they weigh.
+"""``method="evidence"``: the neurons of the hand-off maps that are walked down, and their weights.
 
-docs/method.md, steps 3 to 5.
+See docs/method.md, steps 3 to 5.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ def hand_off(
     share: float,
     reference: np.ndarray | None,
 ) -> tuple[dict[Tensor, Evidence], dict[Tensor, np.ndarray]]:
-    """Reference, net per location, the strongest neurons (docs/method.md, steps 3 to 5).
+    """Hand off from the head to the walk: reference, net per location, strongest neurons (docs/method.md,
+    steps 3 to 5).
 
     Args:
-        head: of the questions of all images, one after another; ``image``: which image each is about.
-        recording: the hand-off maps' values.
+        head: the decomposition for the questions of all images, one after another; ``image``: the image of
+            each.
+        recording: the values of the hand-off maps.
         questions: per image.
         share, reference: as in `Options`.
 
     Returns:
-        Evidence on each hand-off map, weights of a question 1 in all, and its net map ``[questions, h, w]``.
+        Evidence on each hand-off map, and its net map ``[questions, h, w]``. The weights of a question sum to
+        1.
     """
     shares, nets = [], {}
     for tensor, coefficients in head.maps.items():
@@ -79,15 +82,15 @@ def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarr
 
 
 def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is left of a location's relevance after its channels cancel (docs/method.md, step 4).
+    """Compute the relevance of each location that remains after its channels cancel (docs/method.md, step 4).
 
-    ``net[y, x] = max(0, sum_c R[y, x, c])``, shared among the positive channels in proportion.
+    ``net[y, x] = max(0, sum_c R[y, x, c])`` is split among the positive channels in proportion.
 
     Args:
         relevance: R, ``[questions, height, width, channels]``.
 
     Returns:
-        The shares, of the same shape, and the net map ``[questions, height, width]``.
+        The parts of the channels, of the same shape, and the net map ``[questions, height, width]``.
     """
     net = np.maximum(relevance.sum(axis=-1), 0)
     positive = np.maximum(relevance, 0)
@@ -98,14 +101,14 @@ def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def strongest(mass: np.ndarray, share: float) -> np.ndarray:
-    """The elements that carry the top ``share`` of the mass (step 5): flat indices, the smallest last."""
+    """Find the elements that carry the top ``share`` of the sum (step 5): flat indices, the smallest last."""
     flat = mass.ravel()
     total = float(flat.sum(dtype=np.float64))
     if not total:
         return np.zeros(0, np.int64)
     floor = float(flat.max())
     while True:
-        # Sorting a whole map costs more than the walk; a few of its neurons usually carry the share.
+        # Sorting a whole map takes longer than the walk; usually a few of its neurons are enough.
         floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
         candidates = np.flatnonzero(flat > floor)
         values = flat[candidates]
@@ -120,16 +123,16 @@ def strongest(mass: np.ndarray, share: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class WeightedFixations(CNNFixations):
-    """The walk of *CNN Fixations* below the hand-off, carrying weights that add up (docs/method.md).
+    """The walk of *CNN Fixations* below the hand-off, with weights that are conserved (docs/method.md).
 
-    A neuron hands its whole weight on; where it has several contributors, in proportion to what they
-    contribute.
+    A neuron propagates its whole weight. If it has several contributors, they get it in proportion to their
+    contributions.
     """
 
     once: bool = False
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As for the published method, with shares that sum to 1 for each neuron."""
+        """Choose inputs as the published method does; the weight of each neuron is split among them."""
         if fan.over_map and self.fc_to_spatial == "argmax":
             neurons, inputs = fan.strongest()
             return inputs, weights[neurons]

@@ -27,22 +27,24 @@ METHODS = tuple(SELECTIONS)
 
 @dataclass(frozen=True)
 class Options:
-    """How to trace. None stands for the method's default.
+    """Options of a trace. None is the method's default.
 
     Attributes:
         method: ``"evidence"`` (ours), ``"fixations"`` (*CNN Fixations*, IEEE TIP 2018), ``"top"`` (*How You
             See Me*, 2018) or ``"discernible"`` (*Layer-wise selected discernible neurons*, 2020).
-        location: where in a window the walk goes on: ``"same"`` (its centre) or ``"argmax"``; "evidence" and
-            "fixations" only, by default "same".
-        fc_to_spatial: dense layers over a flattened map: ``"argmax"`` or ``"all"``; as ``location``.
-        share: evidence: the share of the net relevance whose neurons are walked down, in (0, 1].
-        reference: evidence: the average picture's map that relevance is counted against: None (zero), a
-            vector ``[channels]`` or a map ``[height, width, channels]``.
+        location: the location in a window where the walk continues: ``"same"`` (its centre) or ``"argmax"``;
+            for "evidence" and "fixations" only, by default "same".
+        fc_to_spatial: the inputs that a dense layer over a flattened map keeps: ``"argmax"`` or ``"all"``;
+            for the same methods.
+        share: evidence: the fraction of the net relevance whose neurons are walked down, in (0, 1].
+        reference: evidence: the map of the average picture that is subtracted: None (zero), a vector
+            ``[channels]`` or a map ``[height, width, channels]``.
         handoff: evidence: the layer at whose map the head ends; by default the last map.
-        contrast: evidence: None explains a class's logit; ``"mean"``, ``"likely"`` or ``"strongest"`` how far
-            it is above those of the other classes: all alike, by their probability, or the largest one.
-        top: top: how many contributors a dense neuron keeps.
-        top_k: discernible: how many candidates each neuron keeps.
+        contrast: evidence: None explains a class's logit; the others explain this logit minus those of the
+            other classes: ``"mean"``, their mean; ``"likely"``, weighted by probability; ``"strongest"``, the
+            largest one.
+        top: top: the number of contributors that a dense neuron keeps.
+        top_k: discernible: the number of candidates that each neuron keeps.
         alphas: discernible: the weights of the score, (succeeding, current, preceding).
     """
 

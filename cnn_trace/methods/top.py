@@ -16,15 +16,15 @@ from gazeback.cnn_trace.selection import CNNFixations, Location
 
 @dataclass(frozen=True)
 class TopContributors(CNNFixations):
-    """The strongest contributors of each dense neuron, and every supporting channel of a convolution.
+    """Keeps the strongest contributors of each dense neuron, and every supporting channel of a convolution.
 
-    Dense layers: the ``top`` inputs with the largest ``a * w + b``, if that is positive; a neuron whose bias
-    outweighs each single product would end the walk, and keeps its largest positive products (ours).
-    Convolutions: every channel whose sum of ``a * w`` over the window is positive, at the place of its
+    Dense layers: the ``top`` inputs with the largest ``a * w + b``, if that is positive. A neuron whose bias
+    outweighs every product would end the walk; it keeps its largest positive products (not in the paper).
+    Convolutions: every channel whose sum of ``a * w`` over the window is positive, at the location of its
     largest product. Pools: the largest value, as in *CNN Fixations*. Every neuron counts once.
 
     Attributes:
-        top: n, how many contributors a dense neuron keeps.
+        top: n, the number of contributors that a dense neuron keeps.
     """
 
     location: Location = "argmax"
@@ -40,7 +40,7 @@ class TopContributors(CNNFixations):
             raise TraceError(f"top must be 1 or more, got {self.top}")
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
-        """The channels with positive sums, each at the place of its largest product."""
+        """Keep the channels with positive sums, each at the location of its largest product."""
         asked = evidence.weights > 0
         reached = np.zeros((math.prod(fan.shape), asked.shape[1]), bool)
         for part in fan.parts():
@@ -52,7 +52,7 @@ class TopContributors(CNNFixations):
         return Evidence(None, weights, None, unique=True, elements=found, shape=fan.shape)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs with the largest ``a * w + b``, at most ``top`` for each neuron."""
+        """Keep the inputs with the largest ``a * w + b``, at most ``top`` for each neuron."""
         inputs = np.arange(len(fan.values))
         count = min(self.top, len(inputs))
         reached = np.zeros((len(inputs), weights.shape[1]))
