@@ -5,7 +5,6 @@ should.
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -98,9 +97,11 @@ def _check_finite(scores: np.ndarray, model: keras.Model) -> None:
     )
 
 
-def check_same(scores: np.ndarray, whole: Any, name: str) -> None:
-    """Raise ModelError unless a model gives the same scores in parts and whole."""
-    if np.abs(scores - np.asarray(whole)).max() > CLOSE * max(1.0, float(np.abs(scores).max())):
+def check_alone(scores: np.ndarray, alone: np.ndarray) -> None:
+    """Raise ModelError unless the scores of the first image are those that it has alone."""
+    difference = np.abs(scores[:1] - alone).max()
+    if difference > CLOSE * max(1.0, float(np.abs(alone).max())):
         raise ModelError(
-            f"{name!r} gives other scores when it is run in parts than as a whole; is something random in it?"
+            f"the captioner's scores of an image depend on what else is in its batch (by {difference:.2g}); "
+            "each row must be computed on its own, and nothing in it may be random"
         )

@@ -117,8 +117,13 @@ def with_encoder(
     return Joined(keras.Model([image, text], scores, name="captioner"), image, text, scores)
 
 
-def encoded(encoder: Any, image_size: Size | None) -> tuple[Any, Any]:
+def encoded(encoder: Any, image_size: Size | None, batch: int | None = None) -> tuple[Any, Any]:
     """A fresh image input, and what an encoder makes of it.
+
+    Args:
+        encoder: a model, layer or function of the image.
+        image_size: (height, width) where it leaves it open.
+        batch: how many images, where something asks for that.
 
     Raises:
         ModelError: it does not read one image.
@@ -135,7 +140,7 @@ def encoded(encoder: Any, image_size: Size | None) -> tuple[Any, Any]:
             f"encoder {encoder.name!r}: expected one image input [n, height, width, channels], it has {given}"
         )
     shape = shapes[0] if len(shapes) == 1 and len(shapes[0]) == 4 else (None, None, None, 3)
-    image = _image_input(shape, image_size, name_of(encoder))
+    image = _image_input(shape, image_size, name_of(encoder), batch)
     found = tree.flatten(opened(encoder, image))
     if len(found) != 1:
         raise ModelError(
@@ -144,7 +149,9 @@ def encoded(encoder: Any, image_size: Size | None) -> tuple[Any, Any]:
     return image, found[0]
 
 
-def _image_input(shape: Sequence[int | None], size: Size | None, name: str) -> KerasTensor:
+def _image_input(
+    shape: Sequence[int | None], size: Size | None, name: str, batch: int | None = None
+) -> KerasTensor:
     """An image input of the size that a model reads, or that the user says."""
     height, width = shape[1:3]
     if size is None and (height is None or width is None):
@@ -157,7 +164,7 @@ def _image_input(shape: Sequence[int | None], size: Size | None, name: str) -> K
         raise ModelError(
             f"image_size: {name!r} reads images of {height} x {width}, got {wanted[0]} x {wanted[1]}"
         )
-    return keras.Input((*wanted, shape[3] or 3), name="image")
+    return keras.Input((*wanted, shape[3] or 3), batch_size=batch, name="image")
 
 
 def _words_input(shape: Sequence[int | None], length: int | None, name: str) -> KerasTensor:
@@ -332,7 +339,7 @@ def _scores(called: Any, picture: Any, text: Any, words: int, what: str) -> Any:
             reasons.append(error)
     tried = [one for one in tried if one[1].shape[-1] >= words] or tried
     if not tried:
-        raise ModelError(_uncallable(name, what, reasons))
+        raise ModelError(uncallable(name, f"{what} and the words", reasons))
     if len(tried) > 1 and not _tells_order(called):
         raise ModelError(
             f"{name!r} can be called on {what} and the words in either order; say which comes first by the "
@@ -389,14 +396,15 @@ def _built_shapes(model: Any) -> list[tuple[int | None, ...]]:
     return flat
 
 
-def _uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
+def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
+    """Why something could not be called on symbolic tensors, in one line."""
     reason = next(iter(str(reasons[0]).strip().splitlines()), type(reasons[0]).__name__)
     if any("KerasTensor" in str(error) and "TensorFlow" in str(error) for error in reasons):
         return (
             f"{name!r} uses TensorFlow operations where Keras needs its own: write keras.ops in the place of "
             "tf in its call"
         )
-    return f"{name!r} cannot be called on {what} and the words ({reason})"
+    return f"{name!r} cannot be called on {what} ({reason})"
 
 
 def name_of(called: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from gazeback.models.caption_generator import NO_WORD, Reading
 from gazeback.models.language_half import State
 from gazeback.models.wrapping.prediction import Prediction
-from gazeback.models.wrapping.stages import Stages
+from gazeback.models.wrapping.stages import Stage, Stages
 from gazeback.models.wrapping.tokenizers import TokenizerWords
 
 ROWS = 128
@@ -24,12 +24,14 @@ class PrefixReader:
 
     Attributes:
         model: of the image and the words, for tracing.
-        stages: the same in parts.
+        stages: the image's way through it.
+        say: what the image becomes there and the words to the scores.
         prediction: how it predicts; ``words``: its words.
     """
 
     model: keras.Model
     stages: Stages
+    say: Stage
     prediction: Prediction
     words: TokenizerWords
 
@@ -37,6 +39,14 @@ class PrefixReader:
         """What meets the words, and no words yet; ``features``: maps ``[n, h, w, C]``."""
         met = self.stages.digest(np.asarray(features, np.float32))
         return (*met, np.zeros((len(features), 0), np.int32))
+
+    def trial(self, features: np.ndarray, words: Sequence[int]) -> np.ndarray:
+        """The scores of rows of some words, ``[n, V]`` or ``[n, T, V]``; ``features``: maps ``[n, h, w,
+        C]``.
+        """
+        *met, _ = self.start(features)
+        row, _ = self.prediction.row(words)
+        return self._say(met, np.repeat(row[None], len(features), axis=0))
 
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         """Read one word per row, int ``[n]``; return log p(next word) ``[n, V]`` and the new state."""
@@ -92,7 +102,7 @@ class PrefixReader:
         return np.concatenate([self.prediction.log_probabilities(found), ended], axis=1)
 
     def _say(self, met: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        (scores,) = self.stages.say(*met, rows)
+        (scores,) = self.say(*met, rows)
         return scores[:, 0] if self.prediction.step_axis else scores
 
     def readings(self, ids: Sequence[int]) -> list[Reading]:

@@ -55,7 +55,7 @@ class _Program(keras.Model):
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """A captioner's model in three parts.
+    """The image's way through a captioner in two parts.
 
     Attributes:
         layer: the path of the layer whose output is the last map that all evidence of the image passes; None
@@ -63,44 +63,38 @@ class Stages:
         shape: of that map without the batch axis.
         look: the image to the map.
         digest: the map to what meets the words, one array or several.
-        say: these and the words to the scores.
     """
 
     layer: str | None
     shape: tuple[int | None, ...]
     look: Stage
     digest: Stage
-    say: Stage
 
     @classmethod
-    def of(cls, model: keras.Model, image: Any, words: Any, scores: Any, wanted: str | None) -> Stages:
-        """Cut a functional model.
+    def of(cls, name: str, image: Any, met: Sequence[Any], wanted: str | None) -> Stages:
+        """Cut a functional model between the image and what meets the words.
 
         Args:
-            model: for messages.
-            image, words: its inputs; ``scores``: its output.
+            name: of the model, for messages.
+            image: its input; ``met``: what meets the words.
             wanted: the layer of the map, or None.
 
         Raises:
             ModelError: there is no such layer, or it is no map, or evidence of the image gets around it.
         """
-        meeting = _meeting(image, words, scores)
-        say = Stage([keras.Function([*meeting, words], [scores])])
-        if all(x is image for x in meeting):
-            place = None
-        elif wanted is None:
-            found = (p for p in places(image, meeting) if p.is_map and p.is_on_all_paths())
-            place = next(found, None)
+        if wanted is not None:
+            place: Place | None = _named(name, list(places(image, met)), wanted)
         else:
-            place = _named(model, list(places(image, meeting)), wanted)
+            found = (p for p in places(image, met) if p.is_map and p.is_on_all_paths())
+            place = next(found, None)
         if place is None:
-            onward = [] if meeting[0] is image else [keras.Function([image], meeting)]
-            return cls(None, tuple(image.shape[1:]), Stage([]), Stage(onward), say)
+            onward = [] if met[0] is image else [keras.Function([image], list(met))]
+            return cls(None, tuple(image.shape[1:]), Stage([]), Stage(onward))
         look, digest = _around(place)
-        return cls(place.path, tuple(place.tensor.shape[1:]), look, digest, say)
+        return cls(place.path, tuple(place.tensor.shape[1:]), look, digest)
 
 
-def _meeting(image: Any, words: Any, scores: Any) -> list[Any]:
+def meeting(image: Any, words: Any, scores: Any) -> list[Any]:
     """The tensors of the image alone that meet something that has read the words."""
     nodes = nodes_before([scores])
     seen, read = dependents(nodes, [image]), dependents(nodes, [words])
@@ -114,13 +108,13 @@ def _meeting(image: Any, words: Any, scores: Any) -> list[Any]:
     return list(found.values()) or [image]
 
 
-def _named(model: keras.Model, found: list[Place], wanted: str) -> Place:
+def _named(name: str, found: list[Place], wanted: str) -> Place:
     matching = [place for place in found if f"/{place.path}".endswith(f"/{wanted}")]
     if not matching:
         names = list(dict.fromkeys(place.path for place in found))
         close = get_close_matches(wanted, names, n=5, cutoff=0.4) or names[:5]
         raise ModelError(
-            f"features_layer: no layer {wanted!r} on the way from the image to the words in {model.name!r}; "
+            f"features_layer: no layer {wanted!r} on the way from the image to the words in {name!r}; "
             f"close names: {', '.join(close)}"
         )
     place = next((place for place in matching if place.is_map), None)
@@ -131,7 +125,7 @@ def _named(model: keras.Model, found: list[Place], wanted: str) -> Place:
         )
     if not place.is_on_all_paths():
         raise ModelError(
-            f"features_layer: not all that {model.name!r} sees passes {wanted!r}; name a layer behind the "
+            f"features_layer: not all that {name!r} sees passes {wanted!r}; name a layer behind the "
             "place where the paths join, or leave it out"
         )
     return place

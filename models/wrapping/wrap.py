@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 
+from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError
 from gazeback.models.wrapping import checks, joining, tokenizers
 from gazeback.models.wrapping.pictures import ImageInput, average_map
 from gazeback.models.wrapping.prediction import Prediction
 from gazeback.models.wrapping.prefixes import PrefixReader
-from gazeback.models.wrapping.stages import Stages
+from gazeback.models.wrapping.stages import Stage, Stages, meeting
+from gazeback.models.wrapping.steps import StepModels, StepReader
 from gazeback.models.wrapping.wrapped import WrappedCaptioner
 
 
@@ -70,60 +75,125 @@ def wrap_captioner(
     """
     numbered = tokenizers.read(tokenizer)
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    whole = _whole(model, encoder, decoder, step, size, length, len(numbered.words))
-    words = tokenizers.words_of(numbered, whole.scores.shape[-1], start, end, unknown, pad)
-    image_input = ImageInput.of(tuple(whole.model.inputs[0].shape[1:]), preprocess)
-    stages = Stages.of(whole.model, whole.image, whole.words, whole.scores, features_layer)
-    prediction = Prediction.of(
-        whole.scores, whole.model.inputs[1], predicts=predicts, padding=padding, pad=words.pad
-    )
-    reader = _tried(PrefixReader(whole.model, stages, prediction, words), image_input)
-
-    def look(images: np.ndarray) -> np.ndarray:
-        return stages.look(image_input(images))[0]
-
-    return WrappedCaptioner(
-        model=whole.model,
-        vocabulary=words,
-        mean_features=average_map(mean, stages.shape, image_input.size, look),
-        features_layer=None if stages.layer is None else whole.prefix + stages.layer,
-        name=name or joining.name_of(decoder if model is None else model),
-        image_input=image_input,
-        look=stages.look,
-        reader=reader,
-        limit=prediction.length,
-    )
+    given = {"model": model, "encoder": encoder, "decoder": decoder, "step": step}
+    parts = {which: part for which, part in given.items() if part is not None}
+    if tuple(parts) not in PARTS:
+        raise ModelError(
+            "pass model=, or encoder= and decoder=, or encoder= and step=; got "
+            + (" and ".join(parts) or "none of them")
+        )
+    special = {"start": start, "end": end, "unknown": unknown, "pad": pad}
+    if step is not None:
+        built = _of_steps(encoder, step, size, numbered, special, features_layer)
+    else:
+        shown = {"predicts": predicts, "padding": padding}
+        built = _of_prefixes(parts, size, length, numbered, special, shown, features_layer)
+    return built.captioner(preprocess, mean, name or joining.name_of(parts[tuple(parts)[-1]]), length)
 
 
-def _whole(
-    model: Any,
-    encoder: Any,
-    decoder: Any,
-    step: Any,
+Build = Callable[..., StepModels]
+
+PARTS = (("model",), ("encoder", "decoder"), ("encoder", "step"))
+"""What a captioner may be made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Built:
+    """A captioner's language half before it was tried, and the place of its last map.
+
+    ``model``: that is traced; ``layer``: the path of the map's layer in it.
+    """
+
+    model: keras.Model
+    reader: PrefixReader | StepReader
+    layer: str | None
+
+    def captioner(self, preprocess: Any, mean: Any, name: str, length: int | None) -> WrappedCaptioner:
+        """The captioner, after a forward pass of two images and a few words."""
+        stages = self.reader.stages
+        image_input = ImageInput.of(tuple(self.model.inputs[0].shape[1:]), preprocess)
+
+        def look(images: np.ndarray) -> np.ndarray:
+            return stages.look(image_input(images))[0]
+
+        words = checks.some_words(self.reader.words)[: self.reader.prediction.length]
+        seen = look(checks.two_images(image_input.size))
+        scores = self.reader.trial(seen, words)
+        checks.check_alone(scores, self.reader.trial(seen[:1], words))
+        row = self.reader.prediction.length or max(1, len(words) - words.count(NO_WORD))
+        prediction = checks.read_scores(self.reader.prediction, scores, row, self.model)
+        checks.check_special_words(prediction, self.reader.words)
+        return WrappedCaptioner(
+            model=self.model,
+            vocabulary=self.reader.words,
+            mean_features=average_map(mean, stages.shape, image_input.size, look),
+            features_layer=self.layer,
+            name=name,
+            image_input=image_input,
+            look=stages.look,
+            reader=replace(self.reader, prediction=prediction),
+            limit=prediction.length or length,
+        )
+
+
+def _of_prefixes(
+    parts: dict[str, Any],
     size: joining.Size | None,
     length: int | None,
-    words: int,
-) -> joining.Joined:
-    """The captioner's parts as one model."""
-    given = {"model": model, "encoder": encoder, "decoder": decoder, "step": step}
-    names = tuple(name for name, part in given.items() if part is not None)
-    if names == ("model",):
-        return joining.joined(model, size, length, words)
-    if names == ("encoder", "decoder"):
-        return joining.with_encoder(encoder, decoder, size, length, words)
-    raise ModelError(
-        "pass model=, or encoder= and decoder=, or encoder= and step=; got " + (" and ".join(names) or "none")
-    )
+    numbered: tokenizers.Numbered,
+    special: dict[str, str | int | None],
+    shown: dict[str, str | None],
+    features_layer: str | None,
+) -> _Built:
+    """A captioner that reads all words so far at every step."""
+    count = len(numbered.words)
+    if "model" in parts:
+        whole = joining.joined(parts["model"], size, length, count)
+    else:
+        whole = joining.with_encoder(parts["encoder"], parts["decoder"], size, length, count)
+    words = tokenizers.words_of(numbered, whole.scores.shape[-1], **special)
+    met = meeting(whole.image, whole.words, whole.scores)
+    stages = Stages.of(whole.model.name, whole.image, met, features_layer)
+    say = Stage([keras.Function([*met, whole.words], [whole.scores])])
+    prediction = Prediction.of(whole.scores, whole.model.inputs[1], pad=words.pad, **shown)
+    layer = None if stages.layer is None else whole.prefix + stages.layer
+    return _Built(whole.model, PrefixReader(whole.model, stages, say, prediction, words), layer)
 
 
-def _tried(reader: PrefixReader, image_input: ImageInput) -> PrefixReader:
-    """The reader after a forward pass of two images and a few words."""
-    stages, prediction = reader.stages, reader.prediction
-    images = image_input(checks.two_images(image_input.size))
-    row, _ = prediction.row(checks.some_words(reader.words)[: prediction.length])
-    rows = np.stack([row, row])
-    (scores,) = stages.say(*stages.digest(*stages.look(images)), rows)
-    prediction = checks.read_scores(prediction, scores, len(row), reader.model)
-    checks.check_same(scores, reader.model([images, rows]), reader.model.name)
-    checks.check_special_words(prediction, reader.words)
-    return replace(reader, prediction=prediction)
+def _of_steps(
+    encoder: Any,
+    step: Any,
+    size: joining.Size | None,
+    numbered: tokenizers.Numbered,
+    special: dict[str, str | int | None],
+    features_layer: str | None,
+) -> _Built:
+    """A captioner whose decoder reads one word at a time."""
+    count = len(numbered.words)
+    image, features = joining.encoded(encoder, size)
+
+    build, models, sized = _step_models(step, features, count)
+    stages = Stages.of(joining.name_of(encoder), image, [features], features_layer)
+    if sized:
+        image, features = joining.encoded(encoder, size, batch=1)
+    model = models.unrolled(image, features, 1)
+    words = tokenizers.words_of(numbered, model.outputs[0].shape[-1], **special)
+    prediction = Prediction(sequence=False, length=None, before=True, pad=words.pad)
+    reader = StepReader(image, features, build, models, sized, stages, prediction, words)
+    return _Built(model, reader, stages.layer)
+
+
+def _step_models(step: Any, features: Any, words: int) -> tuple[Build, StepModels, bool]:
+    """What builds a step's models, those to trace, and whether they are for a number of images.
+
+    A step is called without a state first. One that makes its own zeros asks how many images there are; one
+    that cannot begin without a state is given zeros.
+    """
+    reasons = []
+    for zeros, batch in ((False, None), (False, 1), (True, None), (True, 1)):
+        build = partial(StepModels.of, step, features, words, zeros=zeros)
+        try:
+            return build, build(batch=batch), batch is not None
+        except ModelError as error:
+            reasons.append(error)
+    raise reasons[0]

@@ -227,6 +227,69 @@ def subclassed(kind):
     return Own(arguments, predict)
 
 
+class Bahdanau(keras.Model):
+    """A decoder of the attention tutorials: ``call(x, features, hidden)`` reads one word."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = layers.Embedding(SCORES, 7)
+        self.gru = layers.GRU(UNITS, return_sequences=True, return_state=True)
+        self.w1, self.w2, self.v = layers.Dense(6), layers.Dense(6), layers.Dense(1)
+        self.fc1, self.fc2 = layers.Dense(UNITS), layers.Dense(SCORES)
+
+    def call(self, x, features, hidden):
+        score = self.v(ops.tanh(self.w1(features) + self.w2(ops.expand_dims(hidden, 1))))
+        weights = ops.softmax(score, axis=1)
+        context = ops.sum(weights * features, axis=1)
+        x = ops.concatenate([ops.expand_dims(context, 1), self.embedding(x)], axis=-1)
+        output, state = self.gru(x)
+        x = ops.reshape(self.fc1(output), (-1, UNITS))
+        return self.fc2(x), state, weights
+
+    def reset_state(self, batch_size):
+        return ops.zeros((batch_size, UNITS))
+
+
+def attention_by_steps():
+    """The encoder's map is read as 25 tokens; the decoder's own zeros are its first state."""
+    encoder, decoder = cnn(tokens=True), Bahdanau()
+
+    def predict(pixels, prefix):
+        features, hidden = encoder(pixels), decoder.reset_state(batch_size=len(pixels))
+        for word in prefix:
+            scores, hidden, _ = decoder(np.full((len(pixels), 1), word), features, hidden)
+        return np.asarray(ops.softmax(scores))
+
+    predict(np.zeros((1, SIDE, SIDE, 3), np.float32), [START])
+    seeded(encoder, decoder)
+    return Own({"encoder": encoder, "step": decoder}, predict)
+
+
+def cell_by_steps(zeros=False):
+    """A function with a cell: the state begins as a layer of the mean features, or as zeros that it makes."""
+    encoder, embedding = cnn(), layers.Embedding(SCORES, 7)
+    cell, begin = layers.LSTMCell(UNITS), layers.Dense(UNITS)
+    out = layers.Dense(SCORES, activation="softmax")
+
+    def step(word, features, state):
+        mean = ops.mean(features, axis=(1, 2))
+        if state is None:
+            first = ops.zeros((ops.shape(features)[0], UNITS)) if zeros else begin(mean)
+            state = [first, first]
+        h, state = cell(ops.concatenate([embedding(word), mean], axis=-1), state)
+        return out(h), state
+
+    def predict(pixels, prefix):
+        features, state = encoder(pixels), None
+        for word in prefix:
+            scores, state = step(np.full(len(pixels), word), features, state)
+        return np.asarray(scores)
+
+    predict(np.zeros((1, SIDE, SIDE, 3), np.float32), [START])
+    seeded(encoder, embedding, cell, out, *([] if zeros else [begin]))
+    return Own({"encoder": encoder, "step": step, "name": "cell"}, predict)
+
+
 KINDS = {
     "merge": merge,
     "merge, logits": lambda: merge(softmax=False),
@@ -243,4 +306,7 @@ KINDS = {
     "pre-inject": pre_inject,
     "subclassed, two arguments": lambda: subclassed(TwoArguments),
     "subclassed, one argument": lambda: subclassed(OneArgument),
+    "attention by steps": attention_by_steps,
+    "cell by steps": cell_by_steps,
+    "cell by steps, own zeros": lambda: cell_by_steps(zeros=True),
 }

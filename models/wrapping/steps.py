@@ -1,0 +1,247 @@
+"""A decoder that is called word by word with a state: unrolled over a caption."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops, tree
+
+from gazeback.models.caption_generator import NO_WORD, Reading
+from gazeback.models.errors import ModelError
+from gazeback.models.language_half import State
+from gazeback.models.wrapping.joining import name_of, opened, scores_of, uncallable
+from gazeback.models.wrapping.prediction import Prediction
+from gazeback.models.wrapping.stages import Stage, Stages
+from gazeback.models.wrapping.tokenizers import TokenizerWords
+
+INITIAL_STATES = ("reset_state", "reset_states", "get_initial_state", "initial_state", "init_state")
+"""Methods of a decoder that people give the number of images to get a state of zeros."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepModels:
+    """A step function as two functional models of the word and the features, and then of the state, too.
+
+    Attributes:
+        first: what it does without a state; ``onward``: with one. Both return the scores, then the state.
+        word_axis: a word is read as ``[n, 1]``, not as ``[n]``.
+    """
+
+    first: keras.Model
+    onward: keras.Model
+    word_axis: bool
+
+    @classmethod
+    def of(cls, step: Any, features: Any, words: int, batch: int | None, zeros: bool = False) -> StepModels:
+        """Call a step function on symbolic tensors.
+
+        Args:
+            step: ``(word, features, state) -> (scores, state, ...)``.
+            features: what the encoder makes of the image.
+            words: the number of words.
+            batch: how many images, or None where the function does not ask for it.
+            zeros: it cannot begin without a state: zeros of a size that its layers tell.
+
+        Raises:
+            ModelError: it does not run, or does not return scores of words and a state.
+        """
+        reasons: list[Exception] = []
+        for word_axis in (False, True):
+            for state in _zero_states(step) if zeros else [_no_state]:
+                try:
+                    return cls._called(step, features, words, batch, word_axis, state)
+                except Exception as error:  # a foreign function raises nearly anything
+                    reasons.append(error)
+        telling = next((error for error in reasons if isinstance(error, ModelError)), None)
+        raise telling or ModelError(uncallable(name_of(step), "a word, the features and a state", reasons))
+
+    @classmethod
+    def _called(
+        cls,
+        step: Any,
+        features: Any,
+        words: int,
+        batch: int | None,
+        word_axis: bool,
+        state: Callable[[Any], Any],
+    ) -> StepModels:
+        shape = (1,) if word_axis else ()
+        word = keras.Input(shape, batch_size=batch, dtype="int32", name="word")
+        seen = keras.Input(features.shape[1:], batch_size=batch, name="features")
+        scores, after = _split(opened(step, word, seen, state(word)), words, step)
+        first = keras.Model([word, seen], [scores, *tree.flatten(after)], name="first_step")
+        before = tree.map_structure(
+            lambda x: keras.Input(batch_shape=(batch, *x.shape[1:]), dtype=x.dtype), after
+        )
+        scores, again = _split(opened(step, word, seen, before), words, step)
+        if [x.shape for x in tree.flatten(again)] != [x.shape for x in tree.flatten(after)]:
+            raise ModelError(
+                f"step {name_of(step)!r} returns a state of other shapes than it is given; expected the same"
+            )
+        onward = keras.Model(
+            [word, seen, *tree.flatten(before)], [scores, *tree.flatten(again)], name="onward_step"
+        )
+        return cls(first, onward, word_axis)
+
+    def unrolled(self, image: Any, features: Any, length: int) -> keras.Model:
+        """The captioner for captions of one length: image and words ``[n, length]`` to one output per word.
+
+        Args:
+            image, features: symbolic, of the encoder.
+        """
+        words = keras.Input((length,), batch_size=image.shape[0], dtype="int32", name="words")
+        outputs, state = [], None
+        for t in range(length):
+            word = words[:, t : t + 1] if self.word_axis else words[:, t]
+            found = self.first([word, features]) if state is None else self.onward([word, features, *state])
+            scores, *state = found
+            outputs.append(scores)
+        return keras.Model([image, words], outputs, name="captioner")
+
+
+def _no_state(word: Any) -> None:
+    return None
+
+
+def _zero_states(step: Any) -> Iterator[Callable[[Any], Any]]:
+    """The states of zeros to try before the first word, each as a function of the word."""
+    owner = getattr(step, "__self__", step)
+    for name in INITIAL_STATES:
+        method = getattr(owner, name, None)
+        if callable(method):
+            yield partial(_zeros_like, method)
+    for layer in _recurrent_layers(owner):
+        yield partial(_zeros_of, layer)
+
+
+def _zeros_of(layer: Any, word: Any) -> Any:
+    return tree.map_structure(lambda units: _zeros(word, (units,)), layer.state_size)
+
+
+def _zeros_like(method: Callable[..., Any], word: Any) -> Any:
+    return tree.map_structure(lambda x: _zeros(word, x.shape[1:]), _of_one(method))
+
+
+def _of_one(method: Callable[..., Any]) -> Any:
+    """A decoder's state for one image."""
+    try:
+        return method(batch_size=1)
+    except TypeError:
+        return method(1) if inspect.signature(method).parameters else method()
+
+
+def _recurrent_layers(owner: Any) -> list[Any]:
+    """The recurrent layers and cells that a function or layer uses."""
+    closure = inspect.getclosurevars(owner) if inspect.isfunction(owner) else None
+    known = [owner] if closure is None else [*closure.nonlocals.values(), *closure.globals.values()]
+    held = [x for x in known if isinstance(x, keras.Layer)]
+    layers = [layer for x in held for layer in x._flatten_layers()]
+    return [layer for layer in layers if hasattr(layer, "state_size")]
+
+
+def _zeros(word: Any, shape: Sequence[int]) -> Any:
+    """Zeros ``[n, ...]`` for as many images as there are words."""
+    zeros = ops.cast(ops.zeros_like(ops.reshape(word, (-1, *[1] * len(shape)))), "float32")
+    return ops.tile(zeros, (1, *shape))
+
+
+def _split(found: Any, words: int, step: Any) -> tuple[Any, Any]:
+    """The scores and the state of what a step returned."""
+    if not isinstance(found, list | tuple) or len(found) < 2:
+        raise ModelError(
+            f"step {name_of(step)!r}: expected (scores, state), it returns a {type(found).__name__}"
+        )
+    scores = scores_of([found[0]], words, name_of(step))
+    if len(scores.shape) == 3:
+        if scores.shape[1] != 1:
+            raise ModelError(
+                f"step {name_of(step)!r}: expected scores of one word [n, words], got {[*scores.shape]}"
+            )
+        scores = scores[:, 0]
+    state = tree.map_structure(lambda x: x, found[1])
+    if not all(isinstance(x, KerasTensor) for x in tree.flatten(state)):
+        raise ModelError(f"step {name_of(step)!r}: expected a state of tensors, got {found[1]!r}")
+    return scores, state
+
+
+@dataclass(frozen=True, eq=False)
+class StepReader:
+    """A captioner that reads one word at a time, and keeps a state.
+
+    Attributes:
+        image, features: symbolic, of the encoder.
+        build: the step's models for a number of images; None for any number.
+        models: those that are traced; ``sized``: they are for one image, as the function asks how many there
+        are. stages: the encoder in parts.
+        prediction: whether its scores are probabilities; ``words``: its words.
+    """
+
+    image: Any
+    features: Any
+    build: Callable[..., StepModels]
+    models: StepModels
+    sized: bool
+    stages: Stages
+    prediction: Prediction
+    words: TokenizerWords
+    _unrolled: dict[int, keras.Model] = field(default_factory=dict, init=False, repr=False)
+    _compiled: dict[tuple[str, int | None], Stage] = field(default_factory=dict, init=False, repr=False)
+
+    def start(self, features: np.ndarray) -> State:
+        """What the decoder reads of the image; ``features``: maps ``[n, h, w, C]``."""
+        return tuple(self.stages.digest(np.asarray(features, np.float32)))
+
+    def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
+        """Read one word per row, int ``[n]``; return log p(next word) ``[n, V]`` and the new state."""
+        scores, after = self.scores(state, words)
+        return self.prediction.log_probabilities(scores), after
+
+    def scores(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
+        """The same with the scores as the decoder gives them."""
+        seen, *before = state
+        word = np.asarray(words, np.int32)
+        word = word[:, None] if self.models.word_axis else word
+        stage = self._stage("onward" if before else "first", len(word) if self.sized else None)
+        scores, *after = stage(word, seen, *before)
+        return scores, (seen, *after)
+
+    def _stage(self, which: str, batch: int | None) -> Stage:
+        if (which, batch) not in self._compiled:
+            model = getattr(self.models if batch in (None, 1) else self.build(batch=batch), which)
+            self._compiled[which, batch] = Stage([keras.Function(model.inputs, model.outputs)])
+        return self._compiled[which, batch]
+
+    def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """log p(next word) after each of the words ``[n, T]`` (start first): ``[n, T, V]``."""
+        state, found = self.start(features), []
+        for t in range(words.shape[1]):
+            log_p, state = self.step(state, words[:, t])
+            found.append(log_p)
+        return np.stack(found, axis=1)
+
+    def unrolled(self, length: int) -> keras.Model:
+        """The captioner for captions of one length, made once."""
+        if length not in self._unrolled:
+            self._unrolled[length] = self.models.unrolled(self.image, self.features, length)
+        return self._unrolled[length]
+
+    def readings(self, ids: Sequence[int]) -> list[Reading]:
+        """The caption unrolled: output j has read the start word and the words before word j."""
+        length = len(ids)
+        words = np.array([[self.words.start, *ids[:-1]]], np.int32)
+        columns = np.arange(NO_WORD, length - 1)[None]
+        every = tuple(range(length))
+        return [Reading(self.unrolled(length), words, columns, every, np.array(ids)[:, None], every)]
+
+    def trial(self, features: np.ndarray, words: Sequence[int]) -> np.ndarray:
+        """The scores after some words, ``[n, V]``; ``features``: maps ``[n, h, w, C]``."""
+        state = self.start(features)
+        for word in words:
+            scores, state = self.scores(state, np.full(len(features), word))
+        return scores
