@@ -15,6 +15,7 @@ import keras
 from keras import KerasTensor, tree
 
 from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.masks import Masks, set_keras_mask
 from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
 
 
@@ -45,6 +46,7 @@ class Call:
     """One application of an operation (a layer or an operator) to tensors and constants.
 
     ``part`` is ``"linear"`` or ``"activation"`` where a layer with a fused activation stands as two calls.
+    ``masks``: of a layer that could not be opened, the Keras masks that its inputs carry.
     ``depends_on_embedding``: its values were worked out from embedded words (or other numbers that are no
     image), and it is not the embedding itself.
     """
@@ -56,8 +58,14 @@ class Call:
     outputs: tuple[Tensor, ...]
     name: str
     part: str = "whole"
+    masks: dict[Tensor, Tensor] = field(default_factory=dict)
     depends_on_image: bool = False
     depends_on_embedding: bool = False
+
+    @property
+    def reads(self) -> tuple[Tensor, ...]:
+        """The tensors that are needed to run the call: its inputs and their masks."""
+        return (*self.inputs, *self.masks.values())
 
     def __repr__(self) -> str:
         return f"Call({self.name!r}, {type(self.operation).__name__}, {self.part})"
@@ -93,7 +101,7 @@ class Graph:
         self,
         targets: Iterable[Tensor],
         known: frozenset[Tensor] = frozenset(),
-        below: Callable[[Call], Iterable[Tensor]] = lambda call: call.inputs,
+        below: Callable[[Call], Iterable[Tensor]] = lambda call: call.reads,
     ) -> list[Call]:
         """The calls that the targets depend on, in forward order; ``known`` tensors need none.
 
@@ -124,7 +132,7 @@ class Graph:
     def inputs_of(self, tensor: Tensor) -> set[Tensor]:
         """The inputs of the model that a tensor depends on."""
         if tensor not in self.known_inputs:
-            read = {before for call in self.ancestors([tensor]) for before in call.inputs}
+            read = {before for call in self.ancestors([tensor]) for before in call.reads}
             self.known_inputs[tensor] = (read | {tensor}).intersection(self.inputs)
         return self.known_inputs[tensor]
 
@@ -198,15 +206,16 @@ class _Flattener:
         self.has_rule = has_rule
         self.calls: list[Call] = []
         self.opened_layers: dict[str, list[Call]] = {}
+        self.masks = Masks()
 
     def expand(self, outputs: list[KerasTensor], known: dict[int, Tensor], prefix: str) -> list[Tensor]:
         """Add the calls that lead from the ``known`` Keras tensors (by id) to the outputs."""
         stack = list(reversed(outputs))
         while stack:
-            history = stack[-1]._keras_history
             if id(stack[-1]) in known:
                 stack.pop()
                 continue
+            history = stack[-1]._keras_history
             if history.operation is None or isinstance(history.operation, keras.layers.InputLayer):
                 raise TraceError(f"{prefix}{stack[-1].name} does not depend on the inputs of the model")
             node = history.operation._inbound_nodes[history.node_index]
@@ -219,18 +228,40 @@ class _Flattener:
 
     def _add(self, node: Any, known: dict[int, Tensor], prefix: str) -> None:
         operation, name = node.operation, prefix + node.operation.name
-        arguments, keywords = node.arguments.args, node.arguments.kwargs
+        arguments, keywords, masked = self._with_masks(node, known, prefix)
+        passed_on = self.masks.is_passed_on(node)
         functional = _as_functional(operation)
-        if functional is not None:
+        if functional is not None and masked:
+            found = self.open(functional, arguments, keywords, known, name + "/", node.outputs)
+            self._note(operation, name, found)
+        elif functional is not None:
             inner = _match(functional._inputs_struct, arguments, keywords)
             inner_known = {id(x): known[id(y)] for x, y in inner}
             found = self.expand(tree.flatten(functional._outputs_struct), inner_known, name + "/")
             self._note(operation, name, found)
         elif self.has_rule(operation):
-            found = self._leaf(node, known, name)
+            found = self._leaf(node, arguments, keywords, known, name)
         else:
-            found = self._opened(operation, arguments, keywords, known, name) or self._leaf(node, known, name)
+            opened = self._opened(node, arguments, keywords, known, name)
+            found = opened or self._leaf(node, arguments, keywords, known, name)
+            if opened is None:
+                self.calls[-1].masks = {
+                    known[id(x)]: known[id(mask)]
+                    for x in node.input_tensors
+                    if (mask := self.masks.of(x)) is not None
+                }
+        self.masks.after(node, passed_on)
         known.update(zip(map(id, node.outputs), found, strict=True))
+
+    def _with_masks(self, node: Any, known: dict[int, Tensor], prefix: str) -> tuple[Any, Any, bool]:
+        """The arguments of a call, the masks that reach it among them; and whether there are any."""
+        arguments, keywords = node.arguments.args, node.arguments.kwargs
+        masks = self.masks.keywords(node)
+        carried = [self.masks.of(x) for x in node.input_tensors]
+        for mask in (*tree.flatten(masks), *carried):
+            if mask is not None and id(mask) not in known:
+                self.expand([mask], known, prefix)
+        return arguments, {**keywords, **masks}, any(mask is not None for mask in carried)
 
     def _note(self, operation: keras.Operation, name: str, outputs: list[Tensor]) -> None:
         """Remember which calls made the outputs of a nested model or composite layer."""
@@ -238,13 +269,14 @@ class _Flattener:
         for key in {name, operation.name}:
             self.opened_layers.setdefault(key, []).extend(calls)
 
-    def _leaf(self, node: Any, known: dict[int, Tensor], name: str) -> list[Tensor]:
+    def _leaf(
+        self, node: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
+    ) -> list[Tensor]:
         operation = node.operation
         arguments, keywords = tree.map_structure(
-            lambda x: known[id(x)] if isinstance(x, KerasTensor) else x,
-            (tuple(node.arguments.args), dict(node.arguments.kwargs)),
+            lambda x: known[id(x)] if isinstance(x, KerasTensor) else x, (tuple(arguments), dict(keywords))
         )
-        inputs = tuple(known[id(x)] for x in node.input_tensors)
+        inputs = tuple(x for x in tree.flatten((arguments, keywords)) if isinstance(x, Tensor))
         outputs = tuple(Tensor(tuple(x.shape), str(x.dtype), name) for x in node.outputs)
         if has_fused_activation(operation):
             linear = Tensor(outputs[0].shape, outputs[0].dtype, name)
@@ -260,20 +292,23 @@ class _Flattener:
         self.calls.append(call)
 
     def _opened(
-        self, operation: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
+        self, node: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
     ) -> list[Tensor] | None:
         """Open a layer by calling it on symbolic tensors; None where its ``call`` is no Keras graph."""
+        operation = node.operation
         if opening_of(operation) is None:
             return None
         start = len(self.calls)
         try:
-            found = self.open(operation, arguments, keywords, known, name + "/")
+            found = self.open(operation, arguments, keywords, known, name + "/", node.outputs)
         except Exception:
             # Whatever a foreign ``call`` raises on symbolic tensors: the layer then stays one opaque call,
             # and needs a rule of its own; the walk says so if it ever reaches it.
             del self.calls[start:]
             return None
-        if not self._is_ruled(operation, self.calls[start:]):
+        # Sizes that are not known yet can read as none at all.
+        sound = len(found) == len(node.outputs) and all(0 not in tensor.shape for tensor in found)
+        if not sound or not self._is_ruled(operation, self.calls[start:]):
             del self.calls[start:]
             return None
         self._note(operation, name, found)
@@ -287,19 +322,31 @@ class _Flattener:
         return all(self.has_rule(call.operation) for call in numbers)
 
     def open(
-        self, layer: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], prefix: str
+        self,
+        layer: Any,
+        arguments: Any,
+        keywords: Any,
+        known: dict[int, Tensor],
+        prefix: str,
+        outside: Iterable[KerasTensor] = (),
     ) -> list[Tensor]:
-        """Inline ``layer.call`` on fresh symbolic tensors that stand for the ``known`` ones."""
+        """Inline ``layer.call`` on fresh symbolic tensors that stand for the ``known`` ones.
+
+        Its outputs are called ``outside`` by the graph around it.
+        """
         inner: dict[int, Tensor] = {}
-        copies: dict[int, KerasTensor] = {}
+        copies: dict[int, tuple[KerasTensor, KerasTensor]] = {}
 
         def fresh(x: Any) -> Any:
             if not isinstance(x, KerasTensor):
                 return x
             if id(x) not in copies:
-                copies[id(x)] = copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
-                inner[id(copy)] = known[id(x)]
-            return copies[id(x)]
+                copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
+                copies[id(x)], inner[id(copy)] = (x, copy), known[id(x)]
+                mask = self.masks.of(x)
+                if mask is not None:
+                    set_keras_mask(copy, fresh(mask))
+            return copies[id(x)][1]
 
         arguments, keywords = tree.map_structure(fresh, (tuple(arguments), dict(keywords)))
         keywords.pop("training", None)
@@ -309,7 +356,23 @@ class _Flattener:
             call = opening_of(layer)
             assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))
-            return self.expand(outputs, inner, prefix)
+            found = self.expand(outputs, inner, prefix)
+            for x, output in zip(outside, outputs, strict=False):
+                self._give_mask(x, output, known, inner, prefix)
+        for x, copy in copies.values():
+            if self.masks.of(x) is not None and self.masks.of(copy) is None:
+                self.masks.take_off(x)
+        return found
+
+    def _give_mask(
+        self, x: KerasTensor, output: Any, known: dict[int, Tensor], inner: dict[int, Tensor], prefix: str
+    ) -> None:
+        """An output of an opened layer carries the mask that it was given inside."""
+        mask = self.masks.of(output)
+        if mask is not None:
+            outer = KerasTensor(mask.shape, dtype=mask.dtype, name=mask.name)
+            (known[id(outer)],) = self.expand([mask], inner, prefix)
+            self.masks.give(x, outer)
 
 
 class _forgotten:

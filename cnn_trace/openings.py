@@ -1,7 +1,7 @@
 """Rewrite layers and operators whose own call cannot be walked in operations that can.
 
-Cases that are not covered (sequences of any length, outputs that are not merged) raise an error. The layer
-then stays one call without a rule.
+Cases that are not covered, such as sequences of any length, raise an error. The layer then stays one call
+without a rule.
 """
 
 from __future__ import annotations
@@ -86,18 +86,35 @@ def _over_time(layer: Any, sequence: KerasTensor, training: bool = False, mask: 
     inner = layer.layer
     if len(sequence.shape) == 3 and isinstance(inner, _ON_VECTORS):
         return inner(sequence)
-    return ops.stack([inner(sequence[:, t]) for t in range(sequence.shape[1])], axis=1)
+    masks: list[dict[str, Any]] = [{}] * sequence.shape[1]
+    if mask is not None and getattr(inner, "_call_has_mask_arg", False):
+        masks = [{"mask": mask[:, t]} for t in range(sequence.shape[1])]
+    return ops.stack([inner(sequence[:, t], **given) for t, given in enumerate(masks)], axis=1)
 
 
 _ON_VECTORS = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
 
 
-def _both_ways(layer: Any, sequence: KerasTensor, training: bool = False, mask: Any = None) -> Any:
+def _both_ways(
+    layer: Any, sequences: KerasTensor, initial_state: Any = None, mask: Any = None, training: Any = None
+) -> Any:
     """Open Bidirectional as its two layers; its own call may run them fused in one kernel."""
-    forward, backward = layer.forward_layer(sequence), layer.backward_layer(sequence)
+    states = [None, None]
+    if initial_state is not None:
+        half = len(initial_state) // 2
+        states = [initial_state[:half], initial_state[half:]]
+    both = (layer.forward_layer, layer.backward_layer)
+    found = [
+        [*found]
+        if isinstance(found := one(sequences, initial_state=state, mask=mask), list | tuple)
+        else [found]
+        for one, state in zip(both, states, strict=True)
+    ]
+    outputs, finals = [one[0] for one in found], [*found[0][1:], *found[1][1:]]
     if layer.return_sequences:
-        backward = ops.flip(backward, axis=1)
-    return _MERGES[layer.merge_mode]([forward, backward])
+        outputs[1] = ops.flip(outputs[1], axis=1)
+    merged = outputs if layer.merge_mode is None else [_MERGES[layer.merge_mode](outputs)]
+    return [*merged, *finals] if len(merged) + len(finals) > 1 else merged[0]
 
 
 _MERGES = {

@@ -166,7 +166,7 @@ class _Walk:
     @property
     def _recording(self) -> Recording:
         """Of no values: geometry reads shapes only."""
-        return Recording({}, {}, self.shapes)
+        return Recording({}, self.shapes)
 
     def _sees(self, tensor: Tensor) -> bool:
         return tensor in self.graph.image_inputs if tensor.call is None else tensor.call.depends_on_image

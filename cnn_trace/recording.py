@@ -13,6 +13,7 @@ from keras import tree
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Graph, Tensor, einsum_spec
+from gazeback.cnn_trace.masks import get_keras_mask, set_keras_mask
 
 
 class Recorder:
@@ -30,7 +31,7 @@ class Recorder:
         self.graph = graph
         self.wanted = [tensor for tensor in wanted if tensor not in graph.inputs and tensor not in known]
         calls = graph.ancestors(self.wanted, known)
-        read = {tensor for call in calls for tensor in call.inputs}
+        read = {tensor for call in calls for tensor in call.reads}
         self.given = [tensor for tensor in (*graph.inputs, *known) if tensor in read]
         # A recorder that starts from known tensors need not return the weights again.
         self.variables = [] if known else _variables(graph)
@@ -41,15 +42,13 @@ class Recorder:
 
     def __call__(
         self, values: dict[Tensor, np.ndarray]
-    ) -> tuple[dict[Tensor, np.ndarray], Masks, dict[int, np.ndarray]]:
-        """Run on the values of the given tensors; returns the wanted ones, their masks, and the weights."""
+    ) -> tuple[dict[Tensor, np.ndarray], dict[int, np.ndarray]]:
+        """Run on the values of the given tensors; returns the wanted ones and the weights."""
         if not self.wanted:
-            return {}, {}, {}
+            return {}, {}
         arrays = self._run(tuple(values[tensor] for tensor in self.given))
-        ends = len(self.wanted), len(self.wanted) + len(self.variables)
-        weights = dict(zip(map(id, self.variables), arrays[ends[0] : ends[1]], strict=True))
-        masks = dict(zip(self._program.masked, arrays[ends[1] :], strict=True))
-        return dict(zip(self.wanted, arrays, strict=False)), masks, weights
+        weights = dict(zip(map(id, self.variables), arrays[len(self.wanted) :], strict=True))
+        return dict(zip(self.wanted, arrays, strict=False)), weights
 
     def _run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         if keras.backend.backend() != "tensorflow":
@@ -57,9 +56,6 @@ class Recorder:
         self._program.make_predict_function()
         # Unlike predict_on_batch, without a copy: a tensor's memory can be shared.
         return [np.asarray(x) for x in self._program.predict_function([(inputs,)])]
-
-
-Masks = dict[Tensor, np.ndarray]
 
 
 # They are not read below the head.
@@ -85,13 +81,11 @@ class Recording:
 
     Attributes:
         values: the arrays of the wanted tensors and of the model's inputs.
-        masks: bool ``[n, steps]`` for the tensors that carry a Keras mask.
         shapes: the actual shape of every tensor of the graph.
         weights: the weights of the forward pass, by the ``id`` of their Keras variable.
     """
 
     values: dict[Tensor, np.ndarray]
-    masks: dict[Tensor, np.ndarray]
     shapes: dict[Tensor, tuple[int, ...]]
     weights: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -151,13 +145,7 @@ class _Program(keras.Model):
         layers = (call.operation for call in plan.calls if _is_layer(call.operation))
         self.sublayers = list({id(layer): layer for layer in layers}.values())
         self._plan = plan
-        self._masked: tuple[Tensor, ...] = ()
         self.built = True
-
-    @property
-    def masked(self) -> tuple[Tensor, ...]:
-        """The wanted tensors that carry a Keras mask, known after the first call."""
-        return self._masked
 
     def call(self, inputs: tuple[Any, ...], training: bool = False) -> list[Any]:
         plan = self._plan
@@ -165,10 +153,7 @@ class _Program(keras.Model):
         for call in plan.calls:
             execute(call, values, plan.wanted)
         outputs = [values[tensor] for tensor in plan.wanted]
-        masks = [getattr(x, "_keras_mask", None) for x in outputs]
-        self._masked = tuple(t for t, mask in zip(plan.wanted, masks, strict=True) if mask is not None)
-        weights = [keras.ops.convert_to_tensor(variable) for variable in plan.variables]
-        return outputs + weights + [mask for mask in masks if mask is not None]
+        return outputs + [keras.ops.convert_to_tensor(variable) for variable in plan.variables]
 
 
 def execute(call: Call, values: dict[Tensor, Any], wanted: Iterable[Tensor] = ()) -> None:
@@ -185,8 +170,19 @@ def execute(call: Call, values: dict[Tensor, Any], wanted: Iterable[Tensor] = ()
         activation: Any = call.operation.activation
         results = activation(values[call.inputs[0]])
     else:
+        for tensor, mask in call.masks.items():
+            set_keras_mask(values[tensor], values[mask])
         results = _apply(call, values)
-    values.update(zip(call.outputs, tree.flatten(results), strict=True))
+        for tensor in call.masks:
+            _without_mask(values[tensor])
+    values.update(zip(call.outputs, map(_without_mask, tree.flatten(results)), strict=True))
+
+
+def _without_mask(x: Any) -> Any:
+    """A tensor without the mask that it may carry: masks are arguments of the flat graph's calls."""
+    if get_keras_mask(x) is not None:
+        set_keras_mask(x, None)
+    return x
 
 
 def _apply(call: Call, values: dict[Tensor, Any]) -> Any:

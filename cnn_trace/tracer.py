@@ -206,14 +206,14 @@ class Tracer:
             self._recorders[key] = Recorder(self.graph, ordered, key[1])
         inputs = dict(zip(self.graph.inputs, arrays, strict=True))
         rows = max(map(len, arrays))
-        values, masks, recorded = self._recorders[key](
+        values, recorded = self._recorders[key](
             {t: x if len(x) == rows else np.repeat(x, rows, axis=0) for t, x in {**inputs, **before}.items()}
         )
         shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), rows)
         if known is not None:
             recorded = known.weights
             shapes |= {tensor: known.shapes[tensor] for tensor in self._seen_with(before)}
-        return Recording({**inputs, **before, **values}, masks, shapes, recorded)
+        return Recording({**inputs, **before, **values}, shapes, recorded)
 
 
 def _asked(targets: tuple[Tensor, ...], images: int, questions: int) -> dict[Tensor, np.ndarray]:

@@ -75,11 +75,7 @@ def initial_states(step: Step, count: int) -> list[Tensor | None]:
 
 def _mask(step: Step, shape: tuple[int, int]) -> np.ndarray:
     given = step.call.keywords.get("mask")
-    if isinstance(given, Tensor):
-        return np.asarray(step.recorded(given), bool)
-    # Keras passes the mask of a tensor to a layer only if the layer is called on this tensor alone.
-    implied = step.recording.masks.get(step.input) if len(step.call.inputs) == 1 else None
-    return np.ones(shape, bool) if implied is None else implied
+    return np.asarray(step.recorded(given), bool) if isinstance(given, Tensor) else np.ones(shape, bool)
 
 
 @dataclass(frozen=True)

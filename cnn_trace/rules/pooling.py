@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.convolution import scatter
 from gazeback.cnn_trace.rules.geometry import Field, SeesEverything, undefined
@@ -76,6 +76,8 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Global pooling goes on to the largest value over the axes that it reduces."""
     values = step.value(step.input)
+    if len(step.call.inputs) > 1:
+        values = np.where(step.value(step.call.inputs[1])[..., None], values, -np.inf)
     axes = reduced_axes(step)
     kept = [axis for axis in range(values.ndim) if axis not in axes]
     keys = evidence.coordinates
@@ -157,11 +159,19 @@ def _positions(size: Sequence[int]) -> np.ndarray:
 
 
 def adjoint_global_average(step: Step, coefficients: np.ndarray) -> Below:
-    """Global average pooling spreads a coefficient evenly over what was averaged."""
+    """Global average pooling spreads a coefficient evenly over what was averaged; not over masked steps."""
     shape = (len(coefficients), *step.shape(step.input)[1:])
     axes = reduced_axes(step)
-    count = np.prod([shape[axis] for axis in axes])
-    return [(step.input, np.broadcast_to(_expanded(coefficients, shape, axes) / count, shape))], 0.0
+    share = _expanded(coefficients, shape, axes) / np.prod([shape[axis] for axis in axes])
+    if len(step.call.inputs) > 1:
+        mask = step.value(step.call.inputs[1]).astype(np.float32)
+        share = share * (mask / np.maximum(mask.mean(axis=1, keepdims=True), 1e-30))[..., None]
+    return [(step.input, np.broadcast_to(share, shape))], 0.0
+
+
+def masks(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The mask of a global average over steps, if it has one."""
+    return call.inputs[1:]
 
 
 def adjoint_global_max(step: Step, coefficients: np.ndarray) -> Below:

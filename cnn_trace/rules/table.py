@@ -123,7 +123,7 @@ _AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing, geo
 
 _global = partial(Rule, geometry=pooling.geometry_global)
 
-_GLOBAL_AVERAGE = _global(pooling.walk_global, pooling.adjoint_global_average, inputs, nothing)
+_GLOBAL_AVERAGE = _global(pooling.walk_global, pooling.adjoint_global_average, inputs, pooling.masks)
 
 _GLOBAL_MAX = _global(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
 

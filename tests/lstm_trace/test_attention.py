@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from twins import nets
-from twins.exact import assert_exact, total
+from twins.exact import assert_exact, assert_recorded, total
 
 from gazeback.cnn_trace import trace
 from gazeback.cnn_trace.recording import check_inputs
@@ -74,14 +74,6 @@ def test_attention_layers(name, rng):
     assert_recorded(model, images)
     for method in METHODS:
         assert len(trace(model, images, method=method)[0]) or method == "top"
-
-
-def assert_recorded(model, inputs):
-    """The opened model computes what the model computes."""
-    tracer = Tracer(model)
-    target = tracer.graph.outputs[0]
-    found = tracer.record(check_inputs(tracer.graph, inputs), {target})[target]
-    np.testing.assert_allclose(found, np.asarray(model(inputs)), rtol=1e-4, atol=1e-5)
 
 
 def literal_contributions(layer, x, step, unit):
@@ -164,9 +156,9 @@ def test_a_transformer_of_own_blocks(rng):
 
 @pytest.mark.parametrize("length", [None, 5])
 def test_cross_attention_of_words_to_tokens(length, rng):
-    """Words look at words before them, then at the image."""
+    """Words look at words before them, then at the image; a mask hides padded words."""
     image, ids = keras.Input((4, 6, 3)), keras.Input((length,), dtype="int32")
-    embedding = layers.Embedding(7, SIZE)
+    embedding = layers.Embedding(7, SIZE, mask_zero=True)
     words = layers.LayerNormalization()(embedding(ids))
     words = layers.Add()([words, heads()(words, words, use_causal_mask=length is None)])
     x = layers.Add()([words, heads()(words, tokens(image))])
@@ -181,6 +173,31 @@ def test_cross_attention_of_words_to_tokens(length, rng):
     expected = np.asarray(model(given))[owner, neurons[..., 0].ravel(), neurons[..., 1].ravel()]
     found = total(asked.decomposition, asked.recording, owner)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class Masked(layers.Layer):
+    """Its attention reads the mask that its input carries; it has no argument for one."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.supports_masking = True
+        self.attention = heads(name="attention")
+
+    def build(self, shape):
+        self.attention.build(shape, shape)
+
+    def call(self, x):
+        return x + self.attention(x, x)
+
+
+def test_a_mask_that_the_input_of_an_own_layer_carries(rng):
+    image, ids = keras.Input((4, 6, 3)), keras.Input((5,), dtype="int32")
+    x = layers.Embedding(7, SIZE, mask_zero=True)(ids)
+    x = layers.Add()([x, layers.RepeatVector(5)(dense(layers.Flatten()(tokens(image))))])
+    model = nets.randomise(keras.Model([image, ids], Masked()(x)), rng)
+    given = [rng.normal(size=(2, 4, 6, 3)).astype("float32"), np.array([[3, 1, 2, 0, 0], [1, 2, 0, 4, 5]])]
+    assert_recorded(model, given)
+    assert_exact(model, given, rng)
 
 
 class Scaled(layers.Layer):

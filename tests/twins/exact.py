@@ -50,3 +50,11 @@ def assert_exact(model, images, rng, questions=3, inside=None):
     scale = np.maximum(np.abs(start * output[image]).reshape(questions, -1).sum(axis=1), 1e-3)
     np.testing.assert_array_less(np.abs(total(result, recording, image) - expected) / scale, 1e-4)
     return result
+
+
+def assert_recorded(model, inputs):
+    """The opened model computes what the model computes."""
+    tracer = Tracer(model)
+    target = tracer.graph.outputs[0]
+    found = tracer.record(check_inputs(tracer.graph, inputs), {target})[target]
+    np.testing.assert_allclose(found, np.asarray(model(inputs)), rtol=1e-4, atol=1e-5)
