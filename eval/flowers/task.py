@@ -1,4 +1,4 @@
-"""`gazeback evaluate flowers`: the measurements of `flower_protocol` as a task."""
+"""`gazeback evaluate flowers`: do maps cover the part that decides the class?"""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from gazeback.models.classifiers import Classifier, load_classifier
 from gazeback.models.errors import UserError
 
 TUNED, REPORTED = 60, 180
-"""How many pictures settings are chosen on, and how many are reported, unless a limit is given."""
+"""The numbers of pictures on which settings are chosen and reported if no limit is given."""
 
 BASELINES = (FILTER, ACTIVATION, CENTRE, IMAGE)
-"""What is measured always: the strongest filter's map, the channel sum, a disc in the middle, everything."""
+"""The methods that are always measured: the strongest filter's map, the channel sum, a disc in the middle,
+the whole picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,11 @@ class FlowersSubject:
 
 @dataclass(frozen=True)
 class FlowersTask(Task[FlowersSubject]):
-    """`kind`: of flowers; `model`: a FILE.keras, or None for the network that comes with the package;
-    `chosen`: methods between commas; `limit`: how many pictures are reported, and at most as many are looked
-    at to choose settings."""
+    """Measures maps on drawn flowers.
+
+    `kind`: of flowers; `model`: a FILE.keras, or None for the bundled network; `chosen`: methods between
+    commas; `limit`: the number of reported pictures, and the largest number of pictures on which settings are
+    chosen."""
 
     name: ClassVar[str] = "flowers"
     batch: ClassVar[int] = protocol.BATCH
@@ -65,7 +68,7 @@ class FlowersTask(Task[FlowersSubject]):
 
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
-        """By name; the limit leaves every class a picture of each part."""
+        """The pictures by name; with a limit, every class still has a picture of each part."""
         classes = len(class_names(self.kind))
         if self.limit is not None and self.limit < classes:
             raise UserError(f"--limit {self.limit}: each of the {classes} classes needs a picture")
@@ -131,7 +134,8 @@ class FlowersTask(Task[FlowersSubject]):
         notes = [
             f"{len(reported)} flowers, means over the classes; settings chosen on "
             f"{len(measured) - len(reported)} others; ± standard error",
-            f"the network is right on {right:.1%} of them; the part covers {covered:.1%} of a picture",
+            f"the network classifies {right:.1%} of them correctly; the part covers {covered:.1%} of "
+            "a picture",
             "the paper's figures are of its own rendering, its own network, and the relevant features of the "
             "predicted class; here the question is the logit of the flower's class",
         ]
@@ -149,7 +153,7 @@ class FlowersTask(Task[FlowersSubject]):
         }
 
     def example(self, subject: FlowersSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The maps as published."""
+        """The picture with the maps as published."""
         part, index = self._pictures[name]
         drawn = flower(self.kind, SEEDS[part], index)
         pixels, label = drawn.image[None].astype(np.float32), np.array([drawn.label], np.int32)

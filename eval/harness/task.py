@@ -1,7 +1,8 @@
-"""What a task of `gazeback evaluate` is: images, one record for each image and method, tables of the records.
+"""The base class of a task of `gazeback evaluate`: images, a record for each image and method, tables of
+records.
 
-A task is a small picklable object: reading it costs the annotations, no model. Where it is measured (in this
-process, or in each of several workers) its subject is loaded once.
+A task is a small picklable object that holds the annotations, but no model. Its subject is loaded once in
+each process that measures.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ import numpy as np
 from gazeback.eval.harness.table import Table
 
 Record = Mapping[str, Any]
-"""What is kept of one image and one method: JSON, no more than its tables, plots and rankings need."""
+"""The figures of one image and one method: JSON, only what tables, plots and rankings need."""
 
 Records = Mapping[str, Mapping[str, Record]]
 """Records by method, then by image name; every image has all methods."""
@@ -30,11 +31,11 @@ class Example:
 
     Attributes:
         photo: uint8 ``[H, W, 3]``.
-        maps: float ``[h, w]`` by method, of those that have one.
-        title: what was asked.
-        values: what each method reached.
-        boxes: where the right answer is, ``[x, y, w, h]`` in photo pixels.
-        mask: where the right answer is, bool ``[H, W]``.
+        maps: float ``[h, w]`` by method, for the methods that have one.
+        title: the question.
+        values: the result of each method as text.
+        boxes: the true boxes, ``[x, y, w, h]`` in photo pixels.
+        mask: the true pixels, bool ``[H, W]``.
     """
 
     photo: np.ndarray
@@ -46,24 +47,24 @@ class Example:
 
 
 class Task(ABC, Generic[S]):
-    """A measurement that can be run, resumed and shown.
+    """A measurement that can be run and resumed.
 
     ``S`` is its subject: a loaded model, and the maps of every method for it.
     """
 
     name: ClassVar[str]
-    """As on the command line."""
+    """The name on the command line."""
     batch: ClassVar[int] = 1
-    """How many images `measure` is given at once."""
+    """The number of images that `measure` gets at once."""
 
     @property
     @abstractmethod
     def methods(self) -> Sequence[str]:
-        """The methods, the baselines with them; the first is the one that images are ranked by."""
+        """The methods, including the baselines; images are ranked by the first."""
 
     @property
     def skipped(self) -> Counter[str]:
-        """What is wrong with the annotations, counted: reasons for which something is left out."""
+        """The reasons for which annotations are left out, counted."""
         return Counter()
 
     @abstractmethod
@@ -72,7 +73,8 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def cache_key(self) -> Mapping[str, Any]:
-        """All that a record depends on besides image, method and version: data, model, settings. JSON."""
+        """Everything that a record depends on besides image, method and version: data, model, settings.
+        JSON."""
 
     @abstractmethod
     def subject(self) -> S:
@@ -82,27 +84,27 @@ class Task(ABC, Generic[S]):
     def measure(
         self, subject: S, names: Sequence[str], methods: Sequence[str]
     ) -> Mapping[str, Mapping[str, Record]]:
-        """The records `[image name][method]` of a batch of images.
+        """Measure a batch of images: records `[image name][method]`.
 
-        Raises PhotoError or DataError for an image that cannot be used: the batch is then taken again image
-        by image, and the one is reported and skipped. An image that the task has no question to may be
-        left out of the answer: it counts as skipped, "nothing to measure".
+        Raises PhotoError or DataError for an image that cannot be used. The batch is then measured again
+        image by image, and this image is reported and skipped. An image for which the task has no question
+        may be left out of the result: it is counted as "nothing to measure".
         """
 
     @abstractmethod
     def tables(self, records: Records) -> Sequence[Table]:
-        """The figures. Settings are chosen on the tune part here and reported on the other."""
+        """Compute the tables. Settings are chosen here on the tune part, and reported on the other images."""
 
     @abstractmethod
     def score(self, record: Record) -> float | None:
-        """What the page's distributions show and images are ranked by: larger is better."""
+        """The number by which the page ranks images and shows distributions: larger is better."""
 
     def example(self, subject: S, name: str, methods: Sequence[str]) -> Example | None:
-        """An image with its maps for the result page, or None where there is nothing to see."""
+        """An image with its maps for the result page, or None if there is nothing to show."""
         return None
 
     def details(self, records: Records) -> Mapping[str, Any]:
-        """More for the JSON file than the tables and records."""
+        """Further content of the JSON file, besides tables and records."""
         return {}
 
     def write_pages(self, records: Records, stem: Path) -> Sequence[Path]:

@@ -128,6 +128,6 @@ def word_curve_table(summary: Mapping[str, Any]) -> Table:
         rows.append((label, [*cells, "-" if row["ratio"] is None else f"{row['ratio']:.1f}"]))
     photos = sum(row["photos"] for row in summary["words"])
     notes = [
-        f"{photos} captions that said one of {len(summary['words'])} words; ± standard error over photos"
+        f"{photos} captions that contained one of {len(summary['words'])} words; ± standard error over photos"
     ]
     return Table("All words", columns, rows, notes, "filters removed")

@@ -44,8 +44,8 @@ class BleuCounts:
         from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
         scorer = BleuScorer(n=ORDERS)
-        for caption, said in zip(captions, references, strict=True):
-            scorer += (" ".join(caption), [" ".join(words) for words in said])
+        for caption, of_photo in zip(captions, references, strict=True):
+            scorer += (" ".join(caption), [" ".join(words) for words in of_photo])
         counts = scorer.ctest
         closest = [min((abs(n - c["testlen"]), n) for n in c["reflen"])[1] for c in counts]
         matches, total, length = (
@@ -100,11 +100,11 @@ def _by_photo(captions: Sequence[Caption], references: Sequence[Sequence[Caption
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    said = {i: [" ".join(caption)] for i, caption in enumerate(captions)}
+    candidates = {i: [" ".join(caption)] for i, caption in enumerate(captions)}
     truth = {i: [" ".join(words) for words in of_photo] for i, of_photo in enumerate(references)}
     with contextlib.redirect_stdout(io.StringIO()):  # the scorers print progress
-        rouge = Rouge().compute_score(truth, said)[1]
-        cider = Cider().compute_score(truth, said)[1]
+        rouge = Rouge().compute_score(truth, candidates)[1]
+        cider = Cider().compute_score(truth, candidates)[1]
     return {ROUGE: np.asarray(rouge, float), CIDER: np.asarray(cider, float)}
 
 

@@ -67,7 +67,7 @@ def shuffled(arrays: Sequence[np.ndarray], random: np.random.Generator) -> list[
     return [random.permutation(array.ravel()).reshape(array.shape) for array in arrays]
 
 
-def likeness(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+def similarity(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     """Compute the rank (Spearman's) and plain (Pearson's) correlation of two maps; 0 if one is uniform."""
     return {
         "rank": spearman(one.ravel(), other.ravel()),

@@ -24,13 +24,13 @@ def evaluate(captioner: Captioner, scenes: Iterable[Scene], beam: int = 3) -> It
     """
     for scene in scenes:
         features = captioner.features(scene.pixels[None])
-        said = captioner.search(features, beam)[0][0].words
+        caption = captioner.search(features, beam)[0][0].words
         truths = right(scene)
         yield {
             "name": scene.name,
-            "caption": " ".join(said),
-            "right": float(said in truths),
-            "things": _named(scene, said),
+            "caption": " ".join(caption),
+            "right": float(caption in truths),
+            "things": _named(scene, caption),
             **_own_captions(captioner, features, scene, truths),
         }
 
@@ -45,9 +45,9 @@ def summarise(records: Iterable[dict[str, Any]]) -> dict[str, Summary | float]:
     return {**summary, "perplexity": float(np.exp(summary["nats"].mean or 0.0))}
 
 
-def _named(scene: Scene, said: Sequence[str]) -> list[float]:
+def _named(scene: Scene, caption: Sequence[str]) -> list[float]:
     known = {(thing.colour, thing.shape) for thing in scene.things}
-    named = [pair for pair in pairwise(said) if pair[0] in COLOURS and pair[1] in SHAPES]
+    named = [pair for pair in pairwise(caption) if pair[0] in COLOURS and pair[1] in SHAPES]
     return [float(pair in known) for pair in named]
 
 

@@ -1,4 +1,4 @@
-"""`gazeback evaluate scenes`: the measurements of `gazeback.eval.scenes.protocol` as a task."""
+"""`gazeback evaluate scenes`: do a word's pixels lie on the thing that it names?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,14 @@ from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import load_captioner
 
 SCENES = 400
-"""How many scenes are measured unless a limit is given."""
+"""The number of scenes if no limit is given."""
 
 
 @dataclass(frozen=True)
 class ScenesTask(Task[CaptionerSubject]):
-    """`model`: a bundled captioner of scenes, by name, or a file; `chosen`: methods between commas."""
+    """Measures the maps of words on drawn scenes.
+
+    `model`: a bundled captioner of scenes, by name, or a file; `chosen`: methods between commas."""
 
     name: ClassVar[str] = "scenes"
     model: str = "scenes-gap"
@@ -122,7 +124,7 @@ class ScenesTask(Task[CaptionerSubject]):
 
 
 def scene_name(index: int) -> str:
-    """The name of a held-out scene, made of its number alone."""
+    """The name of a held-out scene, from its number."""
     return f"scene-{protocol.HELD_OUT_SEED}-{index:05d}"
 
 
@@ -130,7 +132,7 @@ def _notes(named: Mapping[str, Any]) -> Iterator[str]:
     if named:
         n, scenes, swapped = named["pointing"].n, named["pointing"].groups, named["swap_pointing"].n
         yield f"{n} words of {scenes} scenes, {swapped} of them swapped; ± standard error over scenes"
-    yield "threshold: where a map's region begins, as a share of its maximum; chosen on the tune part by IoU"
+    yield "threshold: the fraction of a map's maximum where its region begins, chosen on the tune part by IoU"
 
 
 def _by_kind(summary: Mapping[str, Any], metric: str) -> Table:
@@ -150,7 +152,7 @@ def _visual(of_scenes: Mapping[str, Record]) -> Table:
     ]
     notes = [
         "chance: the opening, drawn at random; habit: the ending, which follows from the opening",
-        "nats: log p(word | picture) - log p(word | mean picture); its shares are of the word's probability",
+        "nats: log p(word | picture) - log p(word | mean picture); shares: of the word's probability",
     ]
     return Table(
         "What the picture decides", ["n", "visual share", "language share", "nats"], rows, notes, "kind"

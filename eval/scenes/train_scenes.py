@@ -116,9 +116,9 @@ def facts(of: Scene) -> np.ndarray:
     """
     found = np.zeros((len(COLOURS), len(SHAPES) + len(SIZES) + 2 * len(_CUTS)), np.float32)
     for thing in of.things:
-        said = [thing.shape == shape for shape in SHAPES] + [thing.size == size for size in SIZES]
+        kinds = [thing.shape == shape for shape in SHAPES] + [thing.size == size for size in SIZES]
         where = [at > cut * SIDE for at in (thing.row, thing.column) for cut in _CUTS]
-        found[list(COLOURS).index(thing.colour)] = [*said, *where]
+        found[list(COLOURS).index(thing.colour)] = [*kinds, *where]
     return found.ravel()
 
 

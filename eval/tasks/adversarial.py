@@ -1,7 +1,8 @@
 """`gazeback evaluate adversarial`: does the evidence move when a changed photo fools the classifier?
 
-*CNN Fixations*, IEEE TIP 2018, section IV-F, with DeepFool. Photos whose class is predicted right: the maps
-of the right class on the photo, of the new class on the changed photo, and of the right class on it.
+This follows *CNN Fixations*, IEEE TIP 2018, section IV-F, with DeepFool. It uses photos whose class is
+predicted correctly. Three maps are compared: that of the class on the photo, that of the class on the changed
+photo, and that of the new class on the changed photo.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ COLUMNS = {
 
 
 class AdversarialTask(ObjectTask):
-    """Maps before and after DeepFool."""
+    """Compares maps before and after DeepFool."""
 
     name: ClassVar[str] = "adversarial"
     batch: ClassVar[int] = 4
@@ -44,13 +45,13 @@ class AdversarialTask(ObjectTask):
     def tables(self, records: Records) -> Sequence[Table]:
         first = next(iter(records.values()))
         notes = [
-            f"{len(first)} images whose class is predicted right; ± standard error. Energy: the share of a "
-            "map inside the object's boxes. Correlation: Spearman's, with the class's map on the photo."
+            f"{len(first)} images whose class is predicted correctly; ± standard error. Energy: the fraction "
+            "of a map inside the object's boxes. Correlation: Spearman's, with the class's map on the photo."
         ]
         return [means_table("Maps of fooled classifiers", records, COLUMNS, notes), _changes(first)]
 
     def score(self, record: Record) -> float | None:
-        """How alike the class's maps are on both photos."""
+        """The similarity of the class's maps on both photos."""
         value = record.get("correlation changed")
         return None if value is None else float(value)
 
@@ -92,7 +93,8 @@ class AdversarialTask(ObjectTask):
 
 
 def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Maps [3, H, W] (class; class on the changed photo; new class there) on the object's mask [H, W]."""
+    """Compare maps [3, H, W] (class; class on the changed photo; new class there) on the object's mask [H,
+    W]."""
     energies = energy_inside(maps, mask[None])[:, 0]
     return {
         "energy": float(energies[0]),

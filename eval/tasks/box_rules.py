@@ -1,7 +1,7 @@
-"""What each method answers about a batch of photos: two maps, and boxes by every rule it has.
+"""Compute a method's maps of a batch of photos, and its boxes by every rule.
 
-The maps are those of the true class and of a wrong one; the boxes are of the true class. A rule has settings,
-of which one is chosen on the tune part; so it makes one box for each.
+The maps are those of the true class and of a wrong class. The boxes are of the true class. A rule makes one
+box for each of its settings, because a setting is chosen on the tune part later.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
     "region": tuple({"blur": blur, "threshold": threshold} for blur in (0, 0.04) for threshold in THRESHOLDS),
     "centre": tuple({"share": round(0.4 + 0.05 * step, 2)} for step in range(13)),
 }
-"""The settings of each rule. blur: share of the diagonal, on top of the map's own; threshold: share of the
-maximum; share: of the image's sides."""
+"""The settings of each rule. blur: a fraction of the diagonal, in addition to the map's own blur; threshold:
+a fraction of the maximum; share: a fraction of the image's sides."""
 
 Classes = Sequence[int] | np.ndarray
-"""One class for each image."""
+"""A class for each image."""
 
 EVIDENCE_BOX_SHARE = 0.9
-"""How much of the net relevance is walked down for a box, which needs the whole object."""
+"""The fraction of the net relevance that is walked down for a box, which must cover the whole object."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Maps float [height, width], nowhere negative, of the true class and a wrong one; boxes of the true
+    """The maps of the true class and a wrong one, float [height, width], non-negative; boxes of the true
     class by rule, one for each of its settings."""
 
     heat: np.ndarray
@@ -45,7 +45,7 @@ class Answer:
 def answers_of(
     name: str, model: keras.Model, pixels: np.ndarray, true: Classes, wrong: Classes
 ) -> list[Answer]:
-    """What a method answers about images [n, H, W, C], as the model reads them: one answer for each.
+    """Compute a method's answer for each of the images [n, H, W, C], as the model reads them.
 
     Args:
         true: the class of each image.
@@ -66,7 +66,7 @@ def answers_of(
 def _rules(
     name: str, model: keras.Model, pixels: np.ndarray, true: np.ndarray, found: Found
 ) -> dict[str, list[list[Box]]]:
-    """By every rule that the method has, each image's boxes of the true class int [n, 1], one for each
+    """Compute, by every rule of the method, each image's boxes of the true class int [n, 1], one for each
     setting."""
     if name == CENTRE:
         boxes = [centre_box(found.maps.shape[2:], setting["share"]) for setting in SETTINGS["centre"]]

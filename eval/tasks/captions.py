@@ -1,8 +1,9 @@
-"""How good are the captions? `evaluate captions`: against people's, and beside captions that know no photo.
+"""`gazeback evaluate captions`: how good are the captions?
 
-Compared with the captioner: what it says of the mean picture, of every photo; one caption of a person for
-every photo, the most typical one of the tune part (`typical_caption`); what a person says of another photo;
-and what a person says of this one, the first caption measured by the others.
+They are scored against people's captions. The captioner is compared with four others: its own caption of the
+mean picture; one person's caption for all photos, the most typical one of the tune part (`typical_caption`);
+a person's caption of another photo; and a person's caption of the photo, which is scored against the other
+references.
 """
 
 import hashlib
@@ -31,10 +32,11 @@ ORDERS = 4
 
 
 def typical_caption(photos: Sequence[Sequence[Caption]]) -> Caption:
-    """Of all captions the one with the highest mean CIDEr (Vedantam et al. 2015, equations 1 to 3) as the
-    caption of every other photo; of several, the first.
+    """Find the caption with the highest mean CIDEr as the caption of every other photo; if several are equal,
+    the first.
 
-    CIDEr without the changes of CIDEr-D is a mean of cosines, so one product of matrices finds it.
+    CIDEr is that of Vedantam et al. 2015, equations 1 to 3. Without the changes of CIDEr-D it is a mean of
+    cosines, so one product of matrices is enough.
     """
     captions = [caption for of_photo in photos for caption in of_photo]
     owner = np.repeat(np.arange(len(photos)), [len(of_photo) for of_photo in photos])
@@ -59,8 +61,8 @@ def _ngrams(caption: Caption, n: int) -> Counter[Caption]:
 
 
 def _vectors(counts: Sequence[Counter[Caption]], owner: np.ndarray, photos: int) -> csr_array:
-    """Unit vectors [captions, n-grams] of term frequency times inverse document frequency; a document is a
-    photo."""
+    """Compute unit vectors [captions, n-grams] of term frequency times inverse document frequency; a document
+    is a photo."""
     number = {ngram: i for i, ngram in enumerate(dict.fromkeys(ngram for count in counts for ngram in count))}
     rows = np.repeat(np.arange(len(counts)), [len(count) for count in counts])
     columns = np.array([number[ngram] for count in counts for ngram in count], int)
@@ -88,11 +90,10 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Said:
-    """A caption for a photo, the references it is measured by, and, where a captioner was asked, the log
-    probability of all references.
+class ScoredCaption:
+    """A caption of a photo, its references, and, for a captioner, the log-probability of all references.
 
-    `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`; a
+    `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`. A
     word that is not in the vocabulary counts as the unknown word, of which there are `unknown`.
     """
 
@@ -105,7 +106,7 @@ class Said:
 
 @dataclass(frozen=True)
 class CaptionsTask(CaptionerTask):
-    """Every way to come by a caption is a "method"."""
+    """Scores captions; every source of captions is a "method"."""
 
     name: ClassVar[str] = "captions"
     batch: ClassVar[int] = 16
@@ -122,16 +123,16 @@ class CaptionsTask(CaptionerTask):
         return {image.file_name: image.captions for image in self.read.images}
 
     def score(self, record: Record) -> float | None:
-        """The log probability of a word of the references, in nats."""
+        """The mean log-probability of a word of the references, in nats."""
         return record["nats"] / record["tokens"] if record["nats"] is not None else None
 
     def tables(self, records: Records) -> list[Table]:
-        """Scores of every way to caption, then how varied its captions are."""
-        said = self._said(records)
+        """Scores of every source of captions, then perplexity and variety."""
+        by_row = self._captions_by_row(records)
         scores: dict[str, dict[str, Cell]] = {
-            row: summarise(list(photos.values())) for row, photos in said.items()
+            row: summarise(list(photos.values())) for row, photos in by_row.items()
         }
-        photos = len(said[CAPTIONER])
+        photos = len(by_row[CAPTIONER])
         if all(score[METEOR] is None for score in scores.values()):
             scores = {row: {**score, METEOR: "not installed"} for row, score in scores.items()}
         notes = [
@@ -146,25 +147,25 @@ class CaptionsTask(CaptionerTask):
         ]
 
     def details(self, records: Records) -> dict[str, Any]:
-        said = self._said(records)
-        rows = {row: as_json(summarise(list(photos.values()))) for row, photos in said.items()}
+        by_row = self._captions_by_row(records)
+        rows = {row: as_json(summarise(list(photos.values()))) for row, photos in by_row.items()}
         images = [
             {
                 "file_name": name,
                 "part": part_of(name),
-                "captions": {row: " ".join(of[name].caption) for row, of in said.items() if name in of},
-                "nats": said[CAPTIONER][name].nats,
-                "tokens": said[CAPTIONER][name].tokens,
+                "captions": {row: " ".join(of[name].caption) for row, of in by_row.items() if name in of},
+                "nats": by_row[CAPTIONER][name].nats,
+                "tokens": by_row[CAPTIONER][name].tokens,
             }
-            for name in said[CAPTIONER]
+            for name in by_row[CAPTIONER]
         ]  # fmt: skip
         return {"scores": rows, "images": images}
 
-    def _said(self, records: Records) -> dict[str, dict[str, Said]]:
-        """By row and file name; of a person only where there is another to measure by."""
+    def _captions_by_row(self, records: Records) -> dict[str, dict[str, ScoredCaption]]:
+        """By row and file name; a person's caption only if there is another reference."""
         return {
             row: {
-                name: Said(
+                name: ScoredCaption(
                     tuple(record["caption"].split()),
                     self.references[name][1:] if row == PERSON else self.references[name],
                     record["nats"], record["tokens"], record["unknown"],
@@ -199,7 +200,7 @@ class CaptionsTask(CaptionerTask):
         return answer
 
     def _caption(self, name: str, method: str) -> Caption:
-        """A caption that asks no captioner."""
+        """A caption that does not come from the captioner."""
         if method == TYPICAL:
             return self._typical
         return self.images[name].captions[0] if method == PERSON else another(self.read, name)
@@ -211,7 +212,7 @@ class CaptionsTask(CaptionerTask):
         return {"nats": nats, "tokens": tokens, "unknown": unknown}
 
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The photo with the captions."""
+        """The photo with its captions."""
         captions = self.measure(subject, [name], methods)[name]
         image = self.images[name]
         people = " / ".join(" ".join(caption) for caption in image.captions)
@@ -220,7 +221,7 @@ class CaptionsTask(CaptionerTask):
 
 
 def another(data: CaptionData, name: str) -> Caption:
-    """The first caption of another photo of the split, the same one whenever it is asked."""
+    """The first caption of another photo of the split, which is always the same one."""
     images = data.everything
     here = next(i for i, image in enumerate(images) if image.file_name == name)
     step = int.from_bytes(hashlib.sha256(name.encode()).digest()[9:13], "big") % max(len(images) - 1, 1)
@@ -230,8 +231,8 @@ def another(data: CaptionData, name: str) -> Caption:
 def log_probability(
     captioner: Captioner, picture: np.ndarray, references: Sequence[Sequence[str]]
 ) -> tuple[float, int, int]:
-    """Sum of the log probabilities (nats) of captions with their end tokens, the number of these tokens, and
-    how many of them are the unknown word.
+    """Compute the sum of the log-probabilities (nats) of captions with their end tokens, the number of these
+    tokens, and the number of unknown words.
 
     `picture` float32 [h, w, C] is the photo's last map, or [C] the pooled one.
     """
@@ -256,17 +257,19 @@ VARIETY = {
 }
 
 VARIETY_NOTES = (
-    "coverage: the share of the different words of the references, and of all their tokens, that occur in "
-    "any of the captions; known: the share of the references' tokens that is in the captioner's vocabulary",
+    "coverage: the fraction of the different words of the references, and of all their tokens, that occur "
+    "in any of the captions; known: the fraction of the references' tokens that are in the captioner's "
+    "vocabulary",
 )
 
 
-def summarise(photos: Sequence[Said]) -> dict[str, Cell]:
-    """Corpus scores as `corpus_scores` names them, perplexity per token, and how varied the captions are."""
+def summarise(photos: Sequence[ScoredCaption]) -> dict[str, Cell]:
+    """Compute corpus scores with the names of `corpus_scores`, perplexity per token, and the variety of the
+    captions."""
     if not photos:
         return dict.fromkeys((*NAMES, *VARIETY))
     words = {word for photo in photos for word in photo.caption}
-    tokens = Counter(word for photo in photos for said in photo.references for word in said)
+    tokens = Counter(word for photo in photos for words in photo.references for word in words)
     lengths = np.array([len(photo.caption) for photo in photos], float)
     return {
         **corpus_scores([photo.caption for photo in photos], [photo.references for photo in photos]),
@@ -280,8 +283,8 @@ def summarise(photos: Sequence[Said]) -> dict[str, Cell]:
     }
 
 
-def perplexity(photos: Sequence[Said]) -> Summary | None:
-    """Of a word of the references, their ends with them; None where no captioner was asked."""
+def perplexity(photos: Sequence[ScoredCaption]) -> Summary | None:
+    """The perplexity per word of the references, including their end tokens; None without a captioner."""
     asked = [(photo.nats, photo.tokens) for photo in photos if photo.nats is not None]
     if not asked:
         return None
@@ -292,8 +295,8 @@ def perplexity(photos: Sequence[Said]) -> Summary | None:
     return jackknife(whole, np.exp(-(nats.sum() - nats) / (tokens.sum() - tokens)))
 
 
-def _known(photos: Sequence[Said]) -> float | None:
-    """The share of the references' tokens, without their ends, that the vocabulary has."""
+def _known(photos: Sequence[ScoredCaption]) -> float | None:
+    """The fraction of the references' tokens, without end tokens, that are in the vocabulary."""
     asked = [photo for photo in photos if photo.nats is not None]
     tokens = sum(photo.tokens - len(photo.references) for photo in asked)
     return 1 - sum(photo.unknown for photo in asked) / tokens if tokens else None

@@ -23,12 +23,12 @@ THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 CENTRE_SIDES = tuple(round(0.4 + 0.05 * step, 2) for step in range(8))
 
 KEPT_AREA = 0.4
-"""The mean share of the area that a method's box keeps: its threshold is chosen for that, since nothing makes
-a network as confident as a box around everything."""
+"""The mean fraction of the area that a method's box keeps. Each threshold is chosen to reach it, because a
+larger box always gives more confidence."""
 
 
 class ConfidenceTask(ObjectTask):
-    """A classifier's confidence in the class that it predicts, with parts of the photo taken away."""
+    """Measures a classifier's confidence in its predicted class when parts of the photo are removed."""
 
     name: ClassVar[str] = "confidence"
     batch: ClassVar[int] = 1
@@ -47,7 +47,7 @@ class ConfidenceTask(ObjectTask):
         return [self._boxes(records), _taken(reported), _occluded(reported)]
 
     def score(self, record: Record) -> float | None:
-        """How much larger the area under insertion is than that under deletion."""
+        """The area under insertion minus that under deletion."""
         return float(record["insertion"] - record["deletion"])
 
     def _boxes(self, records: Records) -> Table:
@@ -70,9 +70,9 @@ class ConfidenceTask(ObjectTask):
                 )
             )
         notes = [
-            f"{len(reported)} images; ± standard error. The predicted class; all but the box of the map's "
-            "heaviest region gets the photo's mean colour. Each method's threshold is the one that keeps "
-            f"about {KEPT_AREA} of the area on {len(tune)} images of the tune part."
+            f"{len(reported)} images; ± standard error. The predicted class; everything outside the box of "
+            "the map's heaviest region gets the photo's mean colour. Each method's threshold is the one "
+            f"that keeps about {KEPT_AREA} of the area on {len(tune)} images of the tune part."
         ]
         return Table("Only the box kept", BOX_COLUMNS, rows, notes, "method")
 
@@ -96,7 +96,7 @@ class ConfidenceTask(ObjectTask):
     def _of(
         self, subject: ClassifierSubject, method: str, pixels: np.ndarray, predicted: int, whole: float
     ) -> dict[str, Any]:
-        """A method on one photo, whose predicted class has the probability `whole`."""
+        """Measure a method on one photo, whose predicted class has the probability `whole`."""
         heat = subject.maps(method, [pixels], [predicted])[0]
         kept = [confidence.box_kept(pixels, box) for box in boxes(method, heat)]
         empty = np.broadcast_to(confidence.mean_colour(pixels), pixels.shape)
@@ -122,19 +122,19 @@ BOX_COLUMNS = ("threshold", "area kept", "increase in confidence", "average drop
 
 
 def boxes(method: str, heat: np.ndarray) -> list[Box]:
-    """A method's boxes, one for each setting: one rule for all maps, and the centre's own."""
+    """A method's boxes, one for each setting; all maps have the same rule, and `center` has its own."""
     if method == CENTRE:
         return [centre_box(heat.shape, side) for side in CENTRE_SIDES]
     return [region_box(heat, threshold) for threshold in THRESHOLDS]
 
 
 def chosen_place(areas: Sequence[Sequence[float]]) -> int:
-    """The setting whose mean area is the nearest to `KEPT_AREA`; `areas` [images, settings]."""
+    """Find the setting whose mean area is nearest to `KEPT_AREA`; `areas` [images, settings]."""
     return best(-np.abs(np.mean(areas, axis=0) - KEPT_AREA))
 
 
 def drop(before: float, after: float) -> float:
-    """By which share of itself a probability fell; below 0 where it rose."""
+    """The relative drop of a probability; negative if it rose."""
     return (before - after) / before
 
 

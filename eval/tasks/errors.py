@@ -28,11 +28,11 @@ from gazeback.models.photos import Photo
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that is taken for something else: classes, their probabilities, and how one method's maps of
-    the two compare.
+    """An image that is predicted wrong: both classes, their probabilities, and a comparison of one method's
+    maps of them.
 
-    correlation: Pearson's, of the two maps; None where one is even. predicted_energy, true_energy: the share
-    of each map inside the object's boxes; None where there are none.
+    correlation: Pearson's, of the two maps; None if one is uniform. predicted_energy, true_energy: the
+    fraction of each map inside the object's boxes; None without boxes.
     """
 
     predicted: int
@@ -45,14 +45,14 @@ class Mistake:
 
     @property
     def difference(self) -> float | None:
-        """How much more of the true class's map lies inside the boxes."""
+        """The energy of the true class's map minus that of the predicted class."""
         if self.true_energy is None or self.predicted_energy is None:
             return None
         return self.true_energy - self.predicted_energy
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Mistake | None:
-        """From a record; None for an image that is predicted right."""
+        """Read a record; None for an image that is predicted correctly."""
         return None if record["right"] else cls(**{name: record[name] for name in cls.__dataclass_fields__})
 
     def as_record(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Mistake:
 
 
 def compared(predicted_map: np.ndarray, true_map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
-    """How two maps, float [height, width] nowhere negative, compare; `mask`: bool, where the object is."""
+    """Compare two maps, float [height, width], non-negative; `mask`: bool, the pixels of the object."""
     inside: list[float] | list[None] = [None, None]
     if mask is not None and mask.any():
         inside = energy_inside(np.stack([predicted_map, true_map]), mask[None])[:, 0].tolist()
@@ -69,21 +69,21 @@ def compared(predicted_map: np.ndarray, true_map: np.ndarray, mask: np.ndarray |
 
 
 def most_confident(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Mistake]:
-    """One method's mistakes, that with the largest probability of the wrong class first."""
+    """One method's mistakes, the largest probability of the wrong class first."""
     found = {name: Mistake.of(record) for name, record in records.items()}
     mistakes = {name: mistake for name, mistake in found.items() if mistake is not None}
     return dict(sorted(mistakes.items(), key=lambda item: (-item[1].predicted_probability, item[0])))
 
 
 SHOWN = 60
-"""How many mistakes are shown, the most confident ones: a page of more would be slow."""
+"""The number of mistakes on the page, the most confident ones; a longer page would be slow."""
 
 LONGEST = 240
 """Pixels of the longer side of a picture."""
 
 
 def write_gallery(task: ErrorsTask, records: Records, path: Path) -> Path:
-    """Write the page of the mistakes that the records tell of; returns its path. Raises UserError."""
+    """Write the page of the mistakes in the records; returns its path. Raises UserError."""
     try:
         return write_atomically(path, gallery_html(task, records).encode("utf-8", errors="replace"))
     except OSError as error:
@@ -91,9 +91,9 @@ def write_gallery(task: ErrorsTask, records: Records, path: Path) -> Path:
 
 
 def gallery_html(task: ErrorsTask, records: Records) -> str:
-    """One file that needs no network. Raises UserError.
+    """Build the page, one file that needs no network. Raises UserError.
 
-    The centre's map is left out, which is the same for all classes.
+    The map of `center` is left out, because it is the same for all classes.
     """
     methods = [method for method in records if method != CENTRE]
     mistakes = {method: most_confident(records[method]) for method in records}
@@ -144,7 +144,7 @@ def _class(name: str, probability: float) -> dict[str, str]:
 
 
 def _facts(mistake: Mistake) -> str:
-    """What the figures say of one method's two maps."""
+    """The figures of one method's two maps as text."""
     facts = [] if mistake.correlation is None else [f"correlation {mistake.correlation:.2f}"]
     if mistake.difference is not None:
         facts.append(f"in the boxes {mistake.predicted_energy:.2f} and {mistake.true_energy:.2f}")
@@ -155,7 +155,7 @@ def _pictures(
     task: ErrorsTask, subject: ClassifierSubject, name: str, mistakes: Mapping[str, Mistake],
     boxes: Sequence[Sequence[float]],
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
-    """For each method the photo with the map of the predicted class on it, and with that of the true one."""
+    """For each method, the photo with the map of the predicted class, and with that of the true class."""
     seen = subject.prepare(task.read[name].path)
     look = look_of(seen.photo)
     for method, mistake in mistakes.items():
@@ -176,7 +176,7 @@ def _level(heat: np.ndarray) -> np.ndarray:
 
 
 def _outlined(photo: Photo, boxes: Sequence[Sequence[float]]) -> Photo:
-    """The photo, small, with boxes `[x, y, w, h]` in its pixels drawn on it."""
+    """A thumbnail of the photo with boxes `[x, y, w, h]`, which are in pixels of the photo."""
     size = fitted(photo.width, photo.height, LONGEST)
     image = Image.fromarray(photo.pixels).resize(size, Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(image)
@@ -190,7 +190,7 @@ COLUMNS = ("correlation of the two maps", "energy, predicted", "energy, true", "
 
 
 class ErrorsTask(ObjectTask):
-    """The maps of the predicted and of the true class on images that are predicted wrong."""
+    """Compares the maps of the predicted and of the true class on images that are predicted wrong."""
 
     name: ClassVar[str] = "errors"
     need: ClassVar[Need | None] = "labels"
@@ -201,8 +201,8 @@ class ErrorsTask(ObjectTask):
         images, wrong = (len(next(iter(of.values()))) for of in (records, mistakes))
         notes = [
             f"{wrong} of {images} images are predicted wrong; ± standard error over them",
-            "energy: share of a map inside the boxes of the object, where there are boxes; difference: that "
-            "of the true class minus that of the predicted one; an even map has no correlation",
+            "energy: fraction of a map inside the boxes of the object, if there are boxes; difference: that "
+            "of the true class minus that of the predicted one; a uniform map has no correlation",
         ]
         return [
             Table(
@@ -211,12 +211,12 @@ class ErrorsTask(ObjectTask):
         ]
 
     def score(self, record: Record) -> float | None:
-        """How little the two maps have in common: 1 minus their correlation."""
+        """The dissimilarity of the two maps: 1 minus their correlation."""
         mistake = Mistake.of(record)
         return None if mistake is None or mistake.correlation is None else 1 - mistake.correlation
 
     def write_pages(self, records: Records, stem: Path) -> list[Path]:
-        """The gallery of the mistakes, `STEM-gallery.html`. Raises UserError."""
+        """Write the gallery of the mistakes, `STEM-gallery.html`. Raises UserError."""
         return [write_gallery(self, records, stem.with_name(f"{stem.name}-gallery.html"))]
 
     def measure(
@@ -243,7 +243,7 @@ class ErrorsTask(ObjectTask):
         return records
 
     def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The maps of the predicted class; the gallery has both."""
+        """The photo with the maps of the predicted class; the gallery shows both classes."""
         seen = subject.prepare(self.read[name].path)
         predicted, true = (
             int(subject.probabilities([seen])[0].argmax()),
@@ -255,7 +255,7 @@ class ErrorsTask(ObjectTask):
         return Example(seen.photo.pixels, maps, title, boxes=self.boxes(name, seen))
 
     def boxes(self, name: str, seen: Prepared) -> list[list[float]]:
-        """Those of the object, in pixels of the photo."""
+        """The boxes of the object, in pixels of the photo."""
         image = self.read[name]
         if image.size is None:
             return []
@@ -270,7 +270,7 @@ class ErrorsTask(ObjectTask):
 def both_maps(
     subject: ClassifierSubject, method: str, seen: Sequence[Prepared], predicted: np.ndarray, true: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The maps of two classes of each image, float [height, width] over the photo."""
+    """Compute the maps of two classes of each image, float [height, width] over the photo."""
     pixels = [one.pixels for one in seen]
     both = (subject.maps(method, pixels, classes) for classes in (predicted, true))
     for one, *maps in zip(seen, *both, strict=True):

@@ -1,22 +1,24 @@
-"""Are the words that a captioner says itself where it points? F1 as in ActivityNet-Entities.
+"""`gazeback evaluate generated`: are the words of generated captions where the captioner points?
+
+The figure is F1 as in ActivityNet-Entities.
 
 Zhou et al., *Grounded Video Description*, CVPR 2019, section 5 and appendix A.3, as their script for
 Flickr30k Entities computes it. A photo's generated caption is compared with each of people's sentences. An
-object word of it (`gazeback.eval.metrics.words`) is right if the sentence has one of its class, and localized
-if the box of its map overlaps a box of that one, the first of its class in the sentence, by an IoU above 0.5.
-Words that the sentence says without a box are no mistake.
+object word of the caption (`gazeback.eval.metrics.words`) is right if the sentence has a word of its class.
+It is localized if the box of its map overlaps a box of the first such word by an IoU above 0.5. Words without
+a box in the sentence are not mistakes.
 
-- `all`: precision over all object words of the caption, recall over all objects of the sentences; a word that
-  is wrong and an object that is not said count as not localized.
-- `loc`: both over words that are right alone.
+- `all`: precision over all object words of the caption, recall over all objects of the sentences; a wrong
+  word and an object that is not named count as not localized.
+- `loc`: both over correct words only.
 
-Precision and recall are means over classes, a class that is never said counting 0; F1 is of these means. The
-classes are those of boxed phrases that are common in the split (at least `COMMON`).
+Precision and recall are means over classes; a class that is never named counts as 0. F1 is computed from
+these means. The classes are those of phrases with boxes that occur at least `COMMON` times in the split.
 
-A map's box is that of its heaviest region above a share of the maximum; of evidence, whose heat map is
-peaked, above that share of its `evidence_heat`, as for classifiers. The centre's box is in the middle, with
-sides of that share of the photo's. The share is chosen for each method on the tune part, by F1 (all), among
-`THRESHOLDS` and `SIDES`.
+A map's box is that of its heaviest region above a fraction of the maximum. For evidence, whose heat map is
+peaked, it is a fraction of the maximum of its `evidence_heat`, as for classifiers. The box of `center` is in
+the middle, and its sides are a fraction of the photo's. The fraction is chosen for each method on the tune
+part, by F1 (all), among `THRESHOLDS` and `SIDES`.
 """
 
 from collections import Counter
@@ -74,15 +76,15 @@ Hits = list[int]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a sentence says: class and boxes of the objects that have boxes, in order, and the other
-    classes."""
+class NamedObjects:
+    """The objects of a sentence: class and boxes of those with boxes, in order, and the classes of the
+    others."""
 
     objects: tuple[tuple[str, tuple[Box, ...]], ...]
     unboxed: frozenset[str]
 
     @classmethod
-    def of(cls, sentence: Sentence) -> "Said":
+    def of(cls, sentence: Sentence) -> "NamedObjects":
         pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
         named = [(pairs[place][1], kind) for place, kind in object_words([word for word, _ in pairs])]
         heads: dict[int, tuple[Box, ...]] = {}
@@ -97,28 +99,33 @@ class Said:
 def common_classes(images: Sequence[PhraseImage]) -> frozenset[str]:
     """The classes of the objects with boxes that are named at least `COMMON` times."""
     counts = Counter(
-        kind for image in images for sentence in image.sentences for kind, _ in Said.of(sentence).objects
+        kind
+        for image in images
+        for sentence in image.sentences
+        for kind, _ in NamedObjects.of(sentence).objects
     )
     return frozenset(kind for kind, count in counts.items() if count >= COMMON)
 
 
 @dataclass(frozen=True)
 class GeneratedTask(PhraseTask):
-    """`chosen`: names of methods between commas; the baselines come along."""
+    """Localizes the object words of generated captions.
+
+    `chosen`: names of methods between commas; the baselines are added."""
 
     name: ClassVar[str] = "generated"
     tunes: ClassVar[bool] = True
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        """What is asked about: `common_classes` of the whole split."""
+        """The classes that are measured: `common_classes` of the whole split."""
         return common_classes(self.read.everything)
 
     def cache_key(self) -> dict[str, Any]:
         return {**super().cache_key(), **SETTINGS}
 
     def score(self, record: Record) -> float | None:
-        """The share of the words that are right which are localized too, at the middle setting."""
+        """The fraction of correct words that are localized, at the middle setting."""
         hits = [entry[1][DEFAULT] for entry in record["recall"] if entry[1] is not None]
         return float(np.mean(hits)) if hits else None
 
@@ -133,7 +140,7 @@ class GeneratedTask(PhraseTask):
         _, shown = split(first_of(records), self.part)
         n, classes = len(shown), len({entry[0] for of in shown.values() for entry in of["recall"]})
         notes = [
-            f"{n} photos of the {part} part, {classes} classes; the share is chosen on the tune part; "
+            f"{n} photos of the {part} part, {classes} classes; the fraction is chosen on the tune part; "
             "± standard error over photos",
             *skipped_line(left_out(first_of(records).values())),
         ]
@@ -153,7 +160,7 @@ class GeneratedTask(PhraseTask):
         skipped: Counter[str] = Counter()
         pixels, scale = model_input(image.path, subject.captioner.image_size)
         sentences = [
-            self._on_input(subject, Said.of(sentence), scale, skipped) for sentence in image.sentences
+            self._on_input(subject, NamedObjects.of(sentence), scale, skipped) for sentence in image.sentences
         ]
         caption, words, question = self._asked(subject, pixels)
         return {
@@ -166,28 +173,30 @@ class GeneratedTask(PhraseTask):
         }
 
     def _asked(self, subject: CaptionerSubject, pixels: np.ndarray) -> tuple[str, list[str], Question]:
-        """The caption, the classes of its object words, and the question about them."""
+        """The generated caption, the classes of its object words, and the question about them."""
         features = np.asarray(subject.captioner.features(pixels[None]))
         caption = subject.captioner.search(features)[0][0]
-        said = [(place, kind) for place, kind in object_words(caption.words) if kind in self.classes]
-        places = [place for place, _ in said]
+        found = [(place, kind) for place, kind in object_words(caption.words) if kind in self.classes]
+        places = [place for place, _ in found]
         question = Question(pixels, features[0], list(caption.ids), places)
-        return str(caption), [kind for _, kind in said], question
+        return str(caption), [kind for _, kind in found], question
 
-    def _on_input(self, subject: CaptionerSubject, said: Said, scale: Scale, skipped: Counter[str]) -> Said:
-        """With boxes in input pixels, without those that are empty, and with common classes alone."""
+    def _on_input(
+        self, subject: CaptionerSubject, sentence: NamedObjects, scale: Scale, skipped: Counter[str]
+    ) -> NamedObjects:
+        """The objects of common classes, with boxes in input pixels and without empty boxes."""
         objects = []
-        for kind, boxes in said.objects:
+        for kind, boxes in sentence.objects:
             if kind not in self.classes:
                 continue
             scaled = tuple(tuple(np.array(box) * (*scale, *scale)) for box in boxes if min(box[2:]) > 0)
             skipped["empty box"] += len(boxes) - len(scaled)
             if scaled:
                 objects.append((kind, scaled))
-        return Said(tuple(objects), said.unboxed)
+        return NamedObjects(tuple(objects), sentence.unboxed)
 
     def _boxes(self, subject: CaptionerSubject, method: str, question: Question) -> list[list[Box]]:
-        """The box of each word for each of the method's settings."""
+        """Compute the box of each word for each of the method's settings."""
         settings = _settings(method)
         if method == CENTRE:
             shape = question.image.shape[:2]
@@ -215,7 +224,7 @@ class GeneratedTask(PhraseTask):
         boxes = [
             box
             for sentence in image.sentences
-            for kind, of_object in Said.of(sentence).objects
+            for kind, of_object in NamedObjects.of(sentence).objects
             if kind == words[0]
             for box in of_object
         ]
@@ -233,8 +242,8 @@ def _settings(method: str) -> Sequence[float]:
 
 
 def figures(photos: Mapping[str, Record], setting: int) -> list[Cell]:
-    """F1 of all words, of those that are right, precision and recall of all, and the share of the right words
-    that are localized."""
+    """Compute F1 of all words and of correct words, precision and recall of all, and the fraction of correct
+    words that are localized."""
     if not photos:
         return [None] * 5
     everything, right = (Tally.of(photos, setting, wrong_too) for wrong_too in (True, False))
@@ -254,7 +263,7 @@ def _localized(photos: Mapping[str, Record], setting: int) -> Summary:
 
 
 def best_setting(photos: Mapping[str, Record]) -> int:
-    """The place of the setting with the best F1 (all); `DEFAULT` without photos."""
+    """Find the index of the setting with the best F1 (all); `DEFAULT` without photos."""
     if not photos:
         return DEFAULT
     scores = [Tally.of(photos, setting, True).scores()[2] for setting in range(len(THRESHOLDS))]
@@ -263,17 +272,17 @@ def best_setting(photos: Mapping[str, Record]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """For precision and recall, how many words of each class were localized, and how many there were:
-    float [2, photos, classes] each."""
+    """For precision and recall, the numbers of localized words and of all words of each class: float [2,
+    photos, classes] each."""
 
     hits: np.ndarray
     counts: np.ndarray
     there: np.ndarray
-    """How often each class is named with a box, float [photos, classes]."""
+    """The number of times that each class is named with a box, float [photos, classes]."""
 
     @classmethod
     def of(cls, photos: Mapping[str, Record], setting: int, wrong_too: bool) -> "Tally":
-        """`wrong_too`: words that are wrong and objects that are not said count as not localized."""
+        """Count words; `wrong_too`: wrong words and objects that are not named count as not localized."""
         entries = [(record["precision"], record["recall"]) for record in photos.values()]
         names = {entry[0] for both in entries for side in both for entry in side}
         number = {name: i for i, name in enumerate(sorted(names))}
@@ -289,17 +298,17 @@ class Tally:
         return cls(hits, counts, there)
 
     def scores(self) -> np.ndarray:
-        """Precision, recall, F1: float [3]."""
+        """Precision, recall and F1: float [3]."""
         return _scores(self.hits.sum(axis=1), self.counts.sum(axis=1), self.there.sum(axis=0))
 
     def without_each(self) -> np.ndarray:
-        """The same without one photo, float [photos, 3]."""
+        """Precision, recall and F1 without each photo, float [photos, 3]."""
         hits, counts = (array.sum(axis=1, keepdims=True) - array for array in (self.hits, self.counts))
         return _scores(hits, counts, self.there.sum(axis=0) - self.there)
 
 
 def _scores(hits: np.ndarray, counts: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """From float [2, ..., classes] and [..., classes] to [..., 3]."""
+    """Compute [..., 3] from float [2, ..., classes] and [..., classes]."""
     classes = np.maximum((there > 0).sum(axis=-1), 1)
     precision, recall = (hits / np.maximum(counts, 1)).sum(axis=-1) / classes
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
@@ -307,12 +316,12 @@ def _scores(hits: np.ndarray, counts: np.ndarray, there: np.ndarray) -> np.ndarr
 
 
 def matched(
-    words: Sequence[str], boxes: Sequence[Sequence[Box]], sentences: Sequence[Said]
+    words: Sequence[str], boxes: Sequence[Sequence[Box]], sentences: Sequence[NamedObjects]
 ) -> dict[str, list[tuple[str, Hits | None]]]:
-    """What precision and recall are of: the class, and whether it is localized, None where the word is wrong
-    or the object is not said.
+    """Match a caption with sentences, for precision and recall: the class, and whether it is localized.
 
-    words: the classes of the caption's object words; boxes: for each of them, one for each setting.
+    It is None if the word is wrong or the object is not named. words: the classes of the caption's object
+    words; boxes: for each word, one box for each setting.
     """
     precision: list[tuple[str, Hits | None]] = []
     recall: list[tuple[str, Hits | None]] = []
@@ -326,8 +335,8 @@ def matched(
             elif kind not in sentence.unboxed:
                 precision.append((kind, None))
         for kind, of_object in sentence.objects:
-            said = kind in words
-            recall.append((kind, _hits(boxes[words.index(kind)], of_object) if said else None))
+            named = kind in words
+            recall.append((kind, _hits(boxes[words.index(kind)], of_object) if named else None))
     return {"precision": precision, "recall": recall}
 
 

@@ -1,4 +1,4 @@
-"""`gazeback evaluate localization`: boxes and maps of a classifier, from a data folder to the tables."""
+"""`gazeback evaluate localization`: do a classifier's boxes and maps find the object?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ PUBLISHED = "published boxes"
 
 @dataclass(frozen=True)
 class Score:
-    """One method on one image: the best IoU of each setting's box by rule, and its maps' figures."""
+    """The figures of one method on one image: the best IoU of each setting's box by rule, and those of its
+    maps."""
 
     ious: Mapping[str, Sequence[float]]
     maps: Mapping[str, float]
@@ -44,7 +45,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Measured:
-    """One image: the class that was asked for, the predicted one, and every method's score."""
+    """The figures of one image: the class in question, the predicted class, and every method's score."""
 
     name: str
     target: int
@@ -63,9 +64,8 @@ class Measured:
 def measure(
     asked: ClassifierSubject, classes: TrueClasses, images: Sequence[ObjectImage], methods: Sequence[str]
 ) -> Iterator[Measured]:
-    """The images that show a class of the classifier, one after another.
-
-    Raises UserError where a method cannot be used.
+    """Measure the images of the classifier's classes, one after another. Raises UserError if a method cannot
+    be used.
     """
     shown = [(image, *main) for image in images if (main := classes.main(image)) is not None]
     if not shown:
@@ -84,7 +84,7 @@ def measure(
 
 
 def score(answer: Answer, true: np.ndarray) -> Score:
-    """How an answer fits the true boxes, float [n, 4] in pixels of its maps."""
+    """Compare an answer with the true boxes, float [n, 4] in pixels of its maps."""
     ious = {rule: [best_iou(box, true) for box in boxes] for rule, boxes in answer.boxes.items()}
     mask = boxes_mask(true.tolist(), *answer.heat.shape)
     both = np.stack([answer.heat, answer.wrong_heat])
@@ -102,7 +102,7 @@ def score(answer: Answer, true: np.ndarray) -> Score:
 
 @dataclass(frozen=True)
 class BoxRow:
-    """A method's boxes by one rule with the setting that was chosen: an IoU for each reported image."""
+    """A method's boxes by one rule with the chosen setting: an IoU for each reported image."""
 
     method: str
     rule: str
@@ -111,11 +111,11 @@ class BoxRow:
     right: Mapping[str, bool]
 
     def errors(self) -> dict[str, float]:
-        """1 for each image that is predicted wrong or not localised, else 0."""
+        """1 for each image that is predicted wrong or not localized, else 0."""
         return {name: float(not self.right[name] or iou < LOCALIZED) for name, iou in self.ious.items()}
 
     def summary(self) -> dict[str, Any]:
-        """GT-known localisation at three IoUs, and the top-1 localisation error."""
+        """GT-known localization at three IoUs, and the top-1 localization error."""
         curves = {
             f"iou {level}": grouped_mean({name: float(iou >= level) for name, iou in self.ious.items()})
             for level in IOUS
@@ -124,9 +124,10 @@ class BoxRow:
 
 
 def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
-    """Every method's rules: chosen on the tune part, reported on the rest (or on it, if `part` is "tune").
+    """Compute the rows of every method's rules.
 
-    Raises DataError if one of the two parts is missing.
+    Settings are chosen on the tune part, and reported on the others (or on the tune part, if `part` is
+    "tune"). Raises DataError if one of the two parts is missing.
     """
     tune, reported = tuned({image.name: image for image in measured}, part)
     right = {name: image.right for name, image in reported.items()}
@@ -142,7 +143,7 @@ def box_rows(measured: Sequence[Measured], part: Part) -> list[BoxRow]:
 def published_row(
     measured: Sequence[Measured], part: Part, published: Mapping[str, Published], data: ObjectData
 ) -> BoxRow | None:
-    """Boxes that somebody published for the same network, on the images that `box_rows` reports."""
+    """The row of published boxes for the same network, on the images that `box_rows` reports."""
     shown = [image for image in measured if image.part == reported_part(part) and image.name in published]
     if not shown:
         return None
@@ -155,14 +156,15 @@ def published_row(
 
 
 def published_for(name: str, data: ObjectData) -> Mapping[str, Published]:
-    """What was published for a network of that name, capitals and dashes aside. Raises DataError."""
+    """The boxes that were published for a network of that name, ignoring case and dashes. Raises
+    DataError."""
     published = read_published(data.folder, data.images)
     plain = {network.lower().replace("-", "").replace("_", ""): network for network in published}
     return published.get(plain.get(name.lower().replace("-", "").replace("_", ""), ""), {})
 
 
 def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[str, Summary]]:
-    """Mean and standard error of every method's map figures over the images of the part."""
+    """Compute mean and standard error of every method's map figures over the images of the part."""
     shown = [image for image in measured if part in ("all", image.part)]
     names = shown[0].scores if shown else {}
     return {
@@ -181,7 +183,7 @@ def map_summaries(measured: Sequence[Measured], part: Part) -> dict[str, dict[st
 
 
 def differences(rows: Sequence[BoxRow]) -> dict[str, Summary]:
-    """The first row's localisation error minus each other row's, image by image."""
+    """Compute the first row's localization error minus each other row's, image by image."""
     first = rows[0].errors()
     found = {}
     for row in rows[1:]:
@@ -193,7 +195,7 @@ def differences(rows: Sequence[BoxRow]) -> dict[str, Summary]:
 
 
 class LocalizationTask(ObjectTask):
-    """Boxes by every rule of every method, and its maps.
+    """Measures boxes by every rule of every method, and its maps.
 
     The question is the class of a labelled image, or the category that covers most of an image with objects.
     """
@@ -262,7 +264,7 @@ class LocalizationTask(ObjectTask):
         }
 
     def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The photo with the maps of the class that is asked for, and its boxes."""
+        """The photo with the maps of the class in question, and its boxes."""
         image = self.read[name]
         main = subject.true_classes.main(image)
         if main is None:
@@ -301,12 +303,12 @@ def _maps(maps: Mapping[str, Mapping[str, Summary]]) -> Table:
     metrics = MAP_METRICS
     lines = [(name, [row[metric] for metric in metrics]) for name, row in maps.items()]
     first = next(iter(maps.values()))
-    notes = [f"{first['hit'].n} images; ± standard error; an even map has no correlation"]
+    notes = [f"{first['hit'].n} images; ± standard error; a uniform map has no correlation"]
     return Table("Maps", list(metrics), lines, notes, "method")
 
 
 def _image(image: Measured, rows: Sequence[BoxRow]) -> dict[str, Any]:
-    """What was found on an image; an IoU only where it is reported."""
+    """The figures of an image; it has an IoU only if it is reported."""
     name = image.name
     ious = {f"{row.method}, {row.rule}": row.ious[name] for row in rows if name in row.ious}
     return {

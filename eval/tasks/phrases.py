@@ -1,4 +1,4 @@
-"""`gazeback evaluate phrases`: the scores of `gazeback.eval.tasks.phrases` as a task."""
+"""`gazeback evaluate phrases`: do a word's pixels lie where the word is?"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ LARGEST = "30 % and more"
 
 @dataclass(frozen=True)
 class PhraseScore:
-    """One phrase's scores: `scores[method][metric]`; no swap where the sentence has no other phrase."""
+    """One phrase's scores, `scores[method][metric]`; without swap if the sentence has no other phrase."""
 
     sentence: int
     phrase: str
@@ -62,7 +62,7 @@ def measured(
     captioner: Captioner, methods: Mapping[str, Method], image: PhraseImage, pixels: np.ndarray, scale: Scale,
     skipped: Counter[str],
 ) -> list[PhraseScore]:  # fmt: skip
-    """The scores of an image's phrases; `skipped` counts what cannot be used.
+    """Score an image's phrases; `skipped` counts phrases that cannot be used.
 
     `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
     """
@@ -79,9 +79,10 @@ def measured(
 
 
 def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str, Any]:
-    """Per method, each metric over all phrases, by type and by size; photos are the groups of the errors.
+    """Compute, for each method, each metric over all phrases, by type and by size; photos are the groups of
+    the errors.
 
-    A phrase of two types counts in both. Its size is the share of the photo that its boxes cover.
+    A phrase of two types counts in both. Its size is the fraction of the photo that its boxes cover.
     """
     means: dict[tuple[str, str, str, str], Mean] = {}
     for image, scores in scores_of_images.items():
@@ -103,12 +104,12 @@ def summarise(scores_of_images: Mapping[str, Iterable[PhraseScore]]) -> dict[str
 
 
 def size_of(area: float) -> str:
-    """The name of the size class of boxes that cover this share of the photo."""
+    """The name of the size class of boxes that cover this fraction of the photo."""
     return next((name for limit, name in SIZES if area < limit), LARGEST)
 
 
 def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: str) -> dict[str, Any]:
-    """One method minus each of the others, phrase by phrase: the error is that of the difference."""
+    """Compute one method minus each of the others, phrase by phrase; the error is that of the difference."""
     means: dict[str, dict[str, Mean]] = {}
     for image, scores in scores_of_images.items():
         for score in scores:
@@ -123,7 +124,8 @@ def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: s
 
 
 def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
-    """From scores [n, n], map i on the boxes of phrase j: own map minus mean of the others', float [n]."""
+    """Compute own map minus the mean of the others', float [n], from scores [n, n] of map i on the boxes of
+    phrase j."""
     n = len(own_and_others)
     own = np.diagonal(own_and_others)
     return own - (own_and_others.sum(axis=0) - own) / (n - 1)
@@ -161,7 +163,7 @@ def _scored(
 
 
 def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric as float [n], from maps and masks [n, H, W] in the same order."""
+    """Compute every metric, float [n], from maps and masks [n, H, W] in the same order."""
     points, energies = pointing(maps, masks), energy_inside(maps, masks)
     values = {"pointing": np.diagonal(points), "energy": np.diagonal(energies)}
     if len(maps) > 1:
@@ -171,7 +173,9 @@ def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class PhrasesTask(PhraseTask):
-    """`chosen`: names of methods between commas; the baselines come along."""
+    """Scores the maps of phrases of ground-truth sentences.
+
+    `chosen`: names of methods between commas; the baselines are added."""
 
     name: ClassVar[str] = "phrases"
 
@@ -245,7 +249,7 @@ class PhrasesTask(PhraseTask):
         }
 
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The phrase that the first method answers as well as it answers the image's phrases on average."""
+        """The phrase whose score by the first method is nearest to the image's mean."""
         image, pixels, scale = self._load(subject, name)
         scores = measured(subject.captioner, subject.methods(methods), image, pixels, scale, Counter())
         if not scores:
@@ -271,7 +275,7 @@ class PhrasesTask(PhraseTask):
     def _asked(
         self, subject: CaptionerSubject, sentence: Sentence, words: Words, score: PhraseScore
     ) -> tuple[Phrase, int]:
-        """The phrase that a score is about, and the place of the word that was asked."""
+        """The phrase of a score, and the index of its explained word."""
         unknown = subject.captioner.vocabulary.unknown
         places = ((phrase, words.last_known(phrase, unknown)) for phrase in sentence.phrases)
         return next((p, place) for p, place in places if p.text == score.phrase and place is not None)
@@ -282,13 +286,13 @@ def _values(scores: Mapping[str, float]) -> str:
 
 
 def _on_photo(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """A mask [size, size] as bool [H, W] of the photo, nearest neighbour."""
+    """Resample a mask [size, size] to bool [H, W] of the photo, nearest neighbour."""
     rows, columns = (np.arange(n) * side // n for n, side in zip(photo.shape, mask.shape, strict=False))
     return mask[np.ix_(rows, columns)]
 
 
 def joined(records: Records) -> dict[str, list[PhraseScore]]:
-    """The phrases of each image, with the scores of all methods."""
+    """Join the records of all methods: the phrases of each image with all scores."""
     of_images: dict[str, list[PhraseScore]] = {}
     for name, record in first_of(records).items():
         of_images[name] = [
@@ -320,7 +324,7 @@ def _rows(summary: Any, metrics: Sequence[str]) -> list[tuple[str, list[Summary 
 
 
 def _groups(summary: Any) -> dict[str, list[str]]:
-    """The kinds of phrases by which scores are told apart, in the order in which they are shown."""
+    """The groups of phrases that have separate scores, in the order of the table."""
     first = next(iter(summary.values()))
     sizes = [name for _, name in SIZES] + [LARGEST]
     return {

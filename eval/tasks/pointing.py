@@ -15,27 +15,27 @@ from gazeback.eval.metrics.statistics import Summary, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 
 TOLERANCE = 15.0
-"""Pixels."""
+"""The tolerance in pixels."""
 
 SMALL = 0.25
-"""Objects that cover less of an image are difficult."""
+"""Objects that cover a smaller fraction of an image are difficult."""
 
 
 def maxima(heat: np.ndarray) -> np.ndarray:
-    """Where a map float [h, w], nowhere negative, is largest: int [n, 2]; none for a map of zeros."""
+    """Find the maxima of a map float [h, w], non-negative: int [n, 2]; none for a map of zeros."""
     return np.argwhere((heat == heat.max()) & (heat > 0))
 
 
 def distances(mask: np.ndarray) -> np.ndarray:
-    """How far each pixel's centre is from that of the nearest pixel of an object, bool [height, width], which
-    has one at least."""
+    """Compute the distance of each pixel's centre to that of the nearest pixel of an object, bool [height,
+    width], which is not empty."""
     return distance_transform_edt(~mask)
 
 
 def hit(points: np.ndarray, far: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """The share of the points, float [n, 2], that lie within the tolerance; 0 if there are none.
+    """Compute the fraction of the points, float [n, 2], that are within the tolerance; 0 if there are none.
 
-    `far`: the `distances` of the annotated image. A point counts for the pixel that it lies in.
+    `far`: the `distances` of the annotated image. A point counts as the pixel that it is in.
     """
     if not len(points):
         return 0.0
@@ -47,16 +47,16 @@ def is_difficult(image: ObjectImage, category: str, mask: np.ndarray, single: bo
     """Whether the category's objects, whose union is `mask`, cover less than a quarter of the image, and it
     shows another category too.
 
-    `single`: the data knows one category for each image, so that only the first condition can be asked.
+    `single`: the data has one category for each image, so only the first condition is checked.
     """
     small = bool(mask.mean() < SMALL)
     return small and (single or any(other != category for other in image.categories))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What came of one question to one method: how far the map of the category hits, and that of a class
-    which is not in the image."""
+class Answer:
+    """The result of one question for one method: the hit of the category's map, and that of a class which is
+    not in the image."""
 
     category: str
     hit: float
@@ -64,8 +64,8 @@ class Asked:
     difficult: bool
 
 
-def accuracies(asked: Mapping[str, Sequence[Asked]]) -> dict[str, float]:
-    """The share of hits of each category; `asked`: questions by image."""
+def accuracies(asked: Mapping[str, Sequence[Answer]]) -> dict[str, float]:
+    """Compute the fraction of hits of each category; `asked`: questions by image."""
     by_category: dict[str, list[float]] = {}
     for questions in asked.values():
         for one in questions:
@@ -85,7 +85,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """A class, a wrong one, and how far the pixels of the annotated image are from the class's objects."""
+    """A class, a wrong class, and the distances of the annotated image's pixels from the class's objects."""
 
     image: ObjectImage
     seen: Prepared
@@ -96,15 +96,17 @@ class _Question:
     difficult: bool
 
     def hit(self, heat: np.ndarray) -> float:
-        """How far the maximum of a map over the classifier's input hits."""
+        """The fraction of a map's maxima that hit the object; the map is over the classifier's input."""
         photo = (self.seen.photo.height, self.seen.photo.width)
         places = self.seen.input.to_photo(maxima(heat))
         return hit((places + 0.5) * np.divide(self.far.shape, photo) - 0.5, self.far)
 
 
 class PointingTask(ObjectTask):
-    """The pointing game; questions are the class of a labelled image, or the categories in a COCO image that
-    are classes of the classifier."""
+    """Plays the pointing game.
+
+    Questions are the class of a labelled image, or the categories in a COCO image that are classes of the
+    classifier."""
 
     name: ClassVar[str] = "pointing"
     asks_true: ClassVar[bool] = True
@@ -122,8 +124,8 @@ class PointingTask(ObjectTask):
             f"{n} questions to {len(first)} images, {difficult} of them difficult: the objects cover less "
             f"than a quarter of the image{'' if self._single else ', which shows another category too'}",
             f"a hit is within {TOLERANCE:g} pixels of the object, in the image as annotated (its original "
-            "size, where that is told); wrong class: how often the map of a class that is not "
-            "in the image hits; difference: the hits minus these",
+            "size, if it is known); wrong class: how often the map of a class that is not in the image "
+            "hits; difference: the hits minus these",
             "± standard error over images, or over categories",
         ]
         rows = [(method, _cells(of_method)) for method, of_method in asked.items()]
@@ -151,7 +153,7 @@ class PointingTask(ObjectTask):
             wrong = subject.maps(method, pixels, [question.wrong for question in questions])
             for question, heat, other in zip(questions, right, wrong, strict=True):
                 of_image = found.setdefault(question.image.name, {}).setdefault(method, {"questions": []})
-                asked = Asked(question.category, question.hit(heat), question.hit(other), question.difficult)
+                asked = Answer(question.category, question.hit(heat), question.hit(other), question.difficult)
                 of_image["questions"].append(asdict(asked))
         return found
 
@@ -168,7 +170,7 @@ class PointingTask(ObjectTask):
         return Example(first.seen.photo.pixels, maps, f"where is the {first.category}?", values, boxes)
 
     def _questions(self, subject: ClassifierSubject, image: ObjectImage) -> list[_Question]:
-        """What can be asked about an image; objects too thin to cover a pixel's centre are not."""
+        """The questions about an image; objects that cover no pixel's centre are left out."""
         targets = subject.true_classes.of(image)
         if not targets:
             return []
@@ -182,11 +184,13 @@ class PointingTask(ObjectTask):
         return questions
 
 
-def _asked(records: Mapping[str, Record]) -> dict[str, list[Asked]]:
-    return {name: [Asked(**question) for question in record["questions"]] for name, record in records.items()}
+def _asked(records: Mapping[str, Record]) -> dict[str, list[Answer]]:
+    return {
+        name: [Answer(**question) for question in record["questions"]] for name, record in records.items()
+    }
 
 
-def _cells(asked: Mapping[str, Sequence[Asked]]) -> list[Summary]:
+def _cells(asked: Mapping[str, Sequence[Answer]]) -> list[Summary]:
     difficult = {name: [one for one in of_image if one.difficult] for name, of_image in asked.items()}
     return [
         *(

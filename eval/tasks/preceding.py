@@ -1,15 +1,17 @@
-"""Which measure says best what a word owes to the words before it? `evaluate preceding`.
+"""`gazeback evaluate preceding`: which measure says best how much an earlier word matters to a word?
 
-The yardstick is `removal`: by how many nats a word's log probability drops when an earlier word is left out
-of the caption (`gazeback.grounding.preceding`). Compared with it, by rank correlation:
+The reference is `removal`: the number of nats by which a word's log-probability drops when an earlier word is
+left out of the caption (`gazeback.grounding.preceding`). Four measures are compared with it, by rank
+correlation:
 
-- contribution: the earlier word's exact signed contribution to the word's logit, the gates frozen;
-- gradient: the gradient of the word's logit with respect to the earlier word's embedding, dotted with it;
-- distance: nearer words matter more, whatever they are;
-- constant: all words matter alike, which ranks nothing.
+- contribution: the earlier word's exact signed contribution to the word's logit, with frozen gates;
+- gradient: the gradient of the word's logit with respect to the earlier word's embedding, times the
+  embedding;
+- distance: nearer words matter more;
+- constant: all words matter equally, which ranks nothing.
 
-Ground-truth sentences, teacher-forced. Words that the captioner does not know, and words with fewer than
-three words before them, are left out.
+The sentences are ground truth, teacher-forced. Unknown words, and words with fewer than three words before
+them, are left out.
 """
 
 from collections import Counter
@@ -46,13 +48,14 @@ MEASURES = ("contribution", "gradient", "distance", "constant")
 
 REMOVAL = "removal"
 
-LEAST = 3  # words before a word, from which their ranks say something
+LEAST = 3  # the smallest number of earlier words whose ranks are informative
 
 
 def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
-    """Gradient times embedding: what each word's logit owes to the words before it, to first order.
+    """Compute gradient times embedding: how much each word's logit depends on the words before it, to first
+    order.
 
-    As in Denil, Demiraj, de Freitas, *Extraction of Salient Sentences from Labelled Documents*, arXiv
+    Source: Denil, Demiraj, de Freitas, *Extraction of Salient Sentences from Labelled Documents*, arXiv
     1412.6815.
 
     Args:
@@ -61,11 +64,11 @@ def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequen
         word_ids: the caption without start and end.
 
     Returns:
-        float64 [n, n]: row j, column k < j is the gradient of word j's logit with respect to the embedding of
-        word k, dotted with that embedding; 0 elsewhere.
+        float64 [n, n]: row j, column k < j is the dot product of the embedding of word k and the gradient of
+        word j's logit with respect to it; 0 elsewhere.
 
     Raises:
-        UserError: the captioner embeds its words in another way.
+        UserError: the captioner has no `Embedding` layer.
     """
     n = len(word_ids)
     words = teacher_forced(captioner.vocabulary, [word_ids])
@@ -93,8 +96,9 @@ def _embeddings(query: Query) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class Before:
-    """What a word owes to the words before it: float [words before], by each of `MEASURES` and by removal."""
+class EarlierWords:
+    """How much each earlier word matters to a word: float [words before], by each of `MEASURES` and by
+    removal."""
 
     sentence: int
     position: int
@@ -107,15 +111,15 @@ class Before:
         return {name: spearman(values, self.removal) for name, values in self.measures.items()}
 
     @classmethod
-    def of(cls, record: Record) -> "Before":
-        """Back from `record`."""
+    def of(cls, record: Record) -> "EarlierWords":
+        """Read what `record` returned."""
         drops = np.array(record["removal"])
         found = [np.array(record[name]) for name in MEASURES[:2]]
         measures = _by_measure(*found)
         return cls(record["sentence"], record["position"], record["word"], drops, measures)
 
     def record(self) -> Record:
-        """What cannot be told from the places of the words."""
+        """The values as JSON, without those that follow from the positions of the words."""
         values = {name: self.measures[name].tolist() for name in MEASURES[:2]}
         place = {"sentence": self.sentence, "position": self.position, "word": self.word}
         return {**place, "removal": self.removal.tolist(), **values}
@@ -127,14 +131,14 @@ class Before:
 
 @dataclass(frozen=True)
 class PrecedingTask(PhraseTask):
-    """All measures are taken of every pair of words, and compared with each other: one "method"."""
+    """Compares measures on every pair of words; together they are one "method"."""
 
     name: ClassVar[str] = "preceding"
     methods = (REMOVAL,)
 
     def score(self, record: Record) -> float | None:
         """The mean correlation of the exact contributions."""
-        values = [Before.of(word).correlations[MEASURES[0]] for word in record["words"]]
+        values = [EarlierWords.of(word).correlations[MEASURES[0]] for word in record["words"]]
         return float(np.mean(values)) if values else None
 
     def tables(self, records: Records) -> list[Table]:
@@ -180,15 +184,14 @@ class PrecedingTask(PhraseTask):
         return {"words": [word.record() for word in found], "left out": dict(skipped)}
 
 
-def _found(records: Records) -> dict[str, list[Before]]:
-    return {name: [Before.of(word) for word in of["words"]] for name, of in first_of(records).items()}
+def _found(records: Records) -> dict[str, list[EarlierWords]]:
+    return {name: [EarlierWords.of(word) for word in of["words"]] for name, of in first_of(records).items()}
 
 
 def measured_words(
     captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
-) -> list[Before]:
-    """The words of an image's sentences, and what they owe to the words before them; `skipped` counts the
-    words that the captioner does not know.
+) -> list[EarlierWords]:
+    """Measure the words of an image's sentences; `skipped` counts unknown words.
 
     `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
     """
@@ -196,7 +199,7 @@ def measured_words(
     chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
     features = captioner.features(pixels[None])
     exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])
-    found: list[Before] = []
+    found: list[EarlierWords] = []
     for (index, words), contribution in zip(chosen, exact, strict=True):
         drops = removal(captioner, features, words.ids)
         slope = gradient_embedding(captioner, pixels, words.ids)
@@ -208,27 +211,27 @@ def measured_words(
 def _words(
     sentence: int, words: Words, unknown: int, drops: np.ndarray, contribution: np.ndarray,
     gradient: np.ndarray, skipped: Counter[str],
-) -> Iterator[Before]:  # fmt: skip
+) -> Iterator[EarlierWords]:  # fmt: skip
     for j in range(LEAST, len(words.ids)):
         if words.ids[j] == unknown:
             skipped["unknown word"] += 1
             continue
         measures = _by_measure(contribution[j, :j], gradient[j, :j])
-        yield Before(sentence, j, words.words[j], drops[j, :j], measures)
+        yield EarlierWords(sentence, j, words.words[j], drops[j, :j], measures)
 
 
 def _by_measure(contribution: np.ndarray, gradient: np.ndarray) -> dict[str, np.ndarray]:
-    """With the two that any word would have: float [words before] each."""
+    """All measures, including distance and constant: float [words before] each."""
     n = len(contribution)
     values = (contribution, gradient, np.arange(n) - float(n), np.zeros(n))
     return dict(zip(MEASURES, values, strict=True))
 
 
-def summarise(words_of_images: Mapping[str, Sequence[Before]]) -> dict[str, Any]:
-    """Per measure its rank correlation with removal: the mean over words, and over all pairs of words.
+def summarise(words_of_images: Mapping[str, Sequence[EarlierWords]]) -> dict[str, Any]:
+    """Compute each measure's rank correlation with removal: the mean over words, and over all pairs of words.
 
-    The photos are the groups of the standard errors; of the pooled correlation, by leaving out one photo at a
-    time (jackknife). Where no word could be measured, n is 0.
+    The photos are the groups of the standard errors. The error of the pooled correlation is found by leaving
+    out one photo at a time (jackknife). If no word could be measured, n is 0.
     """
     found = {image: [word.correlations for word in words] for image, words in words_of_images.items()}
     return {
@@ -242,8 +245,8 @@ def summarise(words_of_images: Mapping[str, Sequence[Before]]) -> dict[str, Any]
     }
 
 
-def differences(words_of_images: Mapping[str, Iterable[Before]]) -> dict[str, Any]:
-    """Word by word, how much better one of the measures correlates than another; keys "one - other"."""
+def differences(words_of_images: Mapping[str, Iterable[EarlierWords]]) -> dict[str, Any]:
+    """Compute the differences of the measures' correlations, word by word; keys are "one - other"."""
     means = {f"{one} - {other}": Mean() for one, other in combinations(MEASURES[:3], 2)}
     for image, words in words_of_images.items():
         for word in words:
@@ -253,8 +256,8 @@ def differences(words_of_images: Mapping[str, Iterable[Before]]) -> dict[str, An
     return {name: mean.summary().as_json() for name, mean in means.items()}
 
 
-def _pooled(measure: str, words_of_images: Iterable[Sequence[Before]]) -> Summary:
-    """The correlation over all pairs; `n` counts pairs."""
+def _pooled(measure: str, words_of_images: Iterable[Sequence[EarlierWords]]) -> Summary:
+    """Compute the correlation over all pairs; `n` counts pairs."""
     pairs = [
         np.concatenate([np.stack([word.measures[measure], word.removal]) for word in words], axis=1)
         for words in words_of_images

@@ -1,4 +1,4 @@
-"""`gazeback evaluate proposals`: does the one box of the predicted class hold an object, whatever it is?"""
+"""`gazeback evaluate proposals`: does the one box of the predicted class contain an object of any class?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from gazeback.models.classifiers import ModelInput
 class Found:
     """One method's boxes by one rule on one image, a box for each setting.
 
-    categories: of the image's objects, in order. hits: for each setting, which of them its box finds. best:
-    for each setting, the intersection over union with the object that its box fits best.
+    categories: those of the image's objects, in order. hits: for each setting, whether its box finds each
+    object. best: for each setting, the largest intersection over union of its box with an object.
     """
 
     categories: Sequence[str]
@@ -33,24 +33,23 @@ class Found:
 
 
 def found(boxes: Sequence[Box], objects: np.ndarray, categories: Sequence[str]) -> Found:
-    """What each box finds of the objects' boxes, float [n, 4]."""
+    """Compare each box with the objects' boxes, float [n, 4]."""
     ious = np.array([[best_iou(box, one[None]) for one in objects] for box in boxes])
     hits = [np.flatnonzero(of_box >= LOCALIZED).tolist() for of_box in ious]
     return Found(list(categories), hits, ious.max(axis=1).tolist())
 
 
 def on_annotated(box: Box, prepared: ModelInput, size: tuple[int, int]) -> Box:
-    """A box on the classifier's input as a box on the annotated image of (height, width), cut off at its
-    edges."""
+    """Map a box on the classifier's input to the annotated image of (height, width), clipped at its edges."""
     x, y, w, h = box
-    # edges, where to_photo counts the centres of pixels
+    # box coordinates are edges, those of to_photo are centres of pixels
     corners = prepared.to_photo(np.array([[y, x], [y + h, x + w]]) - 0.5) + 0.5
     (top, left), (bottom, right) = corners * np.divide(size, prepared.photo_shape)
     return (float(left), float(top), float(right - left), float(bottom - top))
 
 
 def recalls(images: Sequence[Found], setting: int) -> dict[str, float]:
-    """For each category the share of its objects that the box of their image finds."""
+    """Compute, for each category, the fraction of its objects that the box of their image finds."""
     objects: dict[str, list[bool]] = {}
     for image in images:
         for place, category in enumerate(image.categories):
@@ -59,7 +58,7 @@ def recalls(images: Sequence[Found], setting: int) -> dict[str, float]:
 
 
 def precisions(images: Sequence[Found], setting: int) -> dict[str, float]:
-    """For each category the share of the images with it whose box finds one of its objects."""
+    """Compute, for each category, the fraction of its images whose box finds one of its objects."""
     right: dict[str, list[bool]] = {}
     for image in images:
         hit = {image.categories[place] for place in image.hits[setting]}
@@ -70,7 +69,7 @@ def precisions(images: Sequence[Found], setting: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ProposalRow:
-    """A method's boxes by one rule with the setting that was chosen, on the images that are reported."""
+    """A method's boxes by one rule with the chosen setting, on the reported images."""
 
     method: str
     rule: str
@@ -93,7 +92,9 @@ class ProposalRow:
 
 
 def proposal_rows(records: Mapping[str, Mapping[str, Mapping[str, Any]]], part: Part) -> list[ProposalRow]:
-    """Every method's rules: settings chosen on the tune part, reported on the rest (or on it, if `part` is
+    """Compute the rows of every method's rules.
+
+    Settings are chosen on the tune part, and reported on the others (or on the tune part, if `part` is
     "tune"). Raises DataError if one of the two parts is missing."""
     made = []
     for method, of_method in records.items():
@@ -112,7 +113,7 @@ COLUMNS = ("rule", "setting", "images with a hit", "mean recall", "mean precisio
 
 
 class ProposalsTask(ObjectTask):
-    """A box for each image, by every rule of a method, against the boxes of all its objects but crowds."""
+    """Compares one box per image, by every rule of a method, with the boxes of all objects except crowds."""
 
     name: ClassVar[str] = "proposals"
     tunes: ClassVar[bool] = True
@@ -130,8 +131,9 @@ class ProposalsTask(ObjectTask):
             f"{objects} objects of {len(categories)} categories in {len(rows[0].images)} images of the "
             f"{reported_part(self.part)} part; an object is found by a box with an "
             f"intersection over union of {LOCALIZED} or more; settings chosen on the tune part",
-            "recall: share of a category's objects that are found; precision: share of the images with the "
-            "category in which one of its objects is found; a box hardly ever finds more than one object",
+            "recall: fraction of a category's objects that are found; precision: fraction of the images "
+            "with the category in which one of its objects is found; a box hardly ever finds more than one "
+            "object",
             "± standard error over images, or over categories",
         ]
         return [
@@ -139,7 +141,7 @@ class ProposalsTask(ObjectTask):
         ]
 
     def score(self, record: Record) -> float | None:
-        """The best fit of the first rule's boxes, whatever their setting."""
+        """The best fit of the first rule's boxes over all settings."""
         return float(max(next(iter(record["rules"].values()))["best"]))
 
     def details(self, records: Records) -> Mapping[str, Any]:
@@ -188,7 +190,7 @@ class ProposalsTask(ObjectTask):
     def _answers(
         self, subject: ClassifierSubject, method: str, seen: Sequence[Prepared], predicted: np.ndarray
     ) -> list[Answer]:
-        """Boxes and maps of the predicted classes, on the inputs."""
+        """Compute boxes and maps of the predicted classes, on the inputs."""
         pixels = np.stack([one.pixels for one in seen])
         return answers_of(method, subject.classifier.model, pixels, predicted, predicted)
 

@@ -1,11 +1,12 @@
-"""Does the caption need what we point at? `evaluate removal`: words and pixels of generated captions.
+"""`gazeback evaluate removal`: does a generated word disappear without its pixels?
 
-The captioner captions a photo. For each of its content words (of equal stems the first) a method's
-strongest 10 and 20 % of the pixels are removed (`gazeback.eval.perturbations.removal`), and the
-photo is captioned again, by the same search. Measured: whether the word, by its stem, is gone; which share of
-the caption's other content words is gone, which tells a map of this word from a map of everything; and by how
-much the word's log probability falls, the words before it fixed. As much is removed at random (smooth blobs),
-in the middle (a disc), and where the plain activation map points: these know no word.
+The captioner captions a photo. For each content word (the first of equal stems), the strongest 10 and 20 % of
+the pixels of a method's map are removed (`gazeback.eval.perturbations.removal`), and the photo is captioned
+again, by the same search. Three figures are measured: whether the word, by its stem, is gone; the fraction of
+the caption's other content words that are gone, which separates a map of this word from a map of everything;
+and the drop of the word's log-probability, given the words before it. For comparison, as many pixels are
+removed at random (smooth blobs), in the middle (a disc), and where the activation map points. These do not
+depend on the word.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,15 +49,15 @@ DRAWS = 3
 RANDOM = "random"
 
 BASELINES = (RANDOM, CENTRE, ACTIVATION)
-"""These know no word: one map, or for random several draws, stands for all words of a caption."""
+"""These do not depend on the word: one map, or several random draws, is used for all words of a caption."""
 
 AT_ONCE = 32
-"""Photos that the encoder is given at once."""
+"""The number of photos that the encoder reads at once."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A content word of a generated caption: its place from 0, text and kind."""
+    """A content word of a generated caption: its index from 0, text and kind."""
 
     position: int
     text: str
@@ -65,7 +66,9 @@ class Word:
 
 @dataclass(frozen=True)
 class RemovalTask(CaptionerTask):
-    """`chosen`: names of methods between commas; random, center and activation come along."""
+    """Removes the pixels of words, and captions again.
+
+    `chosen`: names of methods between commas; random, center and activation are added."""
 
     name: ClassVar[str] = "removal"
 
@@ -82,17 +85,17 @@ class RemovalTask(CaptionerTask):
         return {**super().cache_key(), **settings}
 
     def score(self, record: Record) -> float | None:
-        """By how many nats the photo's words fall, on average, with the smaller share removed."""
+        """The mean drop of the photo's words in nats, with the smaller fraction removed."""
         return float(np.mean([word["fall"][0] for word in record["words"]])) if record["words"] else None
 
     def tables(self, records: Records) -> list[Table]:
-        """Every share, the first method against the others, and the first share by kind of word."""
+        """Tables of every fraction, of the first method against the others, and by kind of word."""
         first = self.methods[0]
         photos = len(records[first])
         words = sum(len(record["words"]) for record in records[first].values())
         notes = [
             f"{words} words of {photos} generated captions; ± standard error over photos",
-            f"others gone: share of the caption's other content words; {RANDOM}: mean of {DRAWS} draws",
+            f"others gone: fraction of the caption's other content words; {RANDOM}: mean of {DRAWS} draws",
         ]
         return [
             *(self._share(records, i, notes) for i in range(len(SHARES))),
@@ -131,7 +134,7 @@ class RemovalTask(CaptionerTask):
         return {name: records for name, records in found.items() if records}
 
     def _records(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> dict[str, Record]:
-        """Nothing where the caption has no content word."""
+        """The records of a photo; empty if the caption has no content word."""
         pixels, _ = model_input(self.images[name].path, subject.captioner.image_size)
         features = np.asarray(subject.captioner.features(pixels[None]))[0]
         caption = subject.captioner.search(features[None])[0][0]
@@ -154,8 +157,8 @@ class RemovalTask(CaptionerTask):
         self, subject: CaptionerSubject, method: str, name: str, pixels: np.ndarray, features: np.ndarray,
         caption: Caption, words: Sequence[Word],
     ) -> list[np.ndarray]:  # fmt: skip
-        """float [H, W]: one map for each word; of a method that knows no word, the maps that stand for
-        all."""
+        """Maps float [H, W]: one for each word; of a method that does not depend on the word, the maps that
+        are used for all."""
         shape = pixels.shape[:2]
         if method == RANDOM:
             return [random_blobs(shape, name, draw) for draw in range(DRAWS)]
@@ -171,7 +174,8 @@ class RemovalTask(CaptionerTask):
         self, subject: CaptionerSubject, pixels: np.ndarray, caption: Caption, words: Sequence[Word],
         maps: Mapping[str, Sequence[np.ndarray]],
     ) -> dict[str, list[list["Outcome"]]]:  # fmt: skip
-        """What removing each share of each map does, `[method][map][share]`: all photos in one search."""
+        """The outcome of removing each fraction of each map, `[method][map][fraction]`; all photos are in one
+        search."""
         masks = [strongest(heat, share) for of_one in maps.values() for heat in of_one for share in SHARES]
         stand_in = blurred(pixels)
         features = [
@@ -194,7 +198,7 @@ class RemovalTask(CaptionerTask):
         return [Outcome(best[0].words, fall) for best, fall in zip(again, falls, strict=True)]
 
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The word that the first method's pixels matter most for, and what is said without them."""
+        """The word for which the first method's pixels matter most, and the caption without them."""
         records = self._records(subject, name, methods)
         if not records:
             return None
@@ -217,14 +221,14 @@ class RemovalTask(CaptionerTask):
 
 
 def mean_of(photos: Mapping[str, Record], what: str, share: int, kind: str | None = None) -> Summary:
-    """A figure over all words; photos are the groups of its error."""
+    """Compute the mean of a figure over all words; photos are the groups of its error."""
     return grouped_mean(
         {name: [value for _, value in _values(record, what, share, kind)] for name, record in photos.items()}
     )
 
 
 def _values(record: Record, what: str, share: int, kind: str | None = None) -> Iterator[tuple[int, float]]:
-    """Place of the word and the figure, of the words that have it: a caption may have no other content
+    """The index of the word and the figure, for the words that have it: a caption may have no other content
     word."""
     for word in record["words"]:
         if kind is None or word["kind"] == kind:
@@ -243,7 +247,7 @@ def _value(word: Mapping[str, Any], what: str, share: int) -> float | None:
 
 
 def _differences(records: Records, first: str, other: str) -> list[Summary]:
-    """One method minus another, word by word."""
+    """Compute one method minus another, word by word."""
     cells = []
     for share in range(len(SHARES)):
         for what in ("gone", "difference", "fall"):
@@ -258,15 +262,15 @@ def _differences(records: Records, first: str, other: str) -> list[Summary]:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The caption of a photo from which something was removed, and by how many nats each word of the old one
-    became less probable, float [words]."""
+    """The caption of a photo with removed pixels, and the drop of each word of the original caption in nats,
+    float [words]."""
 
     caption: tuple[str, ...]
     falls: np.ndarray
 
 
 def content_words(caption: Sequence[str]) -> list[Word]:
-    """The words of which a picture can show what they mean; of equal stems the first."""
+    """The words whose meaning a picture can show; of equal stems the first."""
     found: dict[str, Word] = {}
     for position, text in enumerate(caption):
         if kind_of(text) in CONTENT:
@@ -277,8 +281,8 @@ def content_words(caption: Sequence[str]) -> list[Word]:
 def _summed(
     words: Sequence[Word], caption: Sequence[str], outcomes: Sequence[Sequence[Outcome]], free: bool
 ) -> Iterator[dict[str, Any]]:
-    """The record of each word of a caption; where the maps know no word (`free`), the mean over all of
-    them."""
+    """The record of each word of a caption; if the maps do not depend on the word (`free`), the mean over all
+    of them."""
     stems = [stem(word.text) for word in words]
     for i, word in enumerate(words):
         of_word = outcomes if free else [outcomes[i]]

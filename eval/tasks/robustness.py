@@ -1,7 +1,7 @@
-"""`gazeback evaluate robustness`: does a map stay where it is when the photo gets worse?
+"""`gazeback evaluate robustness`: does a map change when the photo is corrupted?
 
-The maps are of the class that is predicted for the clean photo. Photos are squeezed to the model's input
-before they are made worse, so that a level means the same for every size of photo.
+The maps are of the class that is predicted for the clean photo. Photos are resized to the model's input
+before they are corrupted, so that a level is the same for every size of photo.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ from gazeback.models.photos import Photo, load_photo
 
 METRICS = {
     "correlation": ("Correlation with the clean photo's map", "Spearman's"),
-    "energy": ("Change of the energy inside the boxes", "worse photo minus clean photo"),
-    "hit": ("Change of the pointing game", "worse photo minus clean photo"),
+    "energy": ("Change of the energy inside the boxes", "corrupted photo minus clean photo"),
+    "hit": ("Change of the pointing game", "corrupted photo minus clean photo"),
 }
 
 
 class RobustnessTask(ObjectTask):
-    """Maps of clean and of worse photos."""
+    """Compares maps of clean and of corrupted photos."""
 
     name: ClassVar[str] = "robustness"
     batch: ClassVar[int] = 4
@@ -40,7 +40,7 @@ class RobustnessTask(ObjectTask):
         return [_table(metric, records) for metric in METRICS] + [_stays(next(iter(records.values())))]
 
     def score(self, record: Record) -> float | None:
-        """The mean correlation over all ways of making the photo worse."""
+        """The mean correlation over all corruptions."""
         return float(np.mean(list(record["correlation"].values())))
 
     def measure(
@@ -53,7 +53,7 @@ class RobustnessTask(ObjectTask):
     ) -> dict[str, Record]:
         image, classifier = self.read[name], subject.classifier
         size = classifier.input_size
-        clean = squeezed(load_photo(image.path), size)
+        clean = resized(load_photo(image.path), size)
         photos = [clean, *(corrupted(clean) for corrupted in CORRUPTIONS.values())]
         pixels = [classifier.preprocess(photo).pixels for photo in photos]
         predicted = classifier.probabilities(np.stack(pixels)).argmax(axis=1)
@@ -66,15 +66,15 @@ class RobustnessTask(ObjectTask):
         }
 
 
-def squeezed(photo: Photo, size: tuple[int, int]) -> Photo:
-    """The whole photo at (height, width)."""
+def resized(photo: Photo, size: tuple[int, int]) -> Photo:
+    """Resize the whole photo to (height, width)."""
     small = Image.fromarray(photo.pixels).resize(size[::-1], Image.Resampling.BICUBIC)
     return Photo(np.asarray(small), photo.name)
 
 
 def compared(maps: np.ndarray, mask: np.ndarray) -> dict[str, dict[str, float]]:
-    """Maps [1 + corruptions, H, W], the clean photo's first, on the object's mask [H, W]: by metric and
-    corruption."""
+    """Compare maps [1 + corruptions, H, W], the clean photo's first, on the object's mask [H, W]: by metric
+    and corruption."""
     energy, hit = energy_inside(maps, mask[None])[:, 0], pointing(maps, mask[None])[:, 0]
     correlation = [spearman(maps[0].ravel(), other.ravel()) for other in maps[1:]]
     return {
@@ -100,6 +100,6 @@ def _stays(records: Mapping[str, Record]) -> Table:
     cells = mean_row(records, list(CORRUPTIONS), lambda record, level: record["stays"][level])
     notes = [
         "blur: sigma in pixels of a photo of 224 x 224; noise: standard deviation of 255; jpeg: quality. "
-        "The photo is squeezed to the model's input first."
+        "The photo is first resized to the model's input, its aspect ratio not kept."
     ]
     return Table("The predicted class stays", list(CORRUPTIONS), [("share of images", cells)], notes)

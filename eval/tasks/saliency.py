@@ -1,7 +1,7 @@
 """`gazeback evaluate saliency`: do a classifier's maps cover the object?
 
-The question is the class that the classifier predicts, as in *CNN Fixations* and *How You See Me*: the object
-need not be one that it knows.
+The question is the class that the classifier predicts, as in *CNN Fixations* and *How You See Me*. The object
+need not be of a class that the classifier has.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from gazeback.eval.subjects.methods import BASELINES, chosen_methods
 from gazeback.models.errors import DataError
 
 MANY_CATEGORIES = 8
-"""More get no columns of their own."""
+"""The largest number of categories that have their own columns."""
 
 TITLES = ("accuracy", "precision", "recall", "F", "IoU", "mean absolute error")
 
@@ -32,7 +32,7 @@ SCORES = tuple(field.name for field in fields(Scores))
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One method on one image: whose pixels have which level, and the mean absolute error."""
+    """The figures of one method on one image: the counts of pixels by level, and the mean absolute error."""
 
     group: str
     counts: PixelCounts
@@ -44,7 +44,8 @@ class Measured:
 
 
 def equal_error_by_group(images: Iterable[Measured]) -> dict[str, float]:
-    """Pixel precision at equal error rate over all images of each category (*CNN Fixations*, Table II)."""
+    """Compute pixel precision at equal error rate over all images of each category (*CNN Fixations*, Table
+    II)."""
     groups: dict[str, list[PixelCounts]] = {}
     for image in images:
         groups.setdefault(image.group, []).append(image.counts)
@@ -53,34 +54,34 @@ def equal_error_by_group(images: Iterable[Measured]) -> dict[str, float]:
 
 
 def equal_error_of_all(images: Iterable[Measured]) -> float | None:
-    """The same over the pixels of all images, whatever their category."""
+    """Compute pixel precision at equal error rate over the pixels of all images."""
     return PixelCounts.total(image.counts for image in images).equal_error_precision()
 
 
 def choose_level(images: Sequence[Measured]) -> int:
-    """The level that gives these images the largest mean F; of equals the lowest."""
+    """Find the level with the largest mean F over these images; if several are equal, the lowest."""
     means = [np.mean([image.counts.scores(level).f for image in images]) for level in range(1, LEVELS)]
     return 1 + best(means)
 
 
 def mean_scores(images: Mapping[str, Measured], level: int) -> dict[str, Summary]:
-    """Each score as the mean over the images, with its standard error, and the mean absolute error."""
+    """Compute each score and the mean absolute error as means over the images, with standard errors."""
     scores = {name: asdict(image.counts.scores(level)) for name, image in images.items()}
     means = {metric: grouped_mean({name: of[metric] for name, of in scores.items()}) for metric in SCORES}
     return means | {"error": grouped_mean({name: image.error for name, image in images.items()})}
 
 
 def pooled_scores(images: Sequence[Measured], level: int) -> dict[str, float]:
-    """Each score, and the mean absolute error, over all pixels together."""
+    """Compute each score and the mean absolute error over the pixels of all images together."""
     total = PixelCounts.total(image.counts for image in images)
     error = sum(image.error * image.counts.pixels for image in images) / total.pixels
     return asdict(total.scores(level)) | {"error": error}
 
 
 def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str) -> Table:
-    """Precision at equal error rate by method, and of each category where they are few.
+    """The table of precision at equal error rate by method, and for each category if they are few.
 
-    `objects`: what is known of them, for the notes.
+    `objects`: the kind of annotation, for the notes.
     """
     by_group = {method: equal_error_by_group(of_method.values()) for method, of_method in images.items()}
     groups = list(next(iter(by_group.values())))
@@ -112,7 +113,7 @@ def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str
 def threshold_tables(
     reported: Mapping[str, Mapping[str, Measured]], levels: Mapping[str, int], part: str
 ) -> list[Table]:
-    """The scores of each method at its level: means over the images, and over all pixels."""
+    """The tables of the scores of each method at its level: means over the images, and over all pixels."""
     single: list[tuple[str, list[Cell]]] = []
     pooled: list[tuple[str, list[Cell]]] = []
     for method, images in reported.items():
@@ -123,7 +124,7 @@ def threshold_tables(
         pooled.append((method, [shown, *(totals[metric] for metric in (*SCORES, "error"))]))
     n = len(next(iter(reported.values())))
     note = (
-        f"{n} images of the {part} part; threshold: the share of a map's maximum with the largest mean F "
+        f"{n} images of the {part} part; threshold: the fraction of a map's maximum with the largest mean F "
         "on the tune part; the error is that of the map itself, scaled to a maximum of 1"
     )
     columns = ("threshold", *TITLES)
@@ -136,11 +137,12 @@ def threshold_tables(
 BLOB = "center-blob"
 
 BLOB_WIDTH = 0.25
-"""Standard deviation of a Gaussian in the middle, as a share of each side; it knows no image and no class."""
+"""The standard deviation of a Gaussian in the middle, as a fraction of each side; a baseline that depends on
+no image or class."""
 
 
 def known_of(images: Sequence[ObjectImage]) -> str:
-    """What is known of the objects, in words."""
+    """The kind of annotation of the objects, in words."""
     if any(image.mask_path is not None for image in images):
         return "masks"
     outlined = any(one.outline is not None for image in images for one in image.objects)
@@ -148,7 +150,9 @@ def known_of(images: Sequence[ObjectImage]) -> str:
 
 
 class SaliencyTask(ObjectTask):
-    """Maps of the predicted class against masks. `part`: "tune", or else the rest is reported."""
+    """Compares maps of the predicted class with masks.
+
+    `part`: "tune", or else the other images are reported."""
 
     name: ClassVar[str] = "saliency"
     need: ClassVar[Need | None] = "masks"
@@ -225,7 +229,7 @@ class SaliencyTask(ObjectTask):
     def _maps(
         self, subject: ClassifierSubject, method: str, seen: Sequence[Prepared], classes: np.ndarray
     ) -> Iterator[np.ndarray]:
-        """Maps over the photos, float [height, width], one after the other."""
+        """Yield maps over the photos, float [height, width]."""
         if method == BLOB:
             yield from (blob(one.photo.height, one.photo.width) for one in seen)
             return
@@ -234,7 +238,7 @@ class SaliencyTask(ObjectTask):
 
 
 def blob(height: int, width: int) -> np.ndarray:
-    """A Gaussian in the middle, float64 [height, width], as wide as the image is."""
+    """A Gaussian in the middle, float64 [height, width], stretched with the image."""
     rows, columns = (
         np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / BLOB_WIDTH) ** 2) for side in (height, width)
     )
@@ -250,7 +254,7 @@ def mask_on(image: ObjectImage, seen: Prepared) -> np.ndarray:
 
 
 def group_of(image: ObjectImage) -> str:
-    """The category that an image counts for: its own, or that of its objects that covers most."""
+    """The category of an image: its own, or the one that covers most of the image."""
     if not image.objects:
         return image.group or "all"
     areas = {category: int(image.mask(category).sum()) for category in image.categories}

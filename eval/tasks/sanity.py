@@ -1,4 +1,4 @@
-"""`gazeback evaluate sanity`: do the maps depend on what the network has learnt, and on the class?"""
+"""`gazeback evaluate sanity`: do maps change when the network's weights or the class change?"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,7 +13,7 @@ from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.harness.means import means_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Record, Records
-from gazeback.eval.perturbations.randomisation import STAGES, likeness, randomise
+from gazeback.eval.perturbations.randomisation import STAGES, randomise, similarity
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.eval.tasks.words import visual_nats, visual_share
 from gazeback.models import show_and_tell
@@ -26,10 +26,12 @@ from gazeback.models.photos import load_photo, squeeze
 def identities(
     captioner: Captioner, cut: Captioner, image: np.ndarray, word_ids: Sequence[int]
 ) -> dict[str, float]:
-    """Both on a caption, as ids without start and end, of an image float32 [size, size, 3], RGB, 0 to 255.
+    """Check the two identities on a caption, as ids without start and end, of an image float32 [size, size,
+    3], RGB, 0 to 255.
 
-    sum error: the largest over the words, of the sum against the logit; cut off: the largest visual share of
-    a word, for the captioner `cut_off`; visual share: the largest that a word has with the photo.
+    sum error: the largest difference between a word's sum of contributions and its logit. cut off: the
+    largest visual share of a word by the captioner `cut_off`. visual share: the largest visual share of a
+    word with the photo.
     """
     with_photo, without = (
         visual_share(visual_nats(model, model.features(image[None]), [word_ids])[0])
@@ -43,7 +45,8 @@ def identities(
 
 
 def sum_errors(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
-    """By how much the contributions of map and words and the biases miss each word's logit: float64 [n]."""
+    """The difference between each word's logit and the sum of contributions of map, words and biases: float64
+    [n]."""
     tracer = tracer_of(captioner.model)
     given = {
         "image": np.asarray(image, np.float32)[None],
@@ -70,9 +73,9 @@ def sum_errors(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int])
 
 
 def cut_off(captioner: Captioner) -> Captioner:
-    """The captioner with its image input cut off: its last map is the mean picture's, whatever the photo.
+    """Cut off a captioner's image input: its last map is that of the mean picture for every photo.
 
-    Raises UserError for a captioner that is no Show and Tell.
+    Raises UserError for a captioner that is not Show and Tell.
     """
     if ShowAndTellSteps.of(captioner.model) is None:
         raise UserError(f"{captioner.name}: only a Show-and-Tell captioner can be cut off from its image")
@@ -96,11 +99,12 @@ def cut_off(captioner: Captioner) -> Captioner:
 SWAPPED = "another class"
 
 EXACT = "evidence"
-"""The method that says that its sums are exact: on each of its images both identities are measured, too."""
+"""The method with exact sums; the two identities are measured on each of its images."""
 
 
 class SanityTask(ObjectTask):
-    """Maps of the trained network and of networks whose layers are shuffled more and more."""
+    """Compares maps of the trained network with those of networks in which more and more layers are
+    shuffled."""
 
     name: ClassVar[str] = "sanity"
     batch: ClassVar[int] = 4
@@ -115,7 +119,8 @@ class SanityTask(ObjectTask):
         return [_likeness("rank", "Spearman's", records), _likeness("plain", "Pearson's", records), *exact]
 
     def score(self, record: Record) -> float | None:
-        """How unlike the trained network's map those of the random networks are, on the whole."""
+        """The mean dissimilarity between the map of the trained network and those of the randomised
+        networks."""
         return 1 - float(np.mean([record[stage]["rank"] for stage in STAGES]))
 
     def measure(
@@ -132,13 +137,14 @@ class SanityTask(ObjectTask):
         trained = {method: subject.maps(method, pixels, predicted) for method in methods}
         compared = {SWAPPED: {method: subject.maps(method, pixels, others) for method in methods}}
         for stage, share in STAGES.items():
-            # One copy for all stages: whatever methods compile, they compile once.
+            # One copy for all stages, so that methods compile only once.
             randomise(subject.copy.classifier.model, subject.classifier.model, share)
             compared[stage] = {m: subject.copy.maps(m, pixels, predicted) for m in methods}
         found: dict[str, dict[str, Any]] = {
             name: {
                 method: {
-                    column: likeness(trained[method][i], maps[method][i]) for column, maps in compared.items()
+                    column: similarity(trained[method][i], maps[method][i])
+                    for column, maps in compared.items()
                 }
                 for method in methods
             }
@@ -157,7 +163,7 @@ def _captioners() -> tuple[Captioner, Captioner]:
 
 
 def _of_words(image: ObjectImage) -> dict[str, float]:
-    """`identities` of the caption of an image; nothing where it has no words."""
+    """The `identities` of the caption of an image; empty if it has no words."""
     captioner, cut = _captioners()
     pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
     words = captioner.generate(pixels[None])[0].ids
@@ -168,11 +174,11 @@ def _likeness(kind: str, whose: str, records: Records) -> Table:
     columns = {column: column for column in (*STAGES, SWAPPED)}
     notes = [
         f"{len(next(iter(records.values())))} images; ± standard error. {whose} correlation with the trained "
-        "network's map for the class that it predicts. Last layer to all: the share of the layers that is "
-        f"shuffled, from the output down. {SWAPPED.capitalize()}: of the trained network, chosen by "
+        "network's map for the class that it predicts. Last layer to all: the fraction of the layers that "
+        f"are shuffled, from the output down. {SWAPPED.capitalize()}: of the trained network, chosen by "
         f"{WRONG_CLASS_RULE}."
     ]
-    title = f"Likeness to the trained network's map, {kind}"
+    title = f"Similarity to the trained network's map, {kind}"
     return means_table(title, records, columns, notes, lambda record, column: record[column][kind])
 
 

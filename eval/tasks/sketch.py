@@ -1,6 +1,6 @@
 """`gazeback evaluate sketch`: is the evidence for a drawing on its strokes?
 
-Only sketches that training holds out (`gazeback train sketch`).
+Only sketches that `gazeback train sketch` holds out are used.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
 INK = 0.5
 
 REACH = 2
-"""In pixels of the model's input."""
+"""The distance that counts as near, in pixels of the model's input."""
 
 
 def strokes(pixels: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def strokes(pixels: np.ndarray) -> np.ndarray:
 
 
 def near(mask: np.ndarray, reach: float = REACH) -> np.ndarray:
-    """The pixels whose centres are at most `reach` from that of a pixel of the mask, bool [H, W]."""
+    """Mark the pixels whose centres are at most `reach` from that of a pixel of the mask, bool [H, W]."""
     if not mask.any():
         return np.zeros(mask.shape, bool)
     distance: np.ndarray = distance_transform_edt(~mask)
@@ -48,11 +48,11 @@ def near(mask: np.ndarray, reach: float = REACH) -> np.ndarray:
 
 
 def of_map(heat: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
-    """A map float [H, W] on strokes bool [H, W].
+    """Measure a map float [H, W] on strokes bool [H, W].
 
-    on strokes: the share of the map's mass near them; coverage: the share of the strokes' pixels among the
-    most relevant pixels of the map, of which there are as many as lie near strokes. A map that knows nothing
-    has the share of the area in both.
+    on strokes: the fraction of the map's sum near the strokes. coverage: the fraction of the strokes' pixels
+    that are among the most relevant pixels of the map, of which there are as many as are near strokes. A
+    uniform map has the fraction of the area in both.
     """
     close = near(drawn)
     best = np.zeros(heat.size, bool)
@@ -64,8 +64,10 @@ def of_map(heat: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
 
 
 def of_points(fixations: Fixations, drawn: np.ndarray) -> dict[str, float]:
-    """Points on strokes bool [H, W]: the share of their weight near strokes, and the share of the strokes'
-    pixels that lie near a point. Nothing without points."""
+    """Measure points on strokes bool [H, W]: the fraction of their weight near strokes, and the fraction of
+    the strokes' pixels that are near a point.
+
+    The result is empty without points."""
     total = float(fixations.weights.sum())
     if not total > 0:
         return {}
@@ -84,7 +86,7 @@ QUESTIONS = ("predicted", "true", "wrong")
 
 @dataclass(frozen=True)
 class SketchTask(ClassifierTask):
-    """A folder of sketches, and a classifier of sketches."""
+    """Measures the evidence of a classifier of sketches on a folder of sketches."""
 
     name: ClassVar[str] = "sketch"
 
@@ -99,7 +101,7 @@ class SketchTask(ClassifierTask):
 
     @cached_property
     def images(self) -> Mapping[str, ObjectImage]:
-        """The held-out sketches, by "class/file name"; their labels count the folder's classes."""
+        """The held-out sketches, by "class/file name"; their labels are indices of the folder's classes."""
         _, held_out = self._read
         found = [
             ObjectImage(f"{path.parent.name}/{path.name}", path, label=label)
@@ -122,7 +124,7 @@ class SketchTask(ClassifierTask):
         return tables(records)
 
     def score(self, record: Record) -> float | None:
-        """The share of the points' weight on the strokes, or of the map's mass where there are no points."""
+        """The fraction of the points' weight on the strokes, or of the map's sum if there are no points."""
         found = record["predicted"]
         return float(found.get("points", found["map"]))
 
@@ -156,7 +158,7 @@ class SketchTask(ClassifierTask):
         }
 
     def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
-        """The drawing as the model sees it, with the maps of its predicted class."""
+        """The drawing as the model reads it, with the maps of its predicted class."""
         pixels = subject.classifier.preprocess(self._photo(name)).pixels[None]
         predicted = subject.classifier.probabilities(pixels).argmax(axis=1)
         maps = {
@@ -169,7 +171,8 @@ class SketchTask(ClassifierTask):
     def _answers(
         self, subject: ClassifierSubject, method: str, pixels: np.ndarray, asked: Mapping[str, np.ndarray]
     ) -> list[dict[str, Any]]:
-        """For each image, the figures of each question, and the correlation of right and wrong maps."""
+        """For each image, the figures of each question, and the correlation of the true and the wrong class's
+        maps."""
         found = explain_classes(
             method, subject.classifier.model, pixels, np.stack(list(asked.values()), axis=1)
         )
@@ -188,7 +191,7 @@ class SketchTask(ClassifierTask):
         return load_photo(self.images[name].path)
 
     def _label(self, subject: ClassifierSubject, name: str) -> int | None:
-        """The classifier's number of a sketch's class, if it knows the class."""
+        """The classifier's index of a sketch's class, if it has the class."""
         label = self.images[name].label
         try:
             return None if label is None else subject.classifier.class_index(self.classes[label])
@@ -205,15 +208,15 @@ FIGURES = {
 
 
 def tables(records: Records) -> list[Table]:
-    """The predicted class's maps and points on strokes, and those of the true and of a wrong class."""
+    """Tables of the maps and points of the predicted class, and of the true and a wrong class."""
     first = next(iter(records.values()))
     area = np.mean([record["area"] for record in first.values()])
     right = np.mean([record["right"] for record in first.values()])
     notes = [
-        f"{len(first)} held-out sketches, {right:.3f} of them predicted right; ± standard error. On strokes: "
-        f"within {REACH} pixels of the model's input; that is {area:.3f} of the area. Strokes near points: "
-        f"the share of stroke pixels within {REACH} pixels of a point. Strokes in the map: the share of "
-        "stroke pixels in as much of the map's top as lies on strokes."
+        f"{len(first)} held-out sketches, {right:.3f} of them predicted correctly; ± standard error. On "
+        f"strokes: within {REACH} pixels of the model's input; that is {area:.3f} of the area. Strokes near "
+        f"points: the fraction of stroke pixels within {REACH} pixels of a point. Strokes in the map: the "
+        "fraction of stroke pixels among the map's largest pixels, as many as are near strokes."
     ]
     predicted = {m: {n: r["predicted"] for n, r in of.items()} for m, of in records.items()}
     differences = {
@@ -225,8 +228,8 @@ def tables(records: Records) -> list[Table]:
     }
     columns = {"points": "points on strokes", "map": "map on strokes", "correlation": "map correlation"}
     about = [
-        "The true class minus a wrong one, where both have points; a map without any evidence has nothing on "
-        "strokes. Correlation: Spearman's, of the two maps."
+        "The true class minus a wrong one, where both have points; a map without evidence has 0 on strokes. "
+        "Correlation: Spearman's, of the two maps."
     ]
     return [
         means_table("The predicted class on the strokes", predicted, FIGURES, notes),
@@ -235,5 +238,5 @@ def tables(records: Records) -> list[Table]:
 
 
 def _difference(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    """The figures that both have, subtracted."""
+    """The differences of the figures that both have."""
     return {key: one[key] - other[key] for key in one if key in other}

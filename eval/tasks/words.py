@@ -1,8 +1,8 @@
-"""Which words need the picture? `evaluate words`: the visual share by kind of word in ground-truth sentences.
+"""`gazeback evaluate words`: which words need the picture?
 
-The share is the counterfactual one: `visual = log p(word | photo, words before) - log p(word | mean picture,
-words before)` in nats, and `visual_share = max(0, 1 - exp(-visual))`. Words that the captioner does not know
-are left out.
+It measures the visual share by kind of word in ground-truth sentences. The share is counterfactual:
+`visual = log p(word | photo, words before) - log p(word | mean picture, words before)` in nats, and
+`visual_share = max(0, 1 - exp(-visual))`. Unknown words are left out.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
 
 FUNCTION_WORDS = frozenset({"a", "the", "in", "of", "with", "and", "is", "on"})
-"""The most frequent ones, about which the figures are."""
+"""The most frequent kinds, which have figures."""
 
 PRONOUNS = frozenset(
     tokenize(
@@ -51,7 +51,7 @@ SHARE = "visual share"
 
 @dataclass(frozen=True)
 class WordShare:
-    """A word of a sentence: its kind, its place counted from 1, and what the photo adds to it in nats."""
+    """A word of a sentence: its kind, its position from 1, and the nats that the photo adds."""
 
     kind: str
     position: int
@@ -60,7 +60,7 @@ class WordShare:
 
 @dataclass(frozen=True)
 class WordsTask(PhraseTask):
-    """There is one question to every word and one answer, so one "method"."""
+    """Measures the visual share of words; there is one answer per word, so one "method"."""
 
     name: ClassVar[str] = "words"
     methods = (SHARE,)
@@ -71,7 +71,7 @@ class WordsTask(PhraseTask):
         return float(visual_share(np.array(nouns)).mean()) if nouns else None
 
     def tables(self, records: Records) -> list[Table]:
-        """Visual share and nats by kind of word, and the share by position."""
+        """Tables of visual share and nats by kind of word, and of the share by position."""
         words = {name: _words(record) for name, record in records[SHARE].items()}
         rows = [
             (kind, [row["visual"]["n"], Summary(**row["visual_share"]), Summary(**row["visual"])])
@@ -85,7 +85,7 @@ class WordsTask(PhraseTask):
         ]
         return [
             Table("How visual is a word", ("n", "visual share", "visual, nats"), rows, notes, head="words"),
-            Table("Visual share by place in the sentence", ("all words", *KINDS), places, head="word"),
+            Table("Visual share by position in the sentence", ("all words", *KINDS), places, head="word"),
         ]
 
     def details(self, records: Records) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _words(record: Record) -> list[WordShare]:
 def measured(
     captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
 ) -> list[WordShare]:
-    """The words of an image's sentences; `skipped` counts those that the captioner does not know.
+    """Measure the words of an image's sentences; `skipped` counts unknown words.
 
     `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
     """
@@ -155,7 +155,8 @@ def measured(
 def visual_nats(
     captioner: Captioner, features: np.ndarray, captions: Sequence[Sequence[int]]
 ) -> list[np.ndarray]:
-    """What the photo adds to each word's log probability, in nats: one float array [words] per caption.
+    """Compute the nats that the photo adds to each word's log-probability: one float array [words] per
+    caption.
 
     `features` float32 [1, h, w, C] is one photo's last map; captions are ids without start and end, of any
     lengths.
@@ -169,13 +170,13 @@ def visual_nats(
 
 
 def visual_share(visual: np.ndarray) -> np.ndarray:
-    """The share 0..1 of a word's probability that the picture brought, from nats."""
+    """Compute the fraction 0..1 of a word's probability that the picture contributed, from nats."""
     return 1 - np.exp(-np.maximum(visual, 0))
 
 
 def summarise(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, Any]:
-    """Per kind of word, means of the share and of the nats; the photos are the groups of the standard
-    errors."""
+    """Compute means of the visual share and of the nats by kind of word; photos are the groups of the
+    standard errors."""
     table: dict[str, Any] = {}
     for kind in KINDS:
         nats = {
@@ -189,7 +190,7 @@ def summarise(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, A
 
 
 def by_position(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str, dict[str, Any]]:
-    """The visual share of all words and of each kind, by the word's place in its sentence."""
+    """Compute the visual share of all words and of each kind, by the word's position in its sentence."""
     places = [name for _, name in POSITIONS] + [LAST_POSITIONS]
     means = {kind: {place: Mean() for place in places} for kind in ("all words", *KINDS)}
     for image, words in words_of_images.items():
@@ -203,13 +204,15 @@ def by_position(words_of_images: Mapping[str, Sequence[WordShare]]) -> dict[str,
 
 
 def place_of(position: int) -> str:
-    """The name of the class of places that holds a word's place, counted from 1."""
+    """The name of the group of positions that contains a word's position, from 1."""
     return next((name for last, name in POSITIONS if position <= last), LAST_POSITIONS)
 
 
 def kinds_of(sentence: Sentence, words: Words) -> list[str]:
-    """The kind of each word; nouns are the last words of phrases of a visual type, save colours and
-    pronouns; verbs in -ing are told by their suffix."""
+    """The kind of each word.
+
+    Nouns are the last words of phrases of a visual type, except colours and pronouns. Verbs in -ing are found
+    by their suffix."""
     heads = {
         max(
             (p for p, token in enumerate(words.token_of) if phrase.first <= token < phrase.last), default=None

@@ -9,9 +9,9 @@ import pytest
 from gazeback.eval.perturbations.randomisation import (
     STAGES,
     copied,
-    likeness,
     randomise,
     shuffled,
+    similarity,
     weighted_layers,
 )
 from gazeback.eval.tasks.sanity import SWAPPED, SanityTask, cut_off, identities, sum_errors
@@ -126,12 +126,12 @@ def test_a_model_that_cannot_be_copied():
 
 def test_likeness_by_hand():
     one = np.array([[1.0, 2], [3, 4]])
-    assert likeness(one, 5 * one) == pytest.approx({"rank": 1, "plain": 1})
-    assert likeness(one, one**3)["rank"] == pytest.approx(1)
-    assert likeness(one, one[::-1])["rank"] == pytest.approx(-0.6)
-    assert likeness(one, np.ones((2, 2))) == {"rank": 0, "plain": 0}
-    expected = likeness(one, one[::-1])
-    assert likeness(one[:, ::-1], one[::-1, ::-1]) == pytest.approx(expected)
+    assert similarity(one, 5 * one) == pytest.approx({"rank": 1, "plain": 1})
+    assert similarity(one, one**3)["rank"] == pytest.approx(1)
+    assert similarity(one, one[::-1])["rank"] == pytest.approx(-0.6)
+    assert similarity(one, np.ones((2, 2))) == {"rank": 0, "plain": 0}
+    expected = similarity(one, one[::-1])
+    assert similarity(one[:, ::-1], one[::-1, ::-1]) == pytest.approx(expected)
 
 
 def test_a_word_is_the_sum_of_its_parts(captioner, photo):

@@ -15,7 +15,7 @@ from gazeback.eval.tasks.captions import (
     ROWS,
     TYPICAL,
     CaptionsTask,
-    Said,
+    ScoredCaption,
     log_probability,
     summarise,
 )
@@ -28,8 +28,8 @@ def said(text: str) -> tuple[str, ...]:
 
 def test_summary_by_hand():
     photos = [
-        Said(said("a dog"), (said("a dog"),), nats=-3 * math.log(4), tokens=3),
-        Said(said("a dog"), (said("a man"),), nats=-3 * math.log(4), tokens=3, unknown=1),
+        ScoredCaption(said("a dog"), (said("a dog"),), nats=-3 * math.log(4), tokens=3),
+        ScoredCaption(said("a dog"), (said("a man"),), nats=-3 * math.log(4), tokens=3, unknown=1),
     ]
     scores = summarise(photos)
     assert (scores["perplexity"].mean, scores["perplexity"].standard_error) == (
@@ -46,7 +46,7 @@ def test_summary_by_hand():
 
 
 def test_captions_without_a_captioner_have_no_perplexity():
-    scores = summarise([Said(said("a dog"), (said("a dog"),))])
+    scores = summarise([ScoredCaption(said("a dog"), (said("a dog"),))])
     assert scores["perplexity"] is None
     assert scores["known"] is None
 

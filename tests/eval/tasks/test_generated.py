@@ -13,7 +13,7 @@ from gazeback.eval.tasks.generated import (
     DEFAULT,
     THRESHOLDS,
     GeneratedTask,
-    Said,
+    NamedObjects,
     Tally,
     best_setting,
     common_classes,
@@ -29,7 +29,7 @@ def always(box):
 
 
 def said(*objects, unboxed=()):
-    return Said(tuple((kind, tuple(boxes)) for kind, boxes in objects), frozenset(unboxed))
+    return NamedObjects(tuple((kind, tuple(boxes)) for kind, boxes in objects), frozenset(unboxed))
 
 
 def test_a_sentence_by_its_phrases():
@@ -41,7 +41,7 @@ def test_a_sentence_by_its_phrases():
             Phrase("a ball", 9, 11, ("other",), (LEFT, RIGHT)),
         ),
     )
-    found = Said.of(sentence)
+    found = NamedObjects.of(sentence)
     assert found.objects == (("dog", (LEFT,)), ("sports ball", (LEFT, RIGHT)))
     assert found.unboxed == {"person", "grass"}
 

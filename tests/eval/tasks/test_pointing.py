@@ -14,7 +14,7 @@ from gazeback.eval.subjects import classifier as asked_classifier
 from gazeback.eval.subjects.classifier import category_classes
 from gazeback.eval.tasks.pointing import (
     TOLERANCE,
-    Asked,
+    Answer,
     PointingTask,
     accuracies,
     distances,
@@ -130,7 +130,7 @@ def test_difficult_ones_are_small_and_not_alone(categories, side, single, diffic
 
 
 def test_accuracy_by_category():
-    asked = {"1": [Asked("cup", 1, 0, True), Asked("dog", 0, 0, True)], "2": [Asked("cup", 0.5, 0, False)]}
+    asked = {"1": [Answer("cup", 1, 0, True), Answer("dog", 0, 0, True)], "2": [Answer("cup", 0.5, 0, False)]}
     assert accuracies(asked) == {"cup": 0.75, "dog": 0}
 
 

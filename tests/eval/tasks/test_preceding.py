@@ -17,7 +17,7 @@ from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.subjects.captioner import model_input
 from gazeback.eval.tasks.preceding import (
     MEASURES,
-    Before,
+    EarlierWords,
     differences,
     gradient_embedding,
     measured_words,
@@ -114,7 +114,7 @@ def test_the_measures_are_those_of_the_whole_caption(captioner, data_folder):
 
 def test_a_record_holds_all(captioner, data_folder):
     for one in measured_photo(captioner, data_folder, Counter())[1]:
-        again = Before.of(json.loads(json.dumps(one.record())))
+        again = EarlierWords.of(json.loads(json.dumps(one.record())))
         assert again.as_json() == one.as_json()
         assert list(again.removal) == list(one.removal)
 
@@ -122,7 +122,7 @@ def test_a_record_holds_all(captioner, data_folder):
 def before(drops, contribution):
     n = len(drops)
     values = (np.array(contribution, float), -np.array(contribution, float), np.arange(n) - n, np.zeros(n))
-    return Before(0, n, "word", np.array(drops, float), dict(zip(MEASURES, values, strict=True)))
+    return EarlierWords(0, n, "word", np.array(drops, float), dict(zip(MEASURES, values, strict=True)))
 
 
 def test_summary_by_hand():

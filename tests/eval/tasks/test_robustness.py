@@ -7,7 +7,7 @@ import pytest
 from twins.soft_colours import soft
 
 from gazeback.eval.perturbations.corruptions import CORRUPTIONS, blur, jpeg, noise
-from gazeback.eval.tasks.robustness import RobustnessTask, compared, squeezed
+from gazeback.eval.tasks.robustness import RobustnessTask, compared, resized
 from gazeback.models.photos import Photo
 
 
@@ -65,8 +65,8 @@ def test_lower_quality_is_further_away(photo):
 
 
 def test_a_photo_is_squeezed_whole(photo):
-    assert squeezed(photo, (20, 30)).pixels.shape == (20, 30, 3)
-    np.testing.assert_array_equal(squeezed(photo, (96, 128)).pixels, photo.pixels)
+    assert resized(photo, (20, 30)).pixels.shape == (20, 30, 3)
+    np.testing.assert_array_equal(resized(photo, (96, 128)).pixels, photo.pixels)
 
 
 def test_by_hand():
