@@ -1,4 +1,4 @@
-"""files."""
+"""The files of a data folder with sentences: which there are for a split, and what is in them."""
 
 import hashlib
 import json
@@ -9,7 +9,8 @@ from typing import Any
 from gazeback.models.errors import DataError
 
 
-def _files(folder: Path, split: str) -> list[Path]:
+def annotation_files(folder: Path, split: str) -> list[Path]:
+    """The files that say where the words of a split are. Raises DataError."""
     kinds = ("captions", "instances") if is_coco(folder, split) else ("phrases",)
     return [split_file(folder, split, kind) for kind in kinds]
 

@@ -8,13 +8,15 @@ COCO's format will do as well (`gazeback.eval.data.coco`).
 
 from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gazeback.eval.data.files import _files, digest, is_coco, read_json, split_file
-from gazeback.eval.data.image import Phrase, PhraseImage, Sentence
+from gazeback.eval.data.coco import read_phrases
+from gazeback.eval.data.files import annotation_files, digest, is_coco, read_json, split_file
+from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, unique
 from gazeback.eval.data.selection import Part, select
 from gazeback.eval.metrics.maps import boxes_mask
 from gazeback.models.errors import DataError
@@ -26,7 +28,7 @@ class PhraseData:
     def __init__(self, folder: Path, split: str, part: Part = "all", limit: int | None = None) -> None:
         """Reads the annotations. Raises DataError where folder, split or format are not as expected."""
         self.skipped: Counter[str] = Counter()
-        self.digest = digest(_files(folder, split))
+        self.digest = digest(annotation_files(folder, split))
         self.everything = _read(folder, split, self.skipped)
         """All images of the split, of whatever part, there or not."""
         chosen = select_images(self.everything, part, limit)
@@ -53,10 +55,8 @@ def select_images(images: list[PhraseImage], part: Part, limit: int | None) -> l
 
 def _read(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
     if is_coco(folder, split):
-        from gazeback.eval.data.coco import read_phrases
-
         return read_phrases(folder, split, skipped)
-    entries = _without_duplicates(_annotations(folder, split), skipped)
+    entries = unique(_annotations(folder, split), itemgetter("file_name"), "duplicated image", skipped)
     return [_image(entry, folder / split) for entry in entries]
 
 
@@ -93,14 +93,6 @@ def _annotations(folder: Path, split: str) -> list[dict[str, Any]]:
 
 def _is_name(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("file_name"), str) and isinstance(entry.get("sentences"), list)
-
-
-def _without_duplicates(entries: list[dict[str, Any]], skipped: Counter[str]) -> list[dict[str, Any]]:
-    first: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        skipped["duplicated image"] += entry["file_name"] in first
-        first.setdefault(entry["file_name"], entry)
-    return list(first.values())
 
 
 def _image(entry: dict[str, Any], folder: Path) -> PhraseImage:

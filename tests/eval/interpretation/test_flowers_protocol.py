@@ -191,7 +191,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(UserError, match="--limit 6: each of the 12 classes needs a picture"):
         few.names()
     with pytest.raises(UserError, match=r"--model none\.keras: no such file"):
-        FlowersTask("single-6c", "grad-cam", model="none.keras").about()
+        FlowersTask("single-6c", "grad-cam", model="none.keras").cache_key()
     with pytest.raises(UserError, match="unknown kind of flowers 'roses'"):
         load_network("roses")
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
 def test_a_network_for_other_flowers_is_refused(network, monkeypatch):
     monkeypatch.setattr(flowers_task, "load_classifier", lambda path: network)
     with pytest.raises(UserError, match="expected a network for double-12c"):
-        FlowersTask("double-12c", "grad-cam", model="single.keras").open()
+        FlowersTask("double-12c", "grad-cam", model="single.keras").subject()
 
 
 def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
