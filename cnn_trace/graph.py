@@ -17,6 +17,7 @@ from keras import KerasTensor, tree
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.masks import Masks, set_keras_mask
 from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
+from gazeback.models.open_sizes import open_sizes
 
 
 @dataclass(eq=False, repr=False)
@@ -352,7 +353,7 @@ class _Flattener:
         keywords.pop("training", None)
         if getattr(layer, "_call_has_training_arg", False):
             keywords["training"] = False
-        with _forgotten(layer), variables_meet_tensors():
+        with _forgotten(layer), variables_meet_tensors(), open_sizes():
             call = opening_of(layer)
             assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))

@@ -12,6 +12,7 @@ import keras
 from keras import KerasTensor, tree
 
 from gazeback.models.errors import ModelError
+from gazeback.models.open_sizes import open_sizes
 from gazeback.models.wrapping.graphs import graph_of, node_of, nodes_before
 
 Size = tuple[int, int]
@@ -303,6 +304,7 @@ def scores_of(outputs: Sequence[Any], words: int, name: str) -> Any:
     return found[0]
 
 
+@open_sizes()
 def opened(called: Any, *inputs: Any) -> Any:
     """Call a model, layer or function on symbolic tensors; what is no functional model is opened.
 

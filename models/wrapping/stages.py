@@ -22,14 +22,24 @@ class Stage:
     """
 
     def __init__(self, functions: Sequence[keras.Function]) -> None:
-        self._program = _Program(_Functions(functions)) if functions else None
-        if self._program is not None:
-            self._program.compile(jit_compile=False)  # XLA's convolutions are slow on the CPU
+        self._functions = _Functions(functions)
+        self._programs: dict[tuple[tuple[int, ...], ...], _Program] = {}
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        if self._program is None:
+        if not self._functions.functions:
             return list(arrays)
-        return [np.asarray(x) for x in self._program.predict_on_batch(list(arrays))]
+        return [np.asarray(x) for x in self._program(arrays).predict_on_batch(list(arrays))]
+
+    def _program(self, arrays: Sequence[np.ndarray]) -> _Program:
+        """One for inputs of any size; where something is TimeDistributed, one for each size.
+
+        Keras 3.15 runs that layer as often as there are rows where it does not know the number of steps.
+        """
+        sizes = tuple(x.shape[1:] for x in arrays) if self._functions.is_over_time else ()
+        if sizes not in self._programs:
+            self._programs[sizes] = _Program(self._functions)
+            self._programs[sizes].compile(jit_compile=False)  # XLA's convolutions are slow on the CPU
+        return self._programs[sizes]
 
 
 class _Functions:
@@ -38,6 +48,8 @@ class _Functions:
         self.functions = functions
         operations = [operation for function in functions for operation in function.operations]
         self.layers = list({id(x): x for x in operations if isinstance(x, keras.Layer)}.values())
+        inner = (layer for outer in self.layers for layer in outer._flatten_layers())
+        self.is_over_time = any(isinstance(layer, keras.layers.TimeDistributed) for layer in inner)
 
 
 class _Program(keras.Model):

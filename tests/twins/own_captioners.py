@@ -165,7 +165,7 @@ def init_inject():
     x = cnn(pooling=True)(image)
     states = [layers.Dense(UNITS, activation="tanh")(x), layers.Dense(UNITS)(x)]
     x = layers.LSTM(UNITS, return_sequences=True)(layers.Embedding(SCORES, 7)(words), initial_state=states)
-    model = keras.Model([image, words], layers.Dense(SCORES)(x))
+    model = keras.Model([image, words], layers.TimeDistributed(layers.Dense(SCORES))(x))
     seeded(model)
 
     def predict(pixels, prefix):
@@ -207,10 +207,14 @@ class TwoArguments(keras.Model):
 
 
 class OneArgument(TwoArguments):
-    """The same, ``call(inputs)``."""
+    """The same, ``call(inputs)``; it reads the number of images off the map."""
 
     def call(self, inputs, training=False):
-        return super().call(*inputs)
+        image, words = inputs
+        maps = self.cnn(image)
+        places = ops.reshape(maps, (ops.shape(maps)[0], -1, maps.shape[-1]))
+        x = self.project(ops.mean(places, axis=1))
+        return self.out(self.lstm(self.embedding(words) + x[:, None]))
 
 
 def subclassed(kind):

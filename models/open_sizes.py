@@ -1,0 +1,46 @@
+"""Reshapes of symbolic tensors whose batch size is not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import keras
+
+
+def _operator() -> Any:
+    found = keras.ops.reshape(keras.KerasTensor((None, 1)), (-1, 1))
+    return type(found._keras_history.operation)
+
+
+_RESHAPE = _operator()
+
+
+@contextmanager
+def open_sizes() -> Iterator[None]:
+    """Meanwhile ``ops.reshape(x, (ops.shape(x)[0], -1))`` leaves the batch axis of a symbolic tensor open.
+
+    Without it Keras writes None into the new shape, and the operator cannot run.
+    """
+    known = _RESHAPE.compute_output_spec
+
+    def spec(operator: Any, x: Any) -> Any:
+        operator.newshape = _without_none(operator.newshape, x.shape)
+        return known(operator, x)
+
+    _RESHAPE.compute_output_spec = spec
+    try:
+        yield
+    finally:
+        _RESHAPE.compute_output_spec = known
+
+
+def _without_none(new: Any, old: Sequence[int | None]) -> Any:
+    """A new shape with -1 in the place of its one None, and the size that -1 stood for."""
+    if not isinstance(new, tuple) or new.count(None) != 1 or list(old).count(None) != 1:
+        return new
+    rest = prod(side for side in old if side is not None)
+    given = prod(side for side in new if side not in (None, -1))
+    return tuple(-1 if side is None else rest // given if side == -1 else side for side in new)
