@@ -1,6 +1,6 @@
-"""`gazeback evaluate TASK`: how good is it, in figures.
+"""The command `gazeback evaluate TASK`: measure captions and explanations.
 
-Each task is a line of `TASKS`; its command is made from it. What a task needs is imported when it runs.
+Each task is an entry of `TASKS`, from which its command is made. The task is imported when it runs.
 """
 
 import json
@@ -18,22 +18,22 @@ from gazeback.models.errors import UserError
 PATH = click.Path(path_type=Path)
 PARTS = click.Choice(["all", "tune", "report"])
 POSITIVE = click.IntRange(min=1)
-METHODS_HELP = "Names between commas: the first is compared with each of the others; baselines come along."
+METHODS_HELP = "Names between commas. The first is compared with each of the others; baselines are added."
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "data": ("--data", {"required": True, "type": PATH, "help": "Folder of the data set."}),
-    "split": ("--split", {"default": "dev", "help": "Which split of it."}),
+    "split": ("--split", {"default": "dev", "help": "The split of the data set."}),
     "coco split": (
         "--split",
-        {"help": "COCO: which annotations/instances_SPLIT.json; val2017, or the only one, unless told."},
+        {"help": "COCO: the split of annotations/instances_SPLIT.json; by default val2017 or the only one."},
     ),
     "part": (
         "--part",
         {
             "type": PARTS,
             "default": "all",
-            "help": "Only photos whose names hash into this part: settings are chosen on one and reported on "
-            "the other.",
+            "help": "Only photos of this part, by a hash of their names: settings are chosen on the tune "
+            "part and reported on the other.",
         },
     ),
     "tuned part": (
@@ -41,11 +41,11 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "type": PARTS,
             "default": "all",
-            "help": "Which photos the figures are about. What needs a setting: all means the report part; "
-            "settings are chosen on the tune part, which is measured in any case.",
+            "help": "The photos that are reported. If a setting is chosen, all means the report part; the "
+            "tune part, on which it is chosen, is always measured.",
         },
     ),
-    "captioner": ("--model", {"metavar": "FILE", "help": "Another captioner than the bundled one."}),
+    "captioner": ("--model", {"metavar": "FILE", "help": "A captioner instead of the bundled one."}),
     "classifier": (
         "--model",
         {"default": "efficientnet-lite0", "help": "A classifier: name or FILE."},
@@ -61,21 +61,21 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "flowers": ("--model", {"metavar": "FILE", "help": "A .keras file of `gazeback train flowers`."}),
     "kind": (
         "--kind",
-        {"type": click.Choice(["single-6c", "double-12c"]), "required": True, "help": "Which flowers."},
+        {"type": click.Choice(["single-6c", "double-12c"]), "required": True, "help": "The kind of flowers."},
     ),
     "weights": (
         "--weights",
-        {"metavar": "FILE", "help": "The classifier's weights, where they do not come with it."},
+        {"metavar": "FILE", "help": "The classifier's weights, if they are not bundled."},
     ),
     "methods": ("--methods", {"help": METHODS_HELP}),
     "limit": (
         "--limit",
         {"type": POSITIVE, "help": "At most this many photos, the first by the hash of the name."},
     ),
-    "workers": ("--workers", {"type": POSITIVE, "default": 1, "help": "Processes to measure in."}),
+    "workers": ("--workers", {"type": POSITIVE, "default": 1, "help": "The number of processes."}),
     "fresh": (
         "--fresh",
-        {"is_flag": True, "help": "Measure all again, whatever FILE.records.jsonl has."},
+        {"is_flag": True, "help": "Measure everything again, and delete FILE.records.jsonl first."},
     ),
     "json": (
         "--json",
@@ -83,14 +83,14 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
             "type": PATH,
             "metavar": "FILE",
             "help": "Write all figures there, and beside it a page (.html), a table (.csv) and the records "
-            "(.records.jsonl) from which a next run goes on.",
+            "(.records.jsonl) from which the next run resumes.",
         },
     ),
 }
-"""By what it is about: the flag, and what click is told of it."""
+"""For each key, the flag and its attributes for click."""
 
 PASSED_AS = {"--methods": "chosen", "--json": "json_path"}
-"""The names under which flags are passed on, where they are others."""
+"""The names of arguments for flags, if they differ."""
 
 RUN = ("limit", "workers", "fresh", "json")
 CAPTIONER = ("data", "split", "captioner")
@@ -102,10 +102,10 @@ class TaskCommand:
     """One task of `gazeback evaluate`.
 
     Attributes:
-        task: where its class is, `module:Class` below `gazeback.eval`; it takes the options by name.
-        options: keys of `OPTIONS`; those of every run (`RUN`) come behind them.
-        help: a question, and how it is answered.
-        defaults: by flag, where they are others than in `OPTIONS`.
+        task: the class, as `module:Class` below `gazeback.eval`; it takes the options by name.
+        options: keys of `OPTIONS`; those of every run (`RUN`) follow.
+        help: the question of the task, and how it is answered.
+        defaults: by flag, if they differ from those in `OPTIONS`.
     """
 
     task: str
@@ -114,7 +114,7 @@ class TaskCommand:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, name: str) -> click.Command:
-        """The click command."""
+        """Make the click command."""
         params: list[click.Parameter] = [_option(key, self.defaults) for key in (*self.options, *RUN)]
         return click.Command(name, params=params, callback=self.run, help=cleandoc(self.help))
 
@@ -149,20 +149,21 @@ TASKS = {
     "generated": TaskCommand(
         "tasks.generated:GeneratedTask",
         (*CAPTIONER, "methods", "tuned part"),
-        """Are the words that the captioner says itself where it points?
+        """Are the words of generated captions where the captioner points?
 
-        Its captions' words are matched to the boxes of what people name; F1 as in ActivityNet-Entities.
+        Words of generated captions are matched with the boxes of things that people name; F1 as in
+        ActivityNet-Entities.
         """,
         {"--methods": "evidence,fixations,center,activation,grad-cam"},
     ),
     "removal": TaskCommand(
         "tasks.removal:RemovalTask",
         (*CAPTIONER, "methods", "part"),
-        """Does the caption need what we point at?
+        """Does a generated word disappear without its pixels?
 
         The strongest 10 and 20 % of a word's map are blurred and the photo is captioned again: how often is
-        the word gone, and the other words? Beside it, as much is blurred at random, in the middle, and
-        elsewhere.
+        the word gone, and the other words? For comparison, as much is blurred at random, in the middle, and
+        where other maps point.
         """,
         {"--methods": "evidence,grad-cam,center,activation"},
     ),
@@ -172,16 +173,16 @@ TASKS = {
         """Which words need the picture?
 
         The visual share of function words, nouns, colours and verbs in -ing in ground-truth sentences, and
-        by their place in the sentence.
+        by their position in the sentence.
         """,
     ),
     "preceding": TaskCommand(
         "tasks.preceding:PrecedingTask",
         (*CAPTIONER, "part"),
-        """Which measure says what a word owes to the words before it?
+        """Which measure says best how much an earlier word matters to a word?
 
-        Rank correlations with what happens when an earlier word is left out of the caption: of the exact
-        contributions, of gradient times embedding, and of the distance between the words.
+        Rank correlations with the effect of leaving out the earlier word: of the exact contributions, of
+        gradient times embedding, and of the distance between the words.
         """,
     ),
     "captions": TaskCommand(
@@ -189,8 +190,8 @@ TASKS = {
         (*CAPTIONER, "part"),
         """How good are the captions?
 
-        BLEU, METEOR, ROUGE, CIDEr, perplexity, how many different captions and words there are, and how
-        much of people's vocabulary they use; beside captions that say the same of every photo.
+        BLEU, METEOR, ROUGE, CIDEr, perplexity, the numbers of different captions and words, and the
+        coverage of people's vocabulary; beside captions that are the same for every photo.
         """,
     ),
     "localization": TaskCommand(
@@ -198,7 +199,7 @@ TASKS = {
         (*CLASSIFIER, "methods", "coco split", "tuned part"),
         """Do a classifier's boxes and maps find the object?
 
-        Photos with a class and boxes, or COCO's instances, of which the class that covers most is asked for:
+        Photos with a class and boxes, or COCO's instances, where the question is the class that covers most:
         GT-known localization, the top-1 localization error, the pointing game, the energy inside the boxes,
         and whether the maps depend on the class asked for.
         """,
@@ -219,7 +220,7 @@ TASKS = {
         (*CLASSIFIER, "methods", "coco split", "part"),
         """Does the evidence move when a changed photo fools the classifier?
 
-        DeepFool on photos whose class is predicted right: the energy inside the object's boxes and the
+        DeepFool on photos whose class is predicted correctly: the energy inside the object's boxes and the
         maps' rank correlation, before and after.
         """,
         {"--methods": "evidence,fixations,grad-cam"},
@@ -227,7 +228,7 @@ TASKS = {
     "robustness": TaskCommand(
         "tasks.robustness:RobustnessTask",
         (*CLASSIFIER, "methods", "coco split", "part"),
-        """Do the maps stay where they are when the photo gets worse?
+        """Do the maps change when the photo is corrupted?
 
         Blur, noise and JPEG, two levels of each: the rank correlation with the clean photo's map, and the
         change of the energy inside the object's boxes and of the pointing game.
@@ -237,10 +238,10 @@ TASKS = {
     "sanity": TaskCommand(
         "tasks.sanity:SanityTask",
         (*CLASSIFIER, "methods", "coco split", "part"),
-        """Do the maps depend on what the network has learnt, and on the class?
+        """Do the maps change when the network's weights or the class change?
 
-        The likeness to the trained network's map when the layers are shuffled from the output down, and of
-        two classes' maps; with evidence among the methods also two identities of the bundled captioner.
+        The similarity to the trained network's map when the layers are shuffled from the output down, and
+        of two classes' maps; with evidence among the methods also two identities of the bundled captioner.
         """,
         {"--methods": "evidence,fixations,grad-cam"},
     ),
@@ -249,18 +250,17 @@ TASKS = {
         (*CLASSIFIER, "methods", "part"),
         """Is the evidence for a drawing on its strokes?
 
-        A folder with one folder of sketches per class, of which those are measured that training holds out.
+        A folder with one folder of sketches per class; only sketches that training holds out are measured.
         """,
         {"--model": "sketch", "--methods": "evidence,fixations,grad-cam"},
     ),
     "scenes": TaskCommand(
         "scenes.task:ScenesTask",
         ("scenes", "methods"),
-        """Do a word's pixels lie on what it is about, to the pixel?
+        """Do a word's pixels lie on the thing that it names, to the pixel?
 
-        Drawn scenes whose every word has an exact mask, or none: pointing, energy, IoU and the swap test by
-        kind of word, and how much the picture decides, of words that it can and cannot. No data is needed;
-        --limit is the number of scenes.
+        Drawn scenes with exact masks for words: pointing, energy, IoU and the swap test by kind of word, and
+        how far the picture decides each kind. No data is needed; --limit is the number of scenes.
         """,
         {"--methods": "evidence,fixations,grad-cam,saliency"},
     ),
@@ -270,7 +270,7 @@ TASKS = {
         """Is the maximum of a class's map on an object of that class?
 
         The pointing game with its tolerance of 15 pixels, on all objects and on the difficult ones; and how
-        often a class that is not in the photo would hit. Photos with a class and boxes, or COCO's
+        often the map of a class that is not in the photo hits. Photos with a class and boxes, or COCO's
         instances.
         """,
         {"--methods": "evidence,fixations,grad-cam"},
@@ -289,9 +289,9 @@ TASKS = {
     "proposals": TaskCommand(
         "tasks.proposals:ProposalsTask",
         (*CLASSIFIER, "methods", "coco split", "tuned part"),
-        """Does a box for the predicted class hold an object, whatever it is?
+        """Does a box for the predicted class contain an object of any class?
 
-        One box an image; mean recall and precision over the categories. COCO's instances, or photos with
+        One box per image; mean recall and precision over the categories. COCO's instances, or photos with
         boxes.
         """,
         {"--methods": "evidence,fixations,grad-cam"},
@@ -301,7 +301,7 @@ TASKS = {
         (*CLASSIFIER, "methods", "part"),
         """What does the classifier look at when it is wrong?
 
-        How the maps of the predicted and the true class compare, and with --json a gallery of the mistakes
+        Compares the maps of the predicted and the true class; with --json also a gallery of the mistakes
         (FILE-gallery.html). Photos with a class and boxes, or a folder of images for each class.
         """,
         {"--methods": "evidence,fixations,grad-cam"},
@@ -311,9 +311,9 @@ TASKS = {
         ("kind", "flowers", "methods"),
         """Do a classifier's maps cover the part of a flower whose colour is the class?
 
-        Drawn flowers with exact masks, in the spirit of an8Flower: the area under the curve of the IoU over
+        Drawn flowers with exact masks, similar to an8Flower: the area under the curve of the IoU over
         thresholds. Settings are chosen on other flowers than the reported ones; filter, activation, center
-        and image always come along. No data is needed.
+        and image are added. No data is needed.
         """,
         {
             "--methods": "evidence,guided-backprop-resampled,guided-backprop,deconvnet-resampled,deconvnet,"
@@ -347,24 +347,24 @@ for _name, _task in TASKS.items():
             ["--methods"],
             default="evidence,fixations,saliency",
             show_default=True,
-            help="Networks: what is timed.",
+            help="Networks: the methods that are timed.",
         ),
         click.Option(
             ["--memory"], is_flag=True, help="Networks: measure the peak memory instead of the time."
         ),
         click.Option(["--rounds"], type=POSITIVE, default=5, show_default=True, help="Rounds of each."),
-        click.Option(["--json", "json_path"], type=PATH, help="Write all figures there."),
+        click.Option(["--json", "json_path"], type=PATH, help="Write all figures to this file."),
     ]
 )
 def speed(
     data: Path | None, split: str, limit: int | None, model: str | None, method: str, networks: str | None,
     batch: str, methods: str, memory: bool, rounds: int, json_path: Path | None,
 ) -> None:  # fmt: skip
-    """What does it cost?
+    """How much time and memory does it take?
 
-    As ratios in one process. With --data: grounding to captioning and to a forward pass, one photo at a time,
-    ten photos unless --limit says otherwise. Without: methods on networks with random weights to their
-    compiled forward pass.
+    The figures are ratios of times in one process. With --data: grounding to captioning and to a forward
+    pass, one photo at a time, ten photos unless --limit is given. Without: methods on networks with random
+    weights to their compiled forward pass.
     """
     from gazeback.eval.speed.command import run_networks, run_speed
 
@@ -380,12 +380,12 @@ def speed(
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A folder for copies of the results without their images, from which the document is then made.",
+    help="Copy the results, without their images, into this folder, and make the document from there.",
 )
 def report(results: tuple[Path, ...], out: Path, keep: Path | None) -> None:
     """Collect RESULTS, files that --json wrote, in one document.
 
-    A text in NAME.md beside NAME.json comes below its tables.
+    The text of NAME.md beside NAME.json is added below its tables.
     """
     from gazeback.eval.harness.report import document, kept
     from gazeback.eval.harness.run import write_text
@@ -402,15 +402,17 @@ def report(results: tuple[Path, ...], out: Path, keep: Path | None) -> None:
 )
 @click.option("--out", type=PATH, required=True, help="The .json file to write.")
 @click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
-@click.option("--weights", metavar="FILE", help="The classifier's weights, where they do not come with it.")
+@click.option("--weights", metavar="FILE", help="The classifier's weights, if they are not bundled.")
 @click.option("--rounds", type=click.IntRange(min=1), default=160, show_default=True, help="Photos traced.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the photos.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the photos' order."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def discernible(out: Path, as_json: bool, **options: Any) -> None:
     """Learn the weights of the tracing method "discernible" on photos with boxes.
 
-    A bandit (UCB1) tries ratios of the weights; a box that fits a true one with an IoU of 0.5 earns a reward.
-    Only the tune part of the photos is used.
+    A bandit (UCB1) tries ratios of the weights; a box with an IoU of 0.5 or more with a true box earns a
+    reward. Only the tune part of the photos is used.
     """
     from gazeback.eval.train_discernible import train_discernible
 

@@ -1,1 +1,1 @@
-"""Data folders: images with objects, phrases and captions, in several formats."""
+"""Read data folders: images with objects, phrases and captions, in several formats."""

@@ -1,6 +1,6 @@
-"""Photos and what people say of them, from COCO's captions format: `captions_SPLIT.json`, photos in `SPLIT/`.
+"""Read photos and their captions in COCO's captions format: `captions_SPLIT.json`, photos in `SPLIT/`.
 
-The file lies in the data folder or in its `annotations/`.
+The file is in the data folder or in its `annotations/`.
 """
 
 from collections import Counter
@@ -13,16 +13,16 @@ from gazeback.models.errors import DataError
 
 
 class CaptionData:
-    """The photos of a split in the order of their names' hashes; `skipped` counts what it cannot use."""
+    """The photos of a split in the order of their names' hashes; `skipped` counts unusable annotations."""
 
     def __init__(self, folder: Path, split: str, part: Part = "all", limit: int | None = None) -> None:
-        """Raises DataError where folder, split or format are not as expected."""
+        """Read the annotations. Raises DataError if folder, split or format are not as expected."""
         self.skipped: Counter[str] = Counter()
         file = split_file(folder, split, "captions")
         self.digest = digest([file])
         everything = read_captions(file, folder / split, self.skipped)
         self.everything = select(everything, [image.file_name for image in everything])
-        """All photos of the split with captions, of whatever part, there or not."""
+        """All photos of the split with captions, of both parts, also missing ones."""
         chosen = select(everything, [image.file_name for image in everything], part, limit)
         self.images = [image for image in chosen if image.path.is_file()]
         self.skipped["missing image"] += len(chosen) - len(self.images)

@@ -1,8 +1,8 @@
-"""COCO's folders: photos with captions, objects with outlines, and the words that name the objects.
+"""Read COCO's folders: photos with captions, objects with outlines, and the words that name the objects.
 
-Word -> category as in `gazeback.grounding.coco.categories`; the words that name one thing ("hot dog") are a
-phrase. Its mask is the union of all objects of the category in the photo, crowds with them; its type is the
-category's supercategory.
+The categories of words are those of `gazeback.grounding.coco.categories`. The words that name one thing ("hot
+dog") are a phrase. Its mask is the union of all objects of the category in the photo, including crowds. Its
+type is the category's supercategory.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ from gazeback.models.vocabulary import tokenize
 
 
 def read_captions(file: Path, photos: Path, skipped: Counter[str]) -> list[CaptionedImage]:
-    """The images of a captions file, each once, with their captions. Raises DataError."""
+    """Read the images of a captions file, each once, with their captions. Raises DataError."""
     content = read_captions_file(file)
     entries = _each_once(content.images, skipped)
     captions: dict[int, list[Caption]] = {number: [] for number in entries}
@@ -54,7 +54,7 @@ def read_captions(file: Path, photos: Path, skipped: Counter[str]) -> list[Capti
 
 
 def _each_once(images: Iterable[CocoImage], skipped: Counter[str]) -> dict[int, str]:
-    """File names by id; what comes again under its id or name is counted."""
+    """File names by id; duplicates of an id or name are counted."""
     found: dict[int, str] = {}
     names: set[str] = set()
     for image in images:
@@ -68,14 +68,15 @@ def _each_once(images: Iterable[CocoImage], skipped: Counter[str]) -> dict[int, 
 
 @dataclass(frozen=True)
 class CocoObjects:
-    """The images of an instances file by their id, with their objects, and what it says of the categories."""
+    """The images of an instances file by id, with their objects, and the categories."""
 
     images: Mapping[int, ObjectImage]
     instances: Instances
 
 
 def read_objects(file: Path, photos: Path, skipped: Counter[str]) -> CocoObjects:
-    """The images of an instances file, those without an object too, and their objects. Raises DataError."""
+    """Read the images of an instances file and their objects; images without objects are included. Raises
+    DataError."""
     instances = read_instances(file)
     skipped["annotation of no known image or category"] += instances.dangling
     entries = {
@@ -96,7 +97,7 @@ def read_objects(file: Path, photos: Path, skipped: Counter[str]) -> CocoObjects
 
 
 def _identity(instance: Instance) -> object:
-    """What two annotations of one object share; one without an id is like no other."""
+    """The key by which annotations of one object are equal; an annotation without an id equals no other."""
     return instance if instance.id is None else instance.id
 
 
@@ -132,7 +133,7 @@ class Outlined:
 
 
 def read_phrases(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
-    """The images that have captions, in the file's order. Raises DataError."""
+    """Read the images that have captions, in the file's order. Raises DataError."""
     captioned = read_captions(split_file(folder, split, "captions"), folder / split, skipped)
     objects = read_objects(split_file(folder, split, "instances"), folder / split, skipped)
     return [_image(image, objects, skipped) for image in captioned]
@@ -165,7 +166,7 @@ def _phrases(
 
 
 def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbours together: [3, 4, 8] are the words 3 to 5 and 8 to 9, the ends excluded."""
+    """Group neighbours: [3, 4, 8] are the words 3 to 5 and 8 to 9, the ends excluded."""
     runs: list[tuple[int, int]] = []
     for position in positions:
         if runs and runs[-1][1] == position:

@@ -1,4 +1,4 @@
-"""The files of a data folder with sentences: which there are for a split, and what is in them."""
+"""Find and read the files of a data folder with sentences."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ def annotation_files(folder: Path, split: str) -> list[Path]:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """sha256 of the contents of files."""
+    """Compute the sha256 of the contents of files."""
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
 def is_coco(folder: Path, split: str) -> bool:
-    """Whether the folder has no phrases of that split, but COCO's captions and instances."""
+    """Whether the folder has COCO captions and instances of that split, and no phrases."""
     coco = (folder / "annotations" / f"{kind}_{split}.json" for kind in ("captions", "instances"))
     return not (folder / f"phrases_{split}.json").is_file() and all(path.is_file() for path in coco)
 
 
 def read_json(path: Path) -> Any:
-    """The contents of a JSON file; raises DataError."""
+    """Read a JSON file; raises DataError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -37,8 +37,8 @@ def read_json(path: Path) -> Any:
 
 
 def split_file(folder: Path, split: str, kind: str) -> Path:
-    """`KIND_SPLIT.json` in the folder or in its `annotations/`; raises DataError that names the splits there
-    are."""
+    """Find `KIND_SPLIT.json` in the folder or in its `annotations/`; raises DataError, which names the
+    existing splits."""
     if not folder.is_dir():
         raise DataError(f"no such data folder: {folder}")
     places = (folder, folder / "annotations")

@@ -1,4 +1,4 @@
-"""The images of a data folder, in whatever format, that a task can use: which of them, and in which order."""
+"""Choose the images of a data folder that a task can use, and their order; the folder may have any format."""
 
 import hashlib
 from collections import Counter
@@ -25,7 +25,7 @@ NEEDS: dict[Need, tuple[str, Callable[[ObjectImage], bool]]] = {
     "masks": ("an object", lambda image: bool(image.objects) or image.mask_path is not None),
     "labels": ("a class", lambda image: image.label is not None),
 }
-"""What a task may need of an image, in words, and whether an image has it."""
+"""The requirements of tasks on an image, in words, with a test whether an image has it."""
 
 
 class ObjectData:
@@ -33,18 +33,18 @@ class ObjectData:
 
     Attributes:
         format: the name of the folder's format.
-        split: which split was read, where the folder has any.
-        class_names: what the labels of images count, or all categories.
-        ordered: whether labels count a classifier's classes in their order; else the names say which.
-        skipped: what was left out, counted by the reason.
-        digest: stands for all that was read.
+        split: the split that was read, if the folder has splits.
+        class_names: the classes of the labels, or all categories.
+        ordered: whether labels are indices of a classifier's classes; otherwise classes are matched by name.
+        skipped: the number of left out annotations, by reason.
+        digest: a hash of everything that was read.
     """
 
     def __init__(
         self, folder: Path, split: str | None = None, part: Part = "all", limit: int | None = None,
         need: Need | None = "objects",
     ) -> None:  # fmt: skip
-        """Read the annotations. Images without what the task needs are left out. Raises DataError."""
+        """Read the annotations. Images without a required annotation are left out. Raises DataError."""
         self.folder, self.skipped = folder, Counter[str]()
         self.format = format_of(folder)
         read = FORMATS[self.format].read(folder, split, self.skipped)
@@ -78,7 +78,7 @@ class ObjectData:
 
 
 def _lack(image: ObjectImage, need: Need | None) -> str:
-    """Why a task cannot use an image; nothing where it can."""
+    """The reason why a task cannot use an image; "" if it can."""
     if not image.path.is_file():
         return "missing image"
     return "" if need is None or NEEDS[need][1](image) else f"image without {NEEDS[need][0]}"
@@ -96,8 +96,7 @@ def _digest(images: Sequence[ObjectImage]) -> str:
 
 
 def wrong_class(name: str, right: Collection[int], classes: int) -> int:
-    """A class that is none of the image's, the same one whenever it is asked; raises DataError if there is
-    none."""
+    """Choose a class that is not in the image, always the same one; raises DataError if there is none."""
     wrong = np.roll(np.arange(classes), -min(right) - 1)
     wrong = wrong[~np.isin(wrong, list(right))]
     if not len(wrong):

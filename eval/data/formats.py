@@ -1,7 +1,6 @@
-"""The data folders that images with objects are read from, each by a function.
+"""Read images with objects from data folders, with one function for each format.
 
-They raise DataError where the format is wrong. What is wrong in single annotations is counted under its
-reason and left out.
+The functions raise DataError if the format is wrong. Faulty annotations are left out and counted by reason.
 """
 
 from collections import Counter
@@ -23,13 +22,13 @@ USUAL_SPLIT = "val2017"
 
 @dataclass(frozen=True)
 class Read:
-    """What a reader found in a folder.
+    """The content of a folder.
 
     Attributes:
-        images: all images, those without an object or a label too.
-        class_names: what the labels of images count, or all categories.
-        split: which one was read, where the folder has splits.
-        ordered: whether the labels count a classifier's classes in their order; else the names say which.
+        images: all images, including those without an object or a label.
+        class_names: the classes of the labels, or all categories.
+        split: the split that was read, if the folder has splits.
+        ordered: whether labels are indices of a classifier's classes; otherwise classes are matched by name.
     """
 
     images: list[ObjectImage]
@@ -40,12 +39,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of data folder is recognised and read.
+    """A kind of data folder: how it is recognised and read.
 
     Attributes:
-        holds: what such a folder holds, in words.
+        holds: the content of such a folder, in words.
         matches: whether a folder is of this kind.
-        read: takes a folder, the split that is asked for and a counter of what is left out. Raises DataError.
+        read: takes a folder, the requested split and a counter of left out annotations. Raises DataError.
     """
 
     holds: str
@@ -54,19 +53,19 @@ class Format:
 
 
 def holding(*patterns: str) -> Callable[[Path], bool]:
-    """A test of a folder: every pattern, as of `Path.glob`, finds something in it."""
+    """Make a test of a folder: it passes if every pattern, as of `Path.glob`, matches something in it."""
     return lambda folder: all(any(folder.glob(pattern)) for pattern in patterns)
 
 
 def read_coco(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
-    """`annotations/instances_SPLIT.json` and the images in `SPLIT/`."""
+    """Read `annotations/instances_SPLIT.json` and the images in `SPLIT/`."""
     split = _coco_split(folder, split)
     found = read_objects(folder / "annotations" / f"instances_{split}.json", folder / split, skipped)
     return Read(list(found.images.values()), found.instances.categories, split)
 
 
 def _coco_split(folder: Path, split: str | None) -> str:
-    """The split that is asked for, or the usual one, or the only one. Raises DataError."""
+    """The requested split, or the usual one, or the only one. Raises DataError."""
     files = sorted((folder / "annotations").glob("instances_*.json"))
     there = [path.stem.removeprefix("instances_") for path in files]
     if split in there:
@@ -78,11 +77,13 @@ def _coco_split(folder: Path, split: str | None) -> str:
 
 
 def read_labelled(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
-    """`images/`, `annotations.json` with `images[]`: `{file_name, width, height, label, boxes}`, and
-    `class_names.json`, in the order of the labels.
+    """Read `images/`, `annotations.json` and `class_names.json`.
 
-    An image that was made smaller may have `original_width` and `original_height`: people annotated it in
-    that size, and so all places are in its pixels.
+    `annotations.json` has `images[]`: `{file_name, width, height, label, boxes}`. `class_names.json` is in
+    the order of the labels.
+
+    A downsampled image may have `original_width` and `original_height`, the size in which it was annotated.
+    Coordinates are then in pixels of that size.
     """
     names = read_json(folder / "class_names.json")
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
@@ -116,16 +117,16 @@ def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter
 
 @dataclass(frozen=True)
 class Published:
-    """What somebody published for one image: the predicted class, and a box in the pixels of its size."""
+    """A published result for one image: the predicted class, and a box in pixels of the image."""
 
     predicted: int
     box: Box
 
 
 def read_published(folder: Path, images: Sequence[ObjectImage]) -> dict[str, dict[str, Published]]:
-    """Boxes that somebody published for the images of a labelled folder, by network and image name.
+    """Read published boxes for the images of a labelled folder, by network and image name.
 
-    They are in `published_boxes.json`; empty where there is no such file. Raises DataError.
+    They are in `published_boxes.json`; the result is empty without this file. Raises DataError.
     """
     path, names = folder / "published_boxes.json", {image.name for image in images}
     if not path.is_file():
@@ -151,7 +152,8 @@ def _four(values: Any) -> Box:
 
 
 def read_masks(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
-    """`images/` and `masks/` with the same names but for the ending; a folder in them is a category."""
+    """Read `images/` and `masks/`, whose files have the same names except for the ending; a folder in them is
+    a category."""
     masks = {_stem(path, folder / "masks"): path for path in pictures(folder / "masks")}
     images = []
     for path in pictures(folder / "images"):
@@ -167,7 +169,7 @@ def read_masks(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
 
 
 def read_class_folders(folder: Path, split: str | None, skipped: Counter[str]) -> Read:
-    """A folder of images for each class, named as the class."""
+    """Read one folder of images for each class, named like the class."""
     images: list[ObjectImage] = []
     names: list[str] = []
     for of_class in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -193,7 +195,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders in it, in order."""
+    """The pictures in a folder and its subfolders, in order."""
     return sorted(p for p in folder.rglob("*") if _is_picture(p) and p.is_file())
 
 
@@ -215,7 +217,7 @@ FORMATS = {
     "masks": Format("images/ with masks/", holding("images", "masks"), read_masks),
     "class folders": Format("a folder of images for each class", _has_class_folders, read_class_folders),
 }
-"""The formats of data folders, by name: a folder is read as the first one that matches."""
+"""The formats of data folders, by name; a folder is read in the first format that matches."""
 
 
 def format_of(folder: Path) -> str:

@@ -1,7 +1,7 @@
-"""Images with objects: their categories, boxes and outlines, and the masks that these make.
+"""Images with objects: categories, boxes, outlines, and masks made from them.
 
-Boxes are `[x, y, w, h]`. Boxes and outlines are in pixels of a size that the annotations name, which may be
-another than that of the stored image.
+Boxes are `[x, y, w, h]`. Boxes and outlines are in pixels of the annotated size, which may differ from the
+size of the stored image.
 """
 
 import warnings
@@ -22,12 +22,12 @@ from gazeback.models.vocabulary import Vocabulary, tokenize
 T = TypeVar("T")
 
 Caption = tuple[str, ...]
-"""Tokenised as the captioner's own."""
+"""A caption, tokenised as the captioner's own."""
 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """A photo, its number in the file, and the captions that people gave it, at least one."""
+    """A photo, its id in the file, and the captions that people wrote, at least one."""
 
     id: Any
     file_name: str
@@ -37,9 +37,8 @@ class CaptionedImage:
 
 @dataclass(frozen=True, eq=False)
 class Object:
-    """`outline`: polygons or run lengths as COCO has them; None where the box is all that is known.
-
-    A crowd is many objects that nobody told apart.
+    """`outline`: polygons or run lengths as in COCO; None if only the box is known. A crowd is several
+    objects that were annotated as one.
     """
 
     category: str
@@ -48,7 +47,7 @@ class Object:
     crowd: bool = False
 
     def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """bool [height, width]: inside its outline, or its box. `size` is the one that these refer to."""
+        """The pixels inside the outline, or the box, bool [height, width]; `size` is the annotated size."""
         if self.outline is None:
             return boxes_mask([self.box], *size)
         return outline_mask(self.outline, *size)
@@ -60,10 +59,10 @@ class ObjectImage:
 
     Attributes:
         name: unique in the folder.
-        size: (height, width) that boxes and outlines refer to; None where there are none.
-        label: what the whole image is said to show, a number in the folder's class names.
-        mask_path: a picture of what belongs to objects, of the one category `group`.
-        original: (height, width) in which people annotated the image, where it was made smaller since.
+        size: the annotated (height, width); None without boxes and outlines.
+        label: the class of the whole image, an index of the folder's class names.
+        mask_path: a picture of the objects' mask, of the one category `group`.
+        original: the (height, width) in which people annotated the image, if it was downsampled later.
     """
 
     name: str
@@ -81,8 +80,7 @@ class ObjectImage:
 
     @property
     def annotated(self) -> tuple[int, int]:
-        """(height, width) in pixels in which people annotated the image; raises DataError where it is not
-        known."""
+        """The annotated (height, width) in pixels; raises DataError if it is unknown."""
         return self.original or self._size
 
     @property
@@ -96,9 +94,8 @@ class ObjectImage:
         return [one for one in self.objects if category is None or one.category == category]
 
     def mask(self, category: str | None = None) -> np.ndarray:
-        """bool [height, width] of the annotated image: the union of the objects, or the mask that there is.
-
-        Raises PhotoError or DataError.
+        """The union of the objects, or the given mask: bool [height, width] of the annotated image. Raises
+        PhotoError or DataError.
         """
         if self.mask_path is not None:
             return picture_mask(self.mask_path)
@@ -111,7 +108,7 @@ class ObjectImage:
         return mask
 
     def boxes(self, category: str | None = None) -> np.ndarray:
-        """float [n, 4]: those of single objects, no crowds, in pixels of the annotated image."""
+        """The boxes of single objects, without crowds, float [n, 4] in pixels of the annotated image."""
         return self._on_annotated([one.box for one in self.of(category) if not one.crowd])
 
     def boxes_on(self, size: Sequence[int], category: str | None = None) -> np.ndarray:
@@ -119,11 +116,12 @@ class ObjectImage:
         return self.scaled([one.box for one in self.of(category) if not one.crowd], size)
 
     def boxes_mask_on(self, size: Sequence[int], category: str | None = None) -> np.ndarray:
-        """bool [height, width]: the pixels inside any of `boxes_on`."""
+        """The pixels inside any of `boxes_on`, bool [height, width]."""
         return boxes_mask(self.boxes_on(size, category).tolist(), *size)
 
     def scaled(self, boxes: Sequence[Box], size: Sequence[int]) -> np.ndarray:
-        """Boxes of this image, float [n, 4], in pixels of the whole image resized to (height, width)."""
+        """Scale boxes of this image, float [n, 4], to pixels of the whole image resized to (height,
+        width)."""
         height, width = size
         sides = np.tile(self._size[::-1], 2)
         return np.array(boxes, float).reshape(-1, 4) / sides * [width, height, width, height]
@@ -134,14 +132,14 @@ class ObjectImage:
 
 
 def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask at another size, bool [height, width]: the nearest pixel decides."""
+    """Resize a mask to bool [height, width] by nearest neighbours."""
     if mask.shape == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST), bool)
 
 
 def outline_mask(outline: Any, height: int, width: int) -> np.ndarray:
-    """A COCO segmentation, polygons or run lengths, as bool [height, width]."""
+    """Draw a COCO segmentation, polygons or run lengths, as bool [height, width]."""
     from pycocotools import mask
 
     packed = outline
@@ -155,7 +153,8 @@ def outline_mask(outline: Any, height: int, width: int) -> np.ndarray:
 
 
 def is_outline(outline: Any, size: Sequence[int]) -> bool:
-    """Whether `outline_mask` can read it: polygons of three corners or more, or run lengths of that size."""
+    """Whether `outline_mask` can read a segmentation: polygons of three corners or more, or run lengths of
+    that size."""
     if isinstance(outline, dict):
         counts = outline.get("counts")
         if list(outline.get("size", ())) != list(size):
@@ -178,7 +177,8 @@ def _is_polygon(polygon: Any) -> bool:
 
 
 def checked_box(values: Any, size: tuple[int, int], skipped: Counter[str]) -> Box | None:
-    """A box `[x, y, w, h]`; None, counted, where it is empty or wholly outside. Raises ValueError."""
+    """Check a box `[x, y, w, h]`; an empty box or one outside the image is None, and counted. Raises
+    ValueError."""
     box = np.asarray(values, float)
     if box.shape != (4,):
         raise ValueError(f"a box is [x, y, w, h], this one is {values!r}")
@@ -192,13 +192,13 @@ def checked_box(values: Any, size: tuple[int, int], skipped: Counter[str]) -> Bo
 
 
 def boxes_overlap(box: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether a box shares any area with an image of (height, width)."""
+    """Whether a box overlaps an image of (height, width)."""
     height, width = size
     return bool((box[:2] < (width, height)).all() and (box[:2] + box[2:] > 0).all())
 
 
 def unique(entries: Iterable[T], key: Callable[[T], object], reason: str, skipped: Counter[str]) -> list[T]:
-    """The entries without those whose key came before, which are counted under the reason."""
+    """Remove entries whose key came before; they are counted under the reason."""
     first: dict[object, T] = {}
     for entry in entries:
         skipped[reason] += key(entry) in first
@@ -207,9 +207,9 @@ def unique(entries: Iterable[T], key: Callable[[T], object], reason: str, skippe
 
 
 def picture_mask(path: Path) -> np.ndarray:
-    """A picture of a mask as bool [height, width]: what is brighter than half of its brightest pixel.
+    """Read a picture of a mask as bool [height, width]: the pixels brighter than half of its brightest pixel.
 
-    So 0 and 255, 0 and 1, and the soft edges of a JPEG are all read. Raises PhotoError.
+    This reads 0 and 255, 0 and 1, and the soft edges of a JPEG. Raises PhotoError.
     """
     bright = load_photo(path).pixels.max(axis=2)
     return bright > bright.max() / 2
@@ -219,8 +219,8 @@ def picture_mask(path: Path) -> np.ndarray:
 class Phrase:
     """A phrase: its tokens `[first, last)` in the sentence, entity types, and boxes in photo pixels.
 
-    `outlined` answers, where there is something better than boxes, with the mask bool [size, size] on the
-    photo squeezed to that size.
+    `outlined` returns the mask bool [size, size] on the photo resized to a square, if the mask is known
+    better than by boxes.
     """
 
     text: str
@@ -246,7 +246,7 @@ class PhraseImage:
 
 @dataclass(frozen=True)
 class Words:
-    """A sentence as the captioner reads it: vocabulary ids, and for each id the token it belongs to."""
+    """A sentence as the captioner reads it: vocabulary ids, and for each id the index of its token."""
 
     words: tuple[str, ...]
     ids: tuple[int, ...]
@@ -254,12 +254,13 @@ class Words:
 
     @classmethod
     def of(cls, sentence: Sentence, vocabulary: Vocabulary) -> "Words":
-        """Punctuation vanishes and a token may become several words, so they are followed one by one."""
+        """Split a sentence token by token, because punctuation is dropped and a token may become several
+        words."""
         pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
         words = [word for word, _ in pairs]
         return cls(tuple(words), tuple(vocabulary.encode(words)), tuple(i for _, i in pairs))
 
     def last_known(self, phrase: Phrase, unknown: int) -> int | None:
-        """Position of the phrase's last word that is in the vocabulary; None if it has none."""
+        """The position of the phrase's last word in the vocabulary; None if it has none."""
         inside = [p for p, token in enumerate(self.token_of) if phrase.first <= token < phrase.last]
         return max((p for p in inside if self.ids[p] != unknown), default=None)

@@ -1,9 +1,9 @@
-"""Where the phrases of sentences are on photos: boxes (Flickr30k Entities, Plummer et al. 2015) or masks.
+"""Read the phrases of sentences with boxes (Flickr30k Entities, Plummer et al. 2015) or masks on photos.
 
-A data folder holds `SPLIT/` with the photos and `phrases_SPLIT.json`: a list of `{file_name, sentences:
-[{sentence, phrases: [{first_word, phrase, types, boxes}]}]}`; a sentence is tokens with spaces between them,
-`first_word` counts them from 0, and boxes are `[x, y, w, h]` in pixels of the stored photo. A folder in
-COCO's format will do as well (`gazeback.eval.data.coco`).
+A data folder has `SPLIT/` with the photos and `phrases_SPLIT.json`, a list of
+`{file_name, sentences: [{sentence, phrases: [{first_word, phrase, types, boxes}]}]}`; a sentence is tokens
+with spaces between them, `first_word` is an index from 0, and boxes are `[x, y, w, h]` in pixels of the
+stored photo. A folder in COCO's format is also accepted (`gazeback.eval.data.coco`).
 """
 
 from collections import Counter
@@ -23,14 +23,14 @@ from gazeback.models.errors import DataError
 
 
 class PhraseData:
-    """The photos of one split, in the order of their names' hashes; `skipped` counts what it cannot use."""
+    """The photos of one split, in the order of their names' hashes; `skipped` counts unusable annotations."""
 
     def __init__(self, folder: Path, split: str, part: Part = "all", limit: int | None = None) -> None:
-        """Reads the annotations. Raises DataError where folder, split or format are not as expected."""
+        """Read the annotations. Raises DataError if folder, split or format are not as expected."""
         self.skipped: Counter[str] = Counter()
         self.digest = digest(annotation_files(folder, split))
         self.everything = _read(folder, split, self.skipped)
-        """All images of the split, of whatever part, there or not."""
+        """All images of the split, of both parts, also missing ones."""
         chosen = select_images(self.everything, part, limit)
         self.images = [image for image in chosen if image.path.is_file()]
         self.skipped["missing image"] += len(chosen) - len(self.images)
@@ -63,10 +63,11 @@ def _read(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
 def phrase_mask(
     phrase: Phrase, scale: tuple[float, float], size: int, skipped: Counter[str]
 ) -> np.ndarray | None:
-    """The union of a phrase's boxes in input pixels, bool [size, size]; None, counted, if they cover nothing.
+    """The union of a phrase's boxes in input pixels, bool [size, size]; None, and counted, if they cover
+    nothing.
 
-    `scale` is input pixels per photo pixel (x, y). A box that covers no pixel's centre (it lies outside the
-    photo, or is thinner than a pixel) is counted and left out.
+    `scale` is input pixels per photo pixel (x, y). A box that covers no pixel's centre (outside the photo, or
+    thinner than a pixel) is counted and left out.
     """
     if phrase.outlined is not None:
         mask = phrase.outlined(size)

@@ -1,11 +1,11 @@
-"""Which images are measured: an order and a split that depend on nothing but the file names."""
+"""Select the images to measure: order and parts depend only on the file names."""
 
 import hashlib
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 TUNE_SHARE = 0.3
-"""Share of the images on which settings may be chosen; reports come from the rest, or another split."""
+"""The fraction of the images on which settings are chosen; the others, or another split, are reported."""
 
 RULE = (
     f"sha256 of the file name: bytes 0-7 order the images, byte 8 under {TUNE_SHARE} of 256 is the tune part"
@@ -21,12 +21,13 @@ def _digest(file_name: str) -> bytes:
 
 
 def part_of(file_name: str) -> Literal["tune", "report"]:
-    """The part an image belongs to, for good: `tune` for about three images in ten, else `report`."""
+    """The part of an image: `tune` for about three images in ten, otherwise `report`."""
     return "tune" if _digest(file_name)[8] < TUNE_SHARE * 256 else "report"
 
 
 def select(items: Sequence[T], names: Sequence[str], part: Part = "all", limit: int | None = None) -> list[T]:
-    """The first `limit` items of a part, in the order of their names' hashes (any limit is a fair sample)."""
+    """Select the first `limit` items of a part, in the order of their names' hashes (any limit is a fair
+    sample)."""
     order = sorted(range(len(items)), key=lambda i: (_digest(names[i])[:8], names[i]))
     chosen = [items[i] for i in order if part == "all" or part_of(names[i]) == part]
     return chosen[:limit]

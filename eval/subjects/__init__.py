@@ -1,1 +1,1 @@
-"""What a task asks: a loaded model and the maps of every method for it."""
+"""Subjects of tasks: a loaded model, and the maps of every method for it."""

@@ -1,4 +1,4 @@
-"""What the tasks that ask a captioner have in common: the data and which of it, and the captioner."""
+"""The subject and the base class of tasks that measure a captioner."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -23,9 +23,11 @@ from gazeback.models.vocabulary import Vocabulary
 
 
 def teacher_forced(vocabulary: Vocabulary, captions: Sequence[Sequence[int]]) -> np.ndarray:
-    """The inputs int32 [n, T] whose step t predicts word t of each caption, given as ids without start.
+    """Make the inputs int32 [n, T] whose step t predicts word t of each caption; captions are ids without
+    start.
 
-    T is the longest caption. Shorter rows are filled with end tokens: what follows a word cannot change it.
+    T is the length of the longest caption. Shorter rows are padded with end tokens, which cannot change the
+    words before them.
     """
     inputs = np.full((len(captions), max(map(len, captions))), vocabulary.end, np.int32)
     for row, ids in zip(inputs, captions, strict=True):
@@ -41,10 +43,10 @@ class CaptionerSubject:
         self._short: dict[str, Method] = {}
 
     def maps(self, method: str, question: Question) -> np.ndarray:
-        """float [n, size, size], non-negative, one map per word that the question is about.
+        """Compute the maps of the words of a question: float [n, size, size], non-negative.
 
-        A method of `SHORT_ROUTES` goes by its shorter route, prepared when it is first asked for. Raises
-        UserError for a method that cannot explain words.
+        A method of `SHORT_ROUTES` uses its fast version, which is prepared at its first use. Raises UserError
+        for a method that cannot explain words.
         """
         if method not in SHORT_ROUTES:
             return word_maps(method, self.captioner, question)
@@ -53,7 +55,7 @@ class CaptionerSubject:
         return self._short[method](question)
 
     def methods(self, names: Iterable[str]) -> dict[str, Method]:
-        """The methods of these names, ready for questions."""
+        """The functions of these methods."""
         return {name: partial(self.maps, name) for name in names}
 
 
@@ -69,15 +71,15 @@ class Photos(Protocol):
     images: list[Any]
 
     def names(self) -> list[str]:
-        """Their file names."""
+        """The file names of the photos."""
 
 
 @dataclass(frozen=True)
 class CaptionerTask(Task[CaptionerSubject]):
-    """A question to a captioner about the photos of a folder.
+    """A task that measures a captioner on the photos of a folder.
 
     Attributes:
-        data, split, part, limit: the folder, and which of its photos.
+        data, split, part, limit: the folder, and the choice of its photos.
         model: the captioner's file; None is the bundled one.
         chosen: methods between commas.
     """
@@ -111,7 +113,7 @@ class CaptionerTask(Task[CaptionerSubject]):
         return self.read.names()
 
     def cache_key(self) -> dict[str, Any]:
-        """The annotations and the captioner, files by their contents."""
+        """The annotations and the captioner; files count by their contents."""
         return {"data": self.read.digest, "split": self.split, "model": self._model()}
 
     def _model(self) -> str:
@@ -126,10 +128,10 @@ class CaptionerTask(Task[CaptionerSubject]):
 
 @dataclass(frozen=True)
 class PhraseTask(CaptionerTask):
-    """A question about photos whose sentences' phrases have boxes or masks."""
+    """A task on photos with sentences whose phrases have boxes or masks."""
 
     tunes: ClassVar[bool] = False
-    """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
+    """Whether settings are chosen on the tune part; it is then always measured."""
 
     @cached_property
     def read(self) -> PhraseData:
@@ -138,13 +140,13 @@ class PhraseTask(CaptionerTask):
 
 
 def model_input(path: Path, size: int) -> tuple[np.ndarray, Scale]:
-    """A photo as float32 [size, size, 3], and its scale. Raises PhotoError."""
+    """Read a photo as float32 [size, size, 3], and its scale. Raises PhotoError."""
     photo = load_photo(path)
     return squeeze(photo, size).pixels, (size / photo.width, size / photo.height)
 
 
 def left_out(records: Iterable[Record]) -> Counter[str]:
-    """What the records say they could not use, added up."""
+    """Add up what the records say they could not use."""
     total: Counter[str] = Counter()
     for record in records:
         total.update(record.get("left out", {}))

@@ -1,4 +1,4 @@
-"""Images with objects, and a classifier that is asked about them: what several tasks share."""
+"""The subject and the base classes of tasks that measure a classifier."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
 
 OTHER_MEANING = {"kite": 1000}
-"""Categories that a classifier of so many classes has under the same name, meaning another thing: ImageNet's
-kite is a bird."""
+"""Categories that a classifier with this number of classes has under the same name, but with another meaning:
+the kite of ImageNet is a bird."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A photo, and what the classifier reads of it."""
+    """A photo, and the input of the classifier made from it."""
 
     photo: Photo
     input: ModelInput
@@ -44,7 +44,7 @@ class Prepared:
         return self.photo.height, self.photo.width
 
     def on_photo(self, heat: np.ndarray) -> np.ndarray:
-        """A map over the input as a map over the photo, float32 [height, width]; beyond the input 0."""
+        """Map a map over the input to the photo, float32 [height, width]; it is 0 outside the input."""
         return np.maximum(on_photo(heat, self.input, max(self.photo.height, self.photo.width)), 0)
 
 
@@ -52,7 +52,7 @@ class ClassifierSubject:
     """A loaded classifier, and the maps of every method for its classes.
 
     Attributes:
-        data: the images that it is asked about, where they are those of an `ObjectData`.
+        data: the images, if they are those of an `ObjectData`.
     """
 
     def __init__(self, classifier: Classifier, data: ObjectData | None = None) -> None:
@@ -66,7 +66,7 @@ class ClassifierSubject:
 
     @cached_property
     def copy(self) -> "ClassifierSubject":
-        """The same with a copy of the model, whose weights may be changed."""
+        """The same subject with a copy of the model, whose weights may be changed."""
         return ClassifierSubject(replace(self.classifier, model=copied(self.classifier.model)), self.data)
 
     def prepare(self, path: Path) -> Prepared:
@@ -77,11 +77,12 @@ class ClassifierSubject:
     def maps(
         self, method: str, pixels: Sequence[np.ndarray], classes: Sequence[int] | np.ndarray
     ) -> np.ndarray:
-        """float32 [n, height, width] over the inputs, for one class of each. Raises UserError."""
+        """Compute the maps of one class of each input: float32 [n, height, width]. Raises UserError."""
         return class_maps(method, self.classifier.model, np.stack(pixels), np.asarray(classes))
 
     def maps_on_photo(self, methods: Sequence[str], prepared: Prepared, target: int) -> dict[str, np.ndarray]:
-        """The maps of one class by method, float32 [height, width] over the photo. Raises UserError."""
+        """Compute the maps of one class by method, float32 [height, width] over the photo. Raises
+        UserError."""
         heats = {method: self.maps(method, [prepared.pixels], [target])[0] for method in methods}
         return {method: prepared.on_photo(heat) for method, heat in heats.items()}
 
@@ -92,11 +93,11 @@ class ClassifierSubject:
 
 @dataclass(frozen=True)
 class ClassifierTask(Task[ClassifierSubject]):
-    """A question to a classifier.
+    """A task that measures a classifier.
 
     Attributes:
-        data, part, limit: the folder, and which of its images.
-        model, weights: the classifier, as the command line names it.
+        data, part, limit: the folder, and the choice of its images.
+        model, weights: the classifier, as on the command line.
         chosen: methods between commas.
     """
 
@@ -121,22 +122,22 @@ class ClassifierTask(Task[ClassifierSubject]):
 
 
 def load_named(model: str, weights: str | None) -> Classifier:
-    """A classifier as the command line names it. Raises UserError."""
+    """Load a classifier, named as on the command line. Raises UserError."""
     return load_classifier(model) if weights is None else load_classifier(model, weights=weights)
 
 
 @dataclass(frozen=True)
 class ObjectTask(ClassifierTask):
-    """A question about images with objects, in any of the formats that `ObjectData` reads."""
+    """A task on images with objects, in any format that `ObjectData` reads."""
 
     split: str | None = None
 
     need: ClassVar[Need | None] = "objects"
-    """What the task needs of an image."""
+    """The annotations that the task needs."""
     tunes: ClassVar[bool] = False
-    """Whether settings are chosen on the tune part: it is measured even if only the other is reported."""
+    """Whether settings are chosen on the tune part; it is then always measured."""
     asks_true: ClassVar[bool] = False
-    """Whether it asks for the classes that the images show: the classifier must know some of them."""
+    """Whether the task asks for the classes of the images; the classifier must then have some of them."""
 
     @cached_property
     def read(self) -> ObjectData:
@@ -149,7 +150,7 @@ class ObjectTask(ClassifierTask):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What else the records depend on. JSON."""
+        """Further settings that the records depend on. JSON."""
         return {}
 
     def names(self) -> Sequence[str]:
@@ -161,7 +162,7 @@ class ObjectTask(ClassifierTask):
     def subject(self) -> ClassifierSubject:
         subject = ClassifierSubject(load_named(self.model, self.weights), self.read)
         if self.asks_true:
-            _ = subject.true_classes  # tells what is wrong before anything is measured
+            _ = subject.true_classes  # raises an error before anything is measured
         return subject
 
     def example(self, subject: ClassifierSubject, name: str, methods: Sequence[str]) -> Example | None:
@@ -178,10 +179,10 @@ class ObjectTask(ClassifierTask):
 
 
 class TrueClasses:
-    """Which classes of a classifier the images of a folder show.
+    """The classes of a classifier that are in the images of a folder.
 
-    A labelled image shows the class of its label. Another shows those of its categories that are a class of
-    the classifier, by name.
+    For a labelled image it is the class of its label. For another image they are the categories whose name is
+    a class of the classifier.
     """
 
     def __init__(self, data: ObjectData, classifier: Classifier) -> None:
@@ -192,7 +193,9 @@ class TrueClasses:
 
     def of(self, image: ObjectImage) -> dict[str, int]:
         """The class of each category of the image."""
-        if image.label is not None:  # it says more than the category: two classes may share a name
+        if (
+            image.label is not None
+        ):  # a label is more exact than a category, because two classes may have one name
             return dict.fromkeys(image.categories, self._labels[image.label])
         return {name: self._categories[name] for name in image.categories if name in self._categories}
 
@@ -207,7 +210,8 @@ class TrueClasses:
         return {name: number for name, number in self.of(image).items() if len(image.boxes(name))}
 
     def main(self, image: ObjectImage) -> tuple[str, int] | None:
-        """The category with a box whose objects cover most, and its class; None where there is none."""
+        """The category with a box whose objects cover most of the image, and its class; None if there is
+        none."""
         found = self.boxed(image)
         if len(found) > 1:
             return max(found.items(), key=lambda item: int(image.mask(item[0]).sum()))
@@ -215,9 +219,9 @@ class TrueClasses:
 
 
 def label_classes(data: ObjectData, classifier: Classifier) -> list[int]:
-    """For each label of the data the number of its class. Raises DataError where the classes are others.
+    """Find the index of the class of each label of the data. Raises DataError if the classes differ.
 
-    Labels of an annotation file count the classifier's classes in order; folders go by their names.
+    Labels of an annotation file are indices of the classifier's classes. Folders are matched by their names.
     """
     known = classifier.class_names
     if data.ordered:
@@ -236,8 +240,8 @@ def label_classes(data: ObjectData, classifier: Classifier) -> list[int]:
 
 
 def category_classes(categories: Sequence[str], classifier: Classifier) -> Mapping[str, int]:
-    """The categories that are a class of the classifier, by its name or one of its synonyms. Raises DataError
-    where none is."""
+    """Find the categories that are a class of the classifier, by its name or a synonym. Raises DataError if
+    there is none."""
     names = classifier.class_names
     spoken: dict[str, int] = {}
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""The methods that every task is given: their names, and what each finds for a class or a word.
+"""The methods of tasks: their names, and their maps and points for a class or a word.
 
 The names are those of :mod:`gazeback.grounding.methods`: the core's methods, which find points, and the
 registered ones, which make maps.
@@ -22,17 +22,18 @@ from gazeback.models.captioner import Captioner
 EVIDENCE, CENTRE, ACTIVATION = "evidence", "center", "activation"
 
 BASELINES = (CENTRE, ACTIVATION)
-"""What is measured always: a point in the middle, and the channel sum of the last map. Both know no class and
-no word."""
+"""The baselines that are always measured: a point in the middle, and the channel sum of the last map. They do
+not depend on a class or a word."""
 
 AT_ONCE = {"top": 1, "discernible": 4}
-"""How many images these methods trace at once: they keep many neurons."""
+"""The number of images that these methods trace at once; they keep many neurons."""
 
 
 def chosen_methods(names: str, baselines: Sequence[str] = BASELINES) -> tuple[str, ...]:
-    """The names of methods between commas, each once, and the baselines behind them.
+    """Split the names of methods at commas, each once, and append the baselines.
 
-    A baseline may be a name that only the task knows. Raises UserError for an unknown name, or for none.
+    A baseline may be a name that only the task has. Raises UserError for an unknown name, or if there is
+    none.
     """
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     others = [name for name in dict.fromkeys(chosen) if name not in baselines]
@@ -43,7 +44,7 @@ def chosen_methods(names: str, baselines: Sequence[str] = BASELINES) -> tuple[st
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a method finds for m classes of each of n images.
+    """The explanations of m classes of each of n images by one method.
 
     Attributes:
         maps: float32 ``[n, m, H, W]``, non-negative.
@@ -55,10 +56,7 @@ class Found:
 
 
 def explain_classes(name: str, model: keras.Model, pixels: np.ndarray, classes: np.ndarray) -> Found:
-    """What a method finds for classes int ``[n, m]`` of images ``[n, H, W, C]``, as the model reads them.
-
-    Raises UserError.
-    """
+    """Explain classes int ``[n, m]`` of preprocessed images ``[n, H, W, C]``. Raises UserError."""
     if is_traced(name):
         points = class_points(name, model, pixels, classes)
         return Found(np.array([[one.heatmap() for one in of_image] for of_image in points]), points)
@@ -67,9 +65,8 @@ def explain_classes(name: str, model: keras.Model, pixels: np.ndarray, classes: 
 
 
 def class_maps(name: str, model: keras.Model, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The maps of one class of each image: classes int ``[n]`` to float32 ``[n, H, W]``, non-negative.
-
-    Raises UserError.
+    """Compute the maps of one class of each image: classes int ``[n]`` to float32 ``[n, H, W]``,
+    non-negative. Raises UserError.
     """
     return explain_classes(name, model, pixels, np.asarray(classes)[:, None]).maps[:, 0]
 
@@ -77,7 +74,7 @@ def class_maps(name: str, model: keras.Model, pixels: np.ndarray, classes: np.nd
 def class_points(
     name: str, model: keras.Model, pixels: np.ndarray, classes: np.ndarray, **options: Any
 ) -> list[list[Fixations]]:
-    """The points ``[image][class]`` that a method of the core finds for classes int ``[n, m]``.
+    """Compute the points ``[image][class]`` of a method of the core for classes int ``[n, m]``.
 
     `options` are those of :class:`gazeback.cnn_trace.tracer.Options`. Raises TraceError.
     """
@@ -93,9 +90,8 @@ def class_points(
 
 
 def word_maps(name: str, captioner: Captioner, question: Question) -> np.ndarray:
-    """The maps of the words that a question is about, float32 ``[n, size, size]``, non-negative.
-
-    Raises UserError for a method that cannot explain words.
+    """Compute the maps of the words of a question, float32 ``[n, size, size]``, non-negative. Raises
+    UserError for a method that cannot explain words.
     """
     asked = captioner, question.image, question.word_ids, question.positions
     if is_traced(name):

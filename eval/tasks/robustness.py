@@ -102,4 +102,4 @@ def _stays(records: Mapping[str, Record]) -> Table:
         "blur: sigma in pixels of a photo of 224 x 224; noise: standard deviation of 255; jpeg: quality. "
         "The photo is first resized to the model's input, its aspect ratio not kept."
     ]
-    return Table("The predicted class stays", list(CORRUPTIONS), [("share of images", cells)], notes)
+    return Table("The predicted class stays", list(CORRUPTIONS), [("fraction of images", cells)], notes)
