@@ -122,33 +122,27 @@ def _turned_layer(layer: Any) -> Any:
 @cache
 def turned_rule(rule: Rule) -> Rule:
     """Adapt a rule, which has the channels last, to a channels-first layer."""
-    walk = None if rule.walk is None else partial(_walk, rule.walk)
-    adjoint = None if rule.adjoint is None else partial(_adjoint, rule.adjoint)
-    feeding = None if rule.feeding is None else partial(_feeding, rule.feeding)
-    geometry = None if rule.geometry is None else partial(_geometry, rule.geometry)
-    return replace(rule, walk=walk, adjoint=adjoint, feeding=feeding, geometry=geometry)
-
-
-def _geometry(geometry: Any, step: Step, tensor: Tensor, field: Any) -> Any:
-    return geometry(_TurnedStep(step.call, step.recording, step.output), tensor, field)
+    inner = rule.through(_turned)
+    return replace(
+        inner,
+        walk=inner.walk and partial(_walk, inner.walk),
+        adjoint=inner.adjoint and partial(_adjoint, inner.adjoint),
+        feeding=inner.feeding and partial(_feeding, inner.feeding),
+    )
 
 
 def _feeding(feeding: Any, step: Step, evidence: Evidence) -> np.ndarray:
-    inner = _turned(step)
-    found: np.ndarray = feeding(inner, evidence.at(columns_last(step.output, evidence.coordinates)))
+    found: np.ndarray = feeding(step, evidence.at(columns_last(step.output, evidence.coordinates)))
     return found
 
 
 def _walk(walk: Any, step: Step, evidence: Evidence, selection: Any) -> list[tuple[Tensor, Evidence]]:
-    inner = _turned(step)
-    turned = evidence.at(columns_last(step.output, evidence.coordinates))
-    found = walk(inner, turned, selection)
+    found = walk(step, evidence.at(columns_last(step.output, evidence.coordinates)), selection)
     return [(tensor, part.at(columns_as_stored(tensor, part.coordinates))) for tensor, part in found]
 
 
 def _adjoint(
     adjoint: Any, step: Step, coefficients: np.ndarray
 ) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    inner = _turned(step)
-    below, bias = adjoint(inner, channels_last(step.output, coefficients))
+    below, bias = adjoint(step, channels_last(step.output, coefficients))
     return [(tensor, as_stored(tensor, part)) for tensor, part in below], bias

@@ -3,6 +3,7 @@
 python examples/coverage.py > docs/coverage.md
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 
 import keras
@@ -104,6 +105,7 @@ def _summary(function: Callable | None) -> str:
     """The first paragraph of a docstring on one line, in Markdown."""
     if function is None:
         return "none"
+    function = inspect.unwrap(function)
     function = getattr(function, "func", function)
     return " ".join((function.__doc__ or "").split("\n\n")[0].split()).replace("``", "`").replace("|", "\\|")
 

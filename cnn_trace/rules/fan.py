@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.kernels import derived
-from gazeback.cnn_trace.rules.window import Window
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.cnn_trace.rules.linear import Linear, Stages
 from gazeback.cnn_trace.step import Step
 
 # Neurons are handled in chunks whose products stay in the processor's cache.
 _CHUNK_VALUES = 1 << 17
-_geometries: WeakKeyDictionary[Any, dict[tuple[int, ...], tuple[Window, int, int, int]]] = WeakKeyDictionary()
 
 
 class Fan:
@@ -28,40 +25,24 @@ class Fan:
     a grouped one whose groups have one channel each.
 
     Args:
+        linear: the layer.
         step: the call; its input is recorded unless only places are asked for.
         neurons: int ``[n, rank]``, coordinates on its output.
         sense: int8 ``[n]``.
     """
 
-    def __init__(self, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
-        self.step, self.neurons, self.sense = step, neurons, sense
+    def __init__(self, linear: Linear, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
+        self.linear, self.step, self.neurons, self.sense = linear, step, neurons, sense
         self.shape = step.shape(step.input)
-        self.window, self.groups, self.width, self.filters = self._geometry(step.layer, self.shape)
-        self.taps = math.prod(self.window.size)
+        self.window, self.taps, self.filters = linear.window, linear.taps, linear.filters
+        self.groups, self.width = linear.groups, linear.width
         self.group: np.ndarray | int = 0
         if self.groups > 1:
             self.group = neurons[:, -1] // (self.filters // self.groups)
 
-    @staticmethod
-    def _geometry(layer: Any, shape: tuple[int, ...]) -> tuple[Window, int, int, int]:
-        """The window, and the numbers of groups, of channels in a group, and of output channels."""
-        known = _geometries.setdefault(layer, {})
-        if shape[1:] not in known:
-            window = Window.of(layer, shape[1:-1])
-            if getattr(layer, "depth_multiplier", None):
-                known[shape[1:]] = window, shape[-1], 1, shape[-1] * layer.depth_multiplier
-            else:
-                known[shape[1:]] = window, layer.groups, *layer.kernel.shape[-2:]
-        return known[shape[1:]]
-
-    @classmethod
-    def of(cls, step: Step, evidence: Evidence) -> Fan:
-        """The inputs of the neurons that carry evidence."""
-        return cls(step, evidence.coordinates, evidence.sense)
-
     def take(self, neurons: slice | np.ndarray) -> Fan:
         """The same for some of the neurons."""
-        return type(self)(self.step, self.neurons[neurons], self.sense[neurons])
+        return type(self)(self.linear, self.step, self.neurons[neurons], self.sense[neurons])
 
     def __len__(self) -> int:
         return len(self.neurons)
@@ -74,15 +55,7 @@ class Fan:
     @cached_property
     def weights(self) -> np.ndarray:
         """The kernel, one row of ``width`` weights per tap and output channel, and a row of zeros."""
-        rows = self.taps * self.filters
-
-        def laid_out(kernel: np.ndarray) -> np.ndarray:
-            out_last = kernel.reshape(self.taps, self.width, self.filters)
-            result = np.zeros((rows + 1, self.width), np.float32)
-            result[:rows].reshape(self.taps, self.filters, self.width)[:] = np.moveaxis(out_last, 1, 2)
-            return result
-
-        return derived(self.step.layer, self.step.layer.kernel, laid_out)
+        return self.linear.rows
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -175,9 +148,12 @@ class Fan:
         values, weights = self.rows
         products = self.values[values, channel[:, None]] * self.weights[weights, channel[:, None]]
         products *= self.sense[:, None]
-        products[weights == self.taps * self.filters] = -np.inf
-        best = values[np.arange(len(self)), products.argmax(axis=1)]
-        return best * self.width + channel
+        outside = weights == self.taps * self.filters
+        products[outside] = -np.inf
+        best = values[np.arange(len(self)), products.argmax(axis=1)] * self.width + channel
+        fed = ~outside.all(axis=1)
+        # Strides beyond the kernel of a transposed convolution leave neurons that nothing feeds.
+        return best if fed.all() else np.where(fed, best, self.centre(channel)[0])
 
     def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Which channels of the group support each neuron, and where they do most.
@@ -193,6 +169,101 @@ class Fan:
         positive = products.sum(axis=1) > 0
         products[weights[part] == self.taps * self.filters] = -np.inf  # padding has no place on the map
         return positive, rows_of_largest(products, values[part]) * self.width + np.arange(self.width)
+
+
+class SeparableFan(Fan):
+    """The inputs of a separable convolution's neurons, through each channel of the depthwise part.
+
+    ``width`` counts the depthwise outputs; each of them has one input channel.
+    """
+
+    def __init__(self, stages: Stages, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
+        super().__init__(stages[0], step, neurons, sense)
+        self.stages = stages
+        self.groups, self.group, self.width = 1, 0, stages[1].width
+        self.multiplier = self.width // self.shape[-1]
+
+    def take(self, neurons: slice | np.ndarray) -> SeparableFan:
+        """The same for some of the neurons."""
+        return SeparableFan(self.stages, self.step, self.neurons[neurons], self.sense[neurons])
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The layer's input, one row of channels per place, each as often as it is convolved."""
+        rows = self.step.value(self.step.input).reshape(-1, self.shape[-1])
+        return rows if self.multiplier == 1 else np.repeat(rows, self.multiplier, axis=1)
+
+    @cached_property
+    def depthwise(self) -> np.ndarray:
+        """float32 ``[taps + 1, width]``; the last row is zero, for padding."""
+        kernel = as_array(self.linear.kernel).reshape(self.taps, self.width)
+        return np.concatenate([kernel, np.zeros((1, self.width), np.float32)])
+
+    @cached_property
+    def pointwise(self) -> np.ndarray:
+        """float32 ``[filters, width]``."""
+        return self.stages[1].rows[:-1]
+
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """int ``[n, taps]`` twice: the rows of ``values`` and of ``depthwise``."""
+        place, inside = self.window.elements(self.neurons[:, 1:-1])
+        values = self.neurons[:, :1] * math.prod(self.window.map_size) + place
+        return values, np.where(inside, np.arange(self.taps), self.taps)
+
+    def products(self, part: slice) -> np.ndarray:
+        """``a * w`` of the depthwise part times the pointwise weight, float32 ``[m, taps, width]``."""
+        values, weights = self.rows
+        found = self.values.take(values[part], axis=0)
+        found *= self.depthwise.take(weights[part], axis=0)
+        found *= self.pointwise.take(self.neurons[part, -1], axis=0)[:, None]
+        return found
+
+    def elements(self, part: slice) -> np.ndarray:
+        """The input elements that the products are made of, int ``[m, taps, width]``."""
+        return self._of_input(super().elements(part))
+
+    def sums(self, part: slice) -> np.ndarray:
+        """The products of the 1x1 part, times the sense: float32 ``[m, width]``."""
+        values, weights = self.rows
+        a, w = self.values.take(values[part], axis=0), self.depthwise.take(weights[part], axis=0)
+        found = np.einsum("mtc,mtc->mc", a, w)
+        found *= self.pointwise.take(self.neurons[part, -1], axis=0)
+        found *= self.sense[part, None]
+        return found
+
+    def input_channel(self, channel: np.ndarray) -> np.ndarray:
+        """The channel of the layer's input that a depthwise output is made from."""
+        return channel // self.multiplier
+
+    def strongest_place(self, channel: np.ndarray) -> np.ndarray:
+        """The element with the largest ``a * w`` of the depthwise part, int ``[n]``.
+
+        The sense ended at the 1x1 part, as below any convolution.
+        """
+        values, weights = self.rows
+        products = self.values[values, channel[:, None]] * self.depthwise[weights, channel[:, None]]
+        products[weights == self.taps] = -np.inf
+        best = values[np.arange(len(self)), products.argmax(axis=1)]
+        return self._of_input(best * self.width + channel)
+
+    def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """As for any convolution, with the depthwise outputs as the channels (see ``strongest_place``)."""
+        values, weights = self.rows
+        products = self.values.take(values[part], axis=0)
+        products *= self.depthwise.take(weights[part], axis=0)
+        products[weights[part] == self.taps] = -np.inf
+        elements = rows_of_largest(products, values[part]) * self.width + np.arange(self.width)
+        return self.sums(part) > 0, self._of_input(elements)
+
+    def _of_input(self, element: np.ndarray) -> np.ndarray:
+        return element // self.multiplier
+
+
+def fan_of(stages: Stages, step: Step, evidence: Evidence) -> Fan:
+    """The inputs of the neurons that carry evidence."""
+    neurons = step, evidence.coordinates, evidence.sense
+    return Fan(stages[0], *neurons) if len(stages) == 1 else SeparableFan(stages, *neurons)
 
 
 def rows_of_largest(products: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 # The weights of the recording that is being traced, by the variable's id.
 _recorded: ContextVar[dict[int, np.ndarray] | None] = ContextVar("recorded", default=None)
-_derived: WeakKeyDictionary[Any, dict[str, tuple[np.ndarray, float, Any]]] = WeakKeyDictionary()
+_derived: WeakKeyDictionary[Any, dict[Any, tuple[np.ndarray, float, Any]]] = WeakKeyDictionary()
 
 Result = TypeVar("Result")
 
@@ -41,7 +41,7 @@ def derived(layer: Any, variable: Any, make: Callable[[np.ndarray], Result]) -> 
     """
     array = as_array(variable)
     known = _derived.setdefault(layer, {})
-    key = make.__qualname__
+    key = make.__qualname__, array.shape
     unchanged = key in known and _same_memory(known[key][0], array) and known[key][1] == _fingerprint(array)
     if not unchanged:
         known[key] = (array, _fingerprint(array), make(array))

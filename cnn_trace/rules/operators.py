@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from typing import Any
-
-import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.rule import Geometry
-from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
 
@@ -25,44 +18,6 @@ class LayerOf:
         vars(self).update(settings)
 
 
-def walk_as(
-    layer_of: Callable[[Step], LayerOf], walk: Callable[..., Any]
-) -> Callable[[Step, Evidence, CNNFixations], list[tuple[Tensor, Evidence]]]:
-    """A layer's walk for an operator."""
-
-    @wraps(walk)
-    def of_operator(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-        found: list[tuple[Tensor, Evidence]] = walk(as_layer(step, layer_of(step)), evidence, selection)
-        return found
-
-    return of_operator
-
-
-def adjoint_as(
-    layer_of: Callable[[Step], LayerOf], adjoint: Callable[..., Any]
-) -> Callable[[Step, np.ndarray], tuple[list[tuple[Tensor, np.ndarray]], Any]]:
-    """A layer's adjoint for an operator."""
-
-    @wraps(adjoint)
-    def of_operator(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-        below, bias = adjoint(as_layer(step, layer_of(step)), coefficients)
-        return below, bias
-
-    return of_operator
-
-
-def feeding_as(
-    layer_of: Callable[[Step], LayerOf], feeding: Callable[..., np.ndarray]
-) -> Callable[[Step, Evidence], np.ndarray]:
-    """What feeds the neurons of a layer, for an operator."""
-    return lambda step, evidence: feeding(as_layer(step, layer_of(step)), evidence)
-
-
-def geometry_as(layer_of: Callable[[Step], LayerOf], geometry: Geometry) -> Geometry:
-    """A layer's geometry for an operator."""
-    return lambda step, tensor, field: geometry(as_layer(step, layer_of(step)), tensor, field)
-
-
 def as_layer(step: Step, layer: LayerOf) -> Step:
     """The same step, as if the operator were this layer."""
     operation: Any = layer
@@ -72,7 +27,9 @@ def as_layer(step: Step, layer: LayerOf) -> Step:
 def convolution(step: Step) -> LayerOf:
     """``keras.ops.conv(x, kernel)``."""
     kernel = _kernel(step)
-    return LayerOf(step.call.name, kernel=kernel, kernel_size=kernel.shape[:-2], **_sliding(step))
+    settings = {"kernel_size": kernel.shape[:-2], **_sliding(step)}
+    groups = step.shape(step.input)[-1] // kernel.shape[-2]
+    return LayerOf(step.call.name, kernel=kernel, groups=groups, **settings)
 
 
 def depthwise(step: Step) -> LayerOf:

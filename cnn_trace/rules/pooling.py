@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.convolution import scatter
 from gazeback.cnn_trace.rules.geometry import Field, SeesEverything, undefined
+from gazeback.cnn_trace.rules.linear import Linear, Stages
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -92,6 +93,11 @@ def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list
     return [(step.input, evidence.at(coordinates))]
 
 
+def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
+    """The window."""
+    return Window.of(step.layer, step.places(tensor)).seen(field)
+
+
 def geometry_global(step: Step, tensor: Tensor, field: Field) -> Field:
     """Global pools see everything; what reduces channels only stays in place."""
     if not hasattr(step.layer, "axis"):
@@ -142,15 +148,31 @@ def adjoint_max(step: Step, coefficients: np.ndarray) -> Below:
     return [(step.input, below.reshape(maps.shape))], 0.0
 
 
-def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
-    """The mean shares its coefficient among the elements of the window, padding not counted."""
-    below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
-    window = Window.of(step.layer, below.shape[1:-1])
-    size = coefficients.shape[1:-1]
-    _, inside = window.elements(_positions(size))
-    share = coefficients / inside.sum(axis=1, dtype=np.float32).reshape(*size, 1)
-    scatter(below, window, lambda tap: share)
-    return [(step.input, below)], 0.0
+class Averaging(Linear):
+    """The mean over a window, padding not counted."""
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """float32 ``[*places, 1]``, how many places of each window lie on the map."""
+        _, inside = self.window.elements(_positions(self.places))
+        return inside.sum(axis=1, dtype=np.float32).reshape(*self.places, 1)
+
+    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The mean of the inputs, each times its weight (1 in a plain mean)."""
+        return super().forward(inputs, weights) / self.counts
+
+    def adjoint(self, arriving: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The mean shares what arrives among the elements of the window."""
+        return super().adjoint(arriving / self.counts, weights)
+
+
+def averaging(step: Step) -> Stages:
+    """Average pooling: a depthwise convolution whose weights are 1, over the size of the window."""
+    *size, channels = step.shape(step.input)[1:]
+    window = Window.of(step.layer, tuple(size))
+    ones = np.ones((*window.size, channels, 1), np.float32)
+    places = step.shape(step.output)[1:-1]
+    return (Averaging(step.layer, ones, window, places, 1, channels, channels),)
 
 
 def _positions(size: Sequence[int]) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ def all_inputs(call: Call) -> Iterable[Tensor]:
     return call.inputs
 
 
+PARTS = ("walk", "adjoint", "feeding", "geometry")
+
+
 @dataclass(frozen=True)
 class Rule:
     """How one kind of layer or operator is traced.
@@ -78,3 +82,13 @@ class Rule:
     feeding: Callable[[Step, Evidence], np.ndarray] | None = None
     geometry: Geometry | None = None
     below: Callable[[Call], Iterable[Tensor]] = all_inputs
+
+    def through(self, change: Callable[[Step], Step]) -> Rule:
+        """The same rule, every part of which sees a step as ``change`` makes it."""
+
+        def changed(part: Callable[..., Any] | None) -> Any:
+            if part is None:
+                return None
+            return wraps(part)(lambda step, *others: part(change(step), *others))
+
+        return replace(self, **{name: changed(getattr(self, name)) for name in PARTS})

@@ -26,6 +26,7 @@ from gazeback.cnn_trace.rules import (
     dense,
     gather,
     joining,
+    linear,
     merging,
     normalization,
     operators,
@@ -33,10 +34,7 @@ from gazeback.cnn_trace.rules import (
     powers,
     products,
     resampling,
-    separable,
     shape,
-    transposed,
-    window,
 )
 from gazeback.cnn_trace.rules.geometry import in_place
 from gazeback.cnn_trace.rules.rule import (
@@ -98,28 +96,19 @@ _CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing, geometry=sha
 
 _RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing, geometry=resampling.geometry)
 
-_TRANSPOSED = Rule(
-    transposed.walk, transposed.adjoint, inputs, nothing, transposed.feeding, transposed.geometry
+_CONVOLUTION = convolution.rule(convolution.ordinary)
+
+_DEPTHWISE = convolution.rule(convolution.depthwise, inputs_for_windows)
+
+_SEPARABLE = convolution.rule(convolution.separable)
+
+_TRANSPOSED = convolution.rule(convolution.transposed)
+
+_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs, geometry=pooling.geometry)
+
+_AVERAGE_POOL = Rule(
+    pooling.walk, partial(linear.adjoint, pooling.averaging), inputs, nothing, geometry=pooling.geometry
 )
-
-_CONVOLUTION = Rule(
-    convolution.walk, convolution.adjoint, inputs, nothing, convolution.feeding, window.geometry
-)
-
-_DEPTHWISE = Rule(
-    convolution.walk,
-    convolution.adjoint_depthwise,
-    inputs_for_windows,
-    nothing,
-    convolution.feeding,
-    window.geometry,
-)
-
-_SEPARABLE = Rule(separable.walk, separable.adjoint, inputs, nothing, separable.feeding, window.geometry)
-
-_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs, geometry=window.geometry)
-
-_AVERAGE_POOL = Rule(pooling.walk, pooling.adjoint_average, inputs, nothing, geometry=window.geometry)
 
 _global = partial(Rule, geometry=pooling.geometry_global)
 
@@ -142,7 +131,7 @@ LAYERS: dict[type, Rule] = {
     layers.Conv1DTranspose: _TRANSPOSED,
     layers.Conv2DTranspose: _TRANSPOSED,
     layers.Conv3DTranspose: _TRANSPOSED,
-    layers.Dense: Rule(dense.walk, dense.adjoint, inputs, nothing, dense.feeding, in_place),
+    layers.Dense: dense.RULE,
     layers.EinsumDense: _CONTRACTION,
     layers.BatchNormalization: _in_place(
         normalization.walk_batch, normalization.adjoint_batch, nothing, nothing
@@ -220,16 +209,7 @@ if hasattr(layers, "RMSNormalization"):  # Keras 3.9 and later
 
 def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.Layer]) -> Rule:
     """The rule of an operator that does what a layer does."""
-    rule = LAYERS[layer]
-    assert rule.walk is not None
-    assert rule.adjoint is not None
-    return replace(
-        rule,
-        walk=operators.walk_as(layer_of, rule.walk),
-        adjoint=operators.adjoint_as(layer_of, rule.adjoint),
-        feeding=rule.feeding and operators.feeding_as(layer_of, rule.feeding),
-        geometry=rule.geometry and operators.geometry_as(layer_of, rule.geometry),
-    )
+    return LAYERS[layer].through(lambda step: operators.as_layer(step, layer_of(step)))
 
 
 # Operators (``x + y``, ``keras.ops.relu(x)``) by the name of their class.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.geometry import Field
-from gazeback.cnn_trace.step import Step
+
+Slices = tuple[slice, ...]
+
+_windows: WeakKeyDictionary[Any, dict[tuple[int, ...], Window]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,39 @@ class Window:
     map_size: tuple[int, ...]
     padded: bool = True
 
+    @cached_property
+    def taps(self) -> int:
+        """The number of places in a window."""
+        return math.prod(self.size)
+
     @classmethod
     def of(cls, layer: Any, map_size: tuple[int, ...]) -> Window:
         """The window of a convolution or pooling layer on a map of this size."""
-        rank = len(map_size)
-        size = _per_axis(getattr(layer, "kernel_size", None) or layer.pool_size, rank)
-        stride = _per_axis(layer.strides, rank)
-        dilation = _per_axis(getattr(layer, "dilation_rate", 1), rank)
-        if layer.padding == "same":
-            pad = tuple(map(_same_padding, map_size, size, stride, dilation))
-        elif layer.padding == "causal":
-            pad = tuple((s - 1) * d for s, d in zip(size, dilation, strict=True))
-        else:
-            pad = (0,) * rank
-        return cls(size, stride, dilation, pad, map_size, layer.padding != "valid")
+        known = _windows.setdefault(layer, {})
+        if map_size not in known:
+            known[map_size] = _window_of(layer, map_size)
+        return known[map_size]
 
-    @property
-    def taps(self) -> list[tuple[int, ...]]:
-        """The place of every element of the window in it, row by row."""
-        return list(np.ndindex(*self.size))
+    @classmethod
+    def point(cls, map_size: tuple[int, ...]) -> Window:
+        """The window of a dense layer: every position sees the same position of the map."""
+        one, zero = (1,) * len(map_size), (0,) * len(map_size)
+        return cls(one, one, one, zero, map_size, padded=False)
+
+    def connections(self, positions: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+        """For each tap of the window which positions of an output see which places of the map through it.
+
+        Args:
+            positions: the size of the output.
+
+        Returns:
+            Slices of tensors ``[n, ..., channels]``, first of the output, then of the input. What falls on
+            padding is left out.
+        """
+        for tap in np.ndindex(*self.size):
+            shifts = np.multiply(tap, self.dilation) - self.pad_before
+            pairs = list(map(_overlap, shifts.tolist(), self.stride, positions, self.map_size))
+            yield (slice(None), *(p for p, _ in pairs)), (slice(None), *(i for _, i in pairs))
 
     def elements(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The elements of the map under the windows of some output positions.
@@ -80,7 +99,7 @@ class Window:
     @cached_property
     def is_point(self) -> bool:
         """Whether every position sees only the same position of the map."""
-        return set(self.size) == {1} and set(self.stride) == {1}
+        return {*self.size, *self.stride} <= {1}
 
     @cached_property
     def _offsets(self) -> list[np.ndarray]:
@@ -110,9 +129,76 @@ class Window:
         return np.minimum(np.maximum(positions * self.stride + offset, 0), last)
 
 
-def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
-    """What the units of a convolution or a pool see through their windows."""
-    return Window.of(step.layer, step.places(tensor)).seen(field)
+@dataclass(frozen=True)
+class TransposedWindow(Window):
+    """The input places that feed the outputs of a transposed convolution: :class:`Window`, read backwards."""
+
+    @classmethod
+    def of_maps(cls, layer: Any, inner: tuple[int, ...], outer: tuple[int, ...]) -> TransposedWindow:
+        """The window of a layer from one map to another, padded as the convolution that it transposes."""
+        backward = Window.of(layer, outer)
+        return cls(backward.size, backward.stride, backward.dilation, backward.pad_before, inner)
+
+    def connections(self, positions: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+        """As for any window."""
+        backward = Window(self.size, self.stride, self.dilation, self.pad_before, positions)
+        return ((seen, seeing) for seeing, seen in backward.connections(self.map_size))
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the places that feed a position do not lie side by side."""
+        each = zip(self.size, self.stride, self.dilation, strict=True)
+        return any(stride > size or (stride > 1 and dilation > 1) for size, stride, dilation in each)
+
+    def elements(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As for any window: flat indices ``[n, taps]``, and whether a place has its tap there."""
+        flat = np.zeros((len(positions), 1), np.int64)
+        inside = np.ones((len(positions), 1), bool)
+        for axis, length in enumerate(self.map_size):
+            taps = np.arange(self.size[axis]) * self.dilation[axis] - self.pad_before[axis]
+            place, rest = np.divmod(positions[:, axis, None] - taps, self.stride[axis])
+            within = (rest == 0) & (place >= 0) & (place < length)
+            np.clip(place, 0, length - 1, out=place)
+            flat = (flat[:, :, None] * length + place[:, None]).reshape(len(positions), -1)
+            inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)
+        return flat, inside
+
+    def seen(self, field: Field) -> Field:
+        """From the first input place that reaches the first position to the last that reaches the last."""
+        each = zip(field, self.size, self.stride, self.dilation, self.pad_before, strict=True)
+        return tuple(
+            (-((first + pad - (size - 1) * dilation) // -stride), (last + pad) // stride)
+            for (first, last), size, stride, dilation, pad in each
+        )
+
+    def centre(self, positions: np.ndarray) -> np.ndarray:
+        """The input place nearest the middle of all that may feed a position, int ``[n, axes]``."""
+        doubled = 2 * (positions + self.pad_before) - np.multiply(np.subtract(self.size, 1), self.dilation)
+        nearest = (doubled + self.stride) // np.multiply(2, self.stride)
+        return np.clip(nearest, 0, np.subtract(self.map_size, 1))
+
+
+def _overlap(shift: int, stride: int, positions: int, places: int) -> tuple[slice, slice]:
+    """Along one axis: positions whose place ``position * stride + shift`` lies on the map; and the places."""
+    first = max(0, -(shift // stride))
+    last = min(positions - 1, (places - 1 - shift) // stride)
+    if last < first:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last + 1), slice(first * stride + shift, last * stride + shift + 1, stride)
+
+
+def _window_of(layer: Any, map_size: tuple[int, ...]) -> Window:
+    rank = len(map_size)
+    size = _per_axis(getattr(layer, "kernel_size", None) or layer.pool_size, rank)
+    stride = _per_axis(layer.strides, rank)
+    dilation = _per_axis(getattr(layer, "dilation_rate", 1), rank)
+    if layer.padding == "same":
+        pad = tuple(map(_same_padding, map_size, size, stride, dilation))
+    elif layer.padding == "causal":
+        pad = tuple((s - 1) * d for s, d in zip(size, dilation, strict=True))
+    else:
+        pad = (0,) * rank
+    return Window(size, stride, dilation, pad, map_size, layer.padding != "valid")
 
 
 def _per_axis(setting: Any, rank: int) -> tuple[int, ...]:

@@ -1,0 +1,153 @@
+"""Linear layers, described once: which inputs each neuron weighs, and with what weights.
+
+From this description come the exact adjoint (the head), the products that walks choose from
+(:mod:`gazeback.cnn_trace.rules.fan`), the receptive field and the proportional spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.kernels import as_array, derived
+from gazeback.cnn_trace.rules.window import TransposedWindow, Window
+from gazeback.cnn_trace.step import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A layer with ``y_j = sum over i of a_i w_ij + b_j``.
+
+    A neuron sees the places of its window, one for each tap, and of each place the ``width`` channels of one
+    group: the group of its own channel. A dense layer has a window of one place, a depthwise convolution
+    groups of one channel.
+
+    Attributes:
+        layer: the layer that has the weights.
+        kernel: the weights as Keras has them, ``[*window, width, filters]``; of a depthwise convolution
+            ``[*window, groups, filters / groups]``, of a transposed one ``[*window, filters, width]``.
+        window: which places of the input feed a place of the output.
+        places: the size of the output, ``(height, width)`` for a map, ``()`` for vectors.
+        width: the number of channels in a group.
+        filters: the number of channels of the output.
+        groups: the number of groups.
+        bias: ``[filters]`` or None.
+    """
+
+    layer: Any
+    kernel: Any
+    window: Window
+    places: tuple[int, ...]
+    width: int
+    filters: int
+    groups: int = 1
+    bias: Any = None
+
+    @property
+    def taps(self) -> int:
+        """The number of places in a window."""
+        return self.window.taps
+
+    @property
+    def weights(self) -> np.ndarray:
+        """float32 ``[taps, groups, width, filters / groups]``."""
+        return self._arranged(as_array(self.kernel))
+
+    def _arranged(self, kernel: np.ndarray) -> np.ndarray:
+        if isinstance(self.window, TransposedWindow):
+            return kernel.reshape(self.taps, 1, self.filters, self.width).swapaxes(2, 3)
+        return kernel.reshape(self.taps, self.width, self.groups, -1).swapaxes(1, 2)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The weights, one row of ``width`` for each tap and output channel, and a row of zeros."""
+        return derived(self.layer, self.kernel, self._in_rows)
+
+    def _in_rows(self, kernel: np.ndarray) -> np.ndarray:
+        rows = np.zeros((self.taps * self.filters + 1, self.width), np.float32)
+        by_tap = rows[:-1].reshape(self.taps, self.groups, -1, self.width)
+        by_tap[:] = self._arranged(kernel).swapaxes(2, 3)
+        return rows
+
+    def forward(self, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """``y_j = sum over i of a_i w_ij``.
+
+        Args:
+            inputs: float32 ``[n, *input places, channels]``.
+            weights: the layer's own, or others of the same shape.
+
+        Returns:
+            float32 ``[n, *places, filters]``, the bias not added.
+        """
+        found = np.zeros((len(inputs), *self.places, self.filters), np.float32)
+        for (output, seen), tap in zip(self.window.connections(self.places), weights, strict=True):
+            found[output] += _mixed(inputs[seen], tap)
+        return found
+
+    def adjoint(self, arriving: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """``x_i = sum over j of w_ij r_j``, float32 ``[n, *input places, channels]``.
+
+        Args:
+            arriving: float32 ``[n, *places, filters]``.
+            weights: as for :meth:`forward`.
+        """
+        if self.window.is_point:
+            return _mixed(arriving, weights[0].swapaxes(1, 2))
+        below = np.zeros((len(arriving), *self.window.map_size, self.groups * self.width), np.float32)
+        for (output, seen), tap in zip(self.window.connections(self.places), weights, strict=True):
+            below[seen] += _mixed(arriving[output], tap.swapaxes(1, 2))
+        return below
+
+    def bias_part(self, coefficients: np.ndarray) -> np.ndarray:
+        """What the bias contributes under coefficients ``[n, *places, filters]``, float ``[n]``."""
+        if self.bias is None:
+            return np.zeros(len(coefficients))
+        per_channel = coefficients.reshape(len(coefficients), -1, self.filters).sum(axis=1)
+        contribution: np.ndarray = per_channel @ as_array(self.bias)
+        return contribution
+
+
+# One after the other: a separable convolution has two, other layers have one.
+Stages = tuple[Linear, ...]
+
+
+def adjoint(
+    describe: Callable[[Step], Stages], step: Step, coefficients: np.ndarray
+) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
+    """``x_i = sum over j of w_ij k_j``, the weights transposed; the bias takes its own part."""
+    stages, below = describe(step), coefficients
+    for stage in reversed(stages):
+        below = stage.adjoint(below, stage.weights)
+    return [(step.input, below)], stages[-1].bias_part(coefficients)
+
+
+def _mixed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Channels ``[..., groups * width]`` mixed group by group with weights ``[groups, width, each]``."""
+    groups, width, each = weights.shape
+    rows = values.reshape(-1, groups, width)
+    if groups == 1:
+        mixed = _product(rows[:, 0], weights[0])
+    elif width == 1:
+        mixed = rows * weights[:, 0]
+    elif each == 1:
+        mixed = (rows * weights[:, :, 0]).sum(axis=-1)
+    else:
+        mixed = (rows.swapaxes(0, 1) @ weights).swapaxes(0, 1)
+    return mixed.reshape(*values.shape[:-1], groups * each)
+
+
+def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """``rows @ matrix``, where rows may be zero or have one entry: a question starts at one neuron."""
+    entries = np.count_nonzero(rows, axis=1)
+    if entries.min(initial=2) > 1:
+        return rows @ matrix
+    found = np.zeros((len(rows), matrix.shape[1]), np.float32)
+    single, several = entries == 1, entries > 1
+    entry = np.abs(rows[single]).argmax(axis=1)
+    found[single] = matrix[entry] * rows[single, entry, None]
+    found[several] = rows[several] @ matrix
+    return found
