@@ -6,6 +6,7 @@ inlined by substitution; subclassed models and composite layers by calling their
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from keras import KerasTensor, tree
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.masks import Masks, set_keras_mask
 from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
+from gazeback.cnn_trace.raw_tensorflow import RawFunction, raw_functions_become_operators
 from gazeback.models.open_sizes import open_sizes
 
 
@@ -47,6 +49,7 @@ class Call:
     """One application of an operation (a layer or an operator) to tensors and constants.
 
     ``part`` is ``"linear"`` or ``"activation"`` where a layer with a fused activation stands as two calls.
+    ``closed``: why a layer could not be opened.
     ``masks``: of a layer that could not be opened, the Keras masks that its inputs carry.
     ``depends_on_embedding``: its values were worked out from embedded words (or other numbers that are no
     image), and it is not the embedding itself.
@@ -60,6 +63,7 @@ class Call:
     name: str
     part: str = "whole"
     masks: dict[Tensor, Tensor] = field(default_factory=dict)
+    closed: str = ""
     depends_on_image: bool = False
     depends_on_embedding: bool = False
 
@@ -208,6 +212,7 @@ class _Flattener:
         self.calls: list[Call] = []
         self.opened_layers: dict[str, list[Call]] = {}
         self.masks = Masks()
+        self.closed = ""
 
     def expand(self, outputs: list[KerasTensor], known: dict[int, Tensor], prefix: str) -> list[Tensor]:
         """Add the calls that lead from the ``known`` Keras tensors (by id) to the outputs."""
@@ -246,6 +251,7 @@ class _Flattener:
             opened = self._opened(node, arguments, keywords, known, name)
             found = opened or self._leaf(node, arguments, keywords, known, name)
             if opened is None:
+                self.calls[-1].closed = self.closed
                 self.calls[-1].masks = {
                     known[id(x)]: known[id(mask)]
                     for x in node.input_tensors
@@ -297,15 +303,17 @@ class _Flattener:
     ) -> list[Tensor] | None:
         """Open a layer by calling it on symbolic tensors; None where its ``call`` is no Keras graph."""
         operation = node.operation
+        self.closed = ""
         if opening_of(operation) is None:
             return None
         start = len(self.calls)
         try:
             found = self.open(operation, arguments, keywords, known, name + "/", node.outputs)
-        except Exception:
+        except Exception as error:
             # Whatever a foreign ``call`` raises on symbolic tensors: the layer then stays one opaque call,
             # and needs a rule of its own; the walk says so if it ever reaches it.
             del self.calls[start:]
+            self.closed = _line(error)
             return None
         # Sizes that are not known yet can read as none at all.
         sound = len(found) == len(node.outputs) and all(0 not in tensor.shape for tensor in found)
@@ -319,8 +327,8 @@ class _Flattener:
         """Whether all that computes numbers has a rule; of a layer made of layers, the inner ones say so."""
         if isinstance(operation, keras.Layer) and list(operation._flatten_layers(include_self=False)):
             return True
-        numbers = [call for call in calls if any("float" in output.dtype for output in call.outputs)]
-        return all(self.has_rule(call.operation) for call in numbers)
+        numbers = [call for call in calls if _numbers(call)]
+        return all(self.has_rule(c.operation) or isinstance(c.operation, RawFunction) for c in numbers)
 
     def open(
         self,
@@ -353,7 +361,7 @@ class _Flattener:
         keywords.pop("training", None)
         if getattr(layer, "_call_has_training_arg", False):
             keywords["training"] = False
-        with _forgotten(layer), variables_meet_tensors(), open_sizes():
+        with _forgotten(layer), variables_meet_tensors(), open_sizes(), raw_functions_become_operators():
             call = opening_of(layer)
             assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))
@@ -374,6 +382,13 @@ class _Flattener:
             outer = KerasTensor(mask.shape, dtype=mask.dtype, name=mask.name)
             (known[id(outer)],) = self.expand([mask], inner, prefix)
             self.masks.give(x, outer)
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error that says something: Keras puts a heading first."""
+    lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return said[0].rstrip(".") if said else type(error).__name__
 
 
 class _forgotten:

@@ -19,6 +19,7 @@ from keras import layers
 from gazeback.cnn_trace.errors import MissingRule
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.layout import turned_rule
+from gazeback.cnn_trace.raw_tensorflow import RawFunction
 from gazeback.cnn_trace.rules import (
     activation,
     contraction,
@@ -30,6 +31,7 @@ from gazeback.cnn_trace.rules import (
     merging,
     normalization,
     operators,
+    patches,
     pooling,
     powers,
     products,
@@ -241,6 +243,7 @@ OPERATORS: dict[str, Rule] = {
         geometry=shape.geometry_pad_operator,
     ),
     "Resize": _RESAMPLE,
+    "ExtractPatches": Rule(patches.walk, patches.adjoint, nothing, nothing, geometry=patches.geometry),
     "Mean": _GLOBAL_AVERAGE,
     "Max": _GLOBAL_MAX,
     "Amax": _GLOBAL_MAX,
@@ -420,11 +423,22 @@ def below(call: Call) -> Iterable[Tensor]:
 
 def missing_rule(call: Call, part: str) -> MissingRule:
     """The error for a call that cannot be traced."""
-    kind = type(call.operation)
+    kind, operation = type(call.operation), call.operation
+    if isinstance(operation, RawFunction):
+        return MissingRule(
+            f"{call.name!r} is a TensorFlow function, through which nothing is traced; use keras.ops in the "
+            f"call of its layer, or {WITHOUT_RULES}"
+        )
+    closed = f" and cannot be opened ({call.closed})" if call.closed else ""
     return MissingRule(
-        f"layer {call.name!r} of class {kind.__name__} ({kind.__module__}) has no {part}; register one with "
-        f"gazeback.cnn_trace.register_rule({kind.__name__}, Rule(walk=..., adjoint=...))"
+        f"layer {call.name!r} of class {kind.__name__} ({kind.__module__}) has no {part}{closed}; register "
+        f"one with gazeback.cnn_trace.register_rule({kind.__name__}, Rule(walk=..., adjoint=...)), or "
+        f"{WITHOUT_RULES}"
     )
+
+
+# The compared methods that only run the model, or differentiate it.
+WITHOUT_RULES = "choose a method that needs none: occlusion, saliency, gradient-input, integrated-gradients"
 
 
 _loaded = False

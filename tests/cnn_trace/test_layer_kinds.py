@@ -247,6 +247,8 @@ OPERATORS = {
     "pad": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 3), (0, 0))),
     "pad with a constant": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 3), (0, 0)), constant_values=0.7),
     "reflect": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 3), (0, 0)), mode="reflect"),
+    "patches": lambda x: ops.image.extract_patches(x, (2, 3)),
+    "patches that overlap": lambda x: ops.image.extract_patches(x, 2, strides=1, padding="same"),
     "matrix": lambda x: ops.matmul(x, MATRIX),
     "matrix @": lambda x: x @ MATRIX,
     "conv": lambda x: ops.conv(x, KERNEL, strides=(2, 1), padding="same"),

@@ -291,6 +291,22 @@ class Twin:
 
     _AveragePool = _MaxPool
 
+    def _ExtractPatches(self, node, below, neuron, sense):
+        """Channel ``(i * width + j) * channels + c`` is the element at row i, column j of the window."""
+        operation, shape = node.operation, self.shapes[id(below)]
+        *place, channel = neuron
+        row, column = divmod(channel // shape[2], operation.size[1])
+        strides = operation.strides
+        strides = (strides, strides) if isinstance(strides, int) else strides
+        found = []
+        for n, p, tap, size, stride in zip(
+            shape, place, (row, column), operation.size, strides, strict=False
+        ):
+            pad = max((math.ceil(n / stride) - 1) * stride + size - n, 0) // 2
+            pad = pad if operation.padding == "same" else 0
+            found.append(min(max(p * stride - pad + tap, 0), n - 1))
+        return [(below, [(((*found, channel % shape[2]), sense), 1.0)])]
+
     def _Sum(self, node, below, neuron, sense):
         a, kept = self.values[id(below)], list(neuron)
         axes = [axis % (a.ndim + 1) - 1 for axis in node.operation.axis]
