@@ -1,1 +1,1 @@
-"""What an explanation is written to: page, figure, JSON, index."""
+"""Write explanations: page, figure, JSON, index."""

@@ -1,4 +1,4 @@
-"""A word's heat map as page and figure draw it: small, and in one set of colours."""
+"""The colours and sizes in which page and figure draw heat maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gazeback.models.photos import Photo
 
 # Evidence 0..1 -> red, green, blue, opacity (0..255). Lightness rises steadily, as in Matplotlib's "inferno"
-# without its black end; opacity starts at zero, so that the photo stays visible where there is no evidence.
+# without its black end; opacity starts at zero, so that the photo is visible where there is no evidence.
 Stops = tuple[tuple[float, int, int, int, int], ...]
 
 HEAT_STOPS: Stops = (
@@ -27,7 +27,7 @@ HEAT_STOPS: Stops = (
 )
 
 
-# On white the colours must grow darker with the evidence, where on a photo they grow lighter.
+# On white, more evidence must be darker; on a photo it is lighter.
 PAPER_STOPS: Stops = (
     (0.00, 255, 247, 200, 0),
     (0.08, 255, 238, 170, 110),
@@ -41,7 +41,7 @@ PAPER_STOPS: Stops = (
 
 @dataclass(frozen=True)
 class Look:
-    """Colours of the evidence, and how they mix with the picture: a CSS blend mode."""
+    """Colours of the evidence, and the CSS blend mode by which they are mixed with the picture."""
 
     blend: str
     stops: Stops
@@ -53,13 +53,14 @@ PAPER = Look("multiply", PAPER_STOPS)  # dark strokes on light paper
 
 BOARD = Look("screen", HEAT_STOPS)  # light strokes on a dark board
 
-NEARLY = 20  # of 255: how far most of a drawing is from white, or from black, at most
+NEARLY = 20  # of 255: the largest distance of most of a drawing from white or black
 
-EMPTY = 0.6  # the share of a drawing, at least, on which nothing is drawn
+EMPTY = 0.6  # the smallest fraction of a drawing that is empty
 
 
 def look_of(photo: Photo) -> Look:
-    """A drawing is what is empty in most places: nearly white (`PAPER`) or nearly black (`BOARD`)."""
+    """Choose the look of a picture; a drawing is mostly empty: nearly white (`PAPER`) or nearly black
+    (`BOARD`)."""
     grey = np.asarray(Image.fromarray(np.asarray(photo.pixels, np.uint8)).convert("L"))
     if (grey >= 255 - NEARLY).mean() >= EMPTY:
         return PAPER
@@ -67,12 +68,12 @@ def look_of(photo: Photo) -> Look:
 
 
 def blended(pixels: np.ndarray, heat: np.ndarray, look: Look = PHOTO, strength: float = 1.0) -> np.ndarray:
-    """uint8 [rows, columns, 3]: a picture with heat on it; a photo is made paler, a drawing is not.
+    """Blend a picture with heat: uint8 [rows, columns, 3]; a photo is made paler, a drawing is not.
 
     Args:
         pixels: float [rows, columns, 3], RGB, 0 to 255.
         heat: uint8 [any rows, any columns] over the whole picture.
-        strength: of the heat, 0 to 1.
+        strength: the strength of the heat, 0 to 1.
     """
     base = paler(pixels) if look is PHOTO else pixels
     size = (pixels.shape[1], pixels.shape[0])
@@ -87,16 +88,16 @@ def blended(pixels: np.ndarray, heat: np.ndarray, look: Look = PHOTO, strength: 
 
 
 def paler(pixels: np.ndarray) -> np.ndarray:
-    """A photo with less colour and light, so that evidence stands out: float [rows, columns, 3]."""
+    """Reduce colour and light of a photo, so that evidence stands out: float [rows, columns, 3]."""
     grey = pixels.mean(axis=-1, keepdims=True)
     return 0.88 * (0.4 * grey + 0.6 * pixels)
 
 
-MAX_POINTS = 4000  # more are neither told apart nor quickly drawn
+MAX_POINTS = 4000  # more points can neither be distinguished nor be drawn fast
 
 
 def heat_colours(stops: Stops = HEAT_STOPS) -> np.ndarray:
-    """uint8 [256, 4]: red, green, blue and opacity for evidence 0, 1/255, ..., 1."""
+    """The colours for evidence 0, 1/255, ..., 1: red, green, blue and opacity, uint8 [256, 4]."""
     table = np.array(stops)
     levels = np.linspace(0, 1, 256)
     channels = [np.interp(levels, table[:, 0], table[:, channel]) for channel in range(1, 5)]
@@ -104,10 +105,11 @@ def heat_colours(stops: Stops = HEAT_STOPS) -> np.ndarray:
 
 
 def evidence_map(fixations: Fixations, longest: int) -> np.ndarray:
-    """The heat map, made at once at the size in which it is shown: a large photo's takes a second, this none.
+    """Compute a heat map at the size in which it is shown, which is much faster than at the size of a large
+    photo.
 
     Args:
-        longest: pixels of the map's longer side, at most.
+        longest: the largest length of the map's longer side in pixels.
 
     Returns:
         uint8 [rows, columns] over the whole photo, maximum 255; all zero without points.
@@ -122,7 +124,7 @@ def evidence_map(fixations: Fixations, longest: int) -> np.ndarray:
 def strongest_first(fixations: Fixations, limit: int = MAX_POINTS) -> np.ndarray:
     """The order in which points are drawn: int [n], n at most `limit`.
 
-    Points of equal weight come in any order, always the same, so that a part of them is a fair sample.
+    Points of equal weight are shuffled, always in the same way, so that the first of them are a fair sample.
     """
     shuffled = np.random.default_rng(0).permutation(len(fixations))
     order = np.argsort(-np.asarray(fixations.weights)[shuffled], kind="stable")
@@ -130,7 +132,8 @@ def strongest_first(fixations: Fixations, limit: int = MAX_POINTS) -> np.ndarray
 
 
 def shrunk(heat: np.ndarray, longest: int) -> np.ndarray:
-    """A finished heat map, float [rows, columns] from 0, as `evidence_map` gives one: uint8, maximum 255."""
+    """Convert a finished heat map, float [rows, columns] from 0, to the format of `evidence_map`: uint8,
+    maximum 255."""
     rows, columns = heat.shape
     image = Image.fromarray(np.asarray(heat, np.float32))
     small = np.asarray(image.resize(fitted(columns, rows, longest), Image.Resampling.BOX))
@@ -139,6 +142,6 @@ def shrunk(heat: np.ndarray, longest: int) -> np.ndarray:
 
 
 def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
-    """(width, height) scaled down, never up, so that no side exceeds ``longest``; no side below 1."""
+    """Scale (width, height) down, never up, so that no side exceeds ``longest``; no side is below 1."""
     scale = min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Pieces of figures: titled pages of panels, photos in them, shapes and writing."""
+"""Draw parts of figures: titles, panels with photos, shapes and text."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ DPI = 150
 
 CAPTION_LINE = 0.28  # inches
 
-CAPTION_LINES = 6  # a longer caption ends in an ellipsis: its words have their panels
+CAPTION_LINES = 6  # a longer caption ends in an ellipsis; its words have their panels
 
 
 def write_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to ``path`` as PNG; returns the path. Raises `OSError`."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # a word in a script that the font lacks is drawn as boxes, which is all that can be done about it
+        # a word in a script that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(stream, format="png", dpi=DPI)
     return write_atomically(path, stream.getvalue())
 
 
 def titled_figure(caption: str, panels: Panels) -> Figure:
-    """An empty figure with the caption above the room for the panels."""
+    """Make an empty figure with the caption above the room for the panels."""
     width, height = panels.size
     letters = max(12, int((width - 2 * MARGIN) * 9.0))  # of 13 points, that fit in one line
     lines = textwrap.wrap(caption, letters, max_lines=CAPTION_LINES, placeholder=" …") or [""]
@@ -61,14 +61,14 @@ def titled_figure(caption: str, panels: Panels) -> Figure:
 
 
 def panel_pixels(photo: Photo, panels: Panels) -> np.ndarray:
-    """float32 [rows, columns, 3]: the photo at the resolution at which a panel is drawn."""
+    """The photo at the resolution of a panel: float32 [rows, columns, 3]."""
     image = Image.fromarray(np.asarray(photo.pixels, np.uint8))
     size = fitted(image.width, image.height, math.ceil(DPI * max(panels.width, panels.height)))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float32)
 
 
 def photo_axes(figure: Figure, panels: Panels, index: int) -> Axes:
-    """The place of one panel's photo."""
+    """Add the axes of one panel's photo."""
     left, bottom = panels.place(index)
     width, height = figure.get_size_inches()
     axis = figure.add_axes((left / width, bottom / height, panels.width / width, panels.height / height))
@@ -80,7 +80,7 @@ def photo_axes(figure: Figure, panels: Panels, index: int) -> Axes:
 def draw_shapes(
     axis: Axes, box: Sequence[float] | None, polygons: Sequence[Polygon], dashes: str = "white"
 ) -> None:
-    """Outlines ``[[x, y], ...]`` and a dashed box ``[x, y, width, height]``, in pixels of the photo."""
+    """Draw outlines ``[[x, y], ...]`` and a dashed box ``[x, y, width, height]``, in pixels of the photo."""
     for polygon in polygons:
         corners = np.asarray(polygon, float)
         axis.add_patch(patches.Polygon(corners, fill=False, edgecolor="black", linewidth=2.4, alpha=0.5))
@@ -96,7 +96,7 @@ def draw_shapes(
 
 
 def draw_bar(figure: Figure, panels: Panels, index: int, share: float) -> None:
-    """A bar below a panel's photo, filled by a share of it; empty for what is not a number."""
+    """Draw a bar below a panel's photo, filled to a fraction; empty if it is not a number."""
     left, bottom = panels.place(index)
     width, height = figure.get_size_inches()
     filled = share if math.isfinite(share) else 0.0
@@ -109,9 +109,9 @@ def write(
     figure: Figure, panels: Panels, index: int, title: str, colour: str, share: str = "", note: str = "",
     lowest: int | None = None,
 ) -> None:  # fmt: skip
-    """Title above the photo at the left, share above it at the right, note below the bar.
+    """Write the title above the photo at the left, the share at the right, and the note below the bar.
 
-    ``lowest``: the panel that has the bar, where several stand below one title.
+    ``lowest``: the panel with the bar, if several panels are below one title.
     """
     left, bottom = panels.place(index)
     width, height = figure.get_size_inches()

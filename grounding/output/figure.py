@@ -1,6 +1,6 @@
-"""The figure: one panel per word in caption order, as in Figure 6 of Mopuri et al. 2018, but per word.
+"""Draw the figure: one panel per word in caption order, similar to Figure 6 of Mopuri et al. 2018.
 
-Of several methods, each is a row.
+If there are several methods, each is a row.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from gazeback.grounding.classes import TracedPhoto
     from gazeback.grounding.explanation import Outlines
 
-CROWD = 400  # points, above which each is drawn smaller
+CROWD = 400  # if there are more points, each is drawn smaller
 
-FAINTEST = 70  # of 255: the colour of a point that weighs next to nothing, as on the page
+FAINTEST = 70  # of 255: the colour of a point with the smallest weight, as on the page
 
 
 def write_figure(
@@ -62,7 +62,7 @@ def write_figure(
 
 
 def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
-    """Photo with the answer, points, and heat map, for one target and one method.
+    """Draw the photo with the answer, points, and heat map, for one target and one method.
 
     A method without points has two panels. A drawing's strokes stay visible through its heat map.
     """
@@ -95,7 +95,7 @@ def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
 
 
 def draw_points(axis: Axes, fixations: Fixations, look: Look) -> None:
-    """The points in the look's colours, stronger and larger where they weigh more, the strongest on top."""
+    """Draw the points in the look's colours; larger weights are stronger and larger, the strongest on top."""
     order = strongest_first(fixations)[::-1]
     weights = fixations.weights[order] / max(float(fixations.weights.max(initial=0)), 1e-12)
     colours = heat_colours(look.stops)[np.rint(FAINTEST + (255 - FAINTEST) * weights).astype(int), :3] / 255
@@ -108,13 +108,14 @@ def draw_points(axis: Axes, fixations: Fixations, look: Look) -> None:
 
 
 def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Figure:
-    """The caption, the photo, and for each word the photo with the word's evidence and visual share.
+    """Draw the caption, the photo, and for each word the photo with the word's evidence and visual share.
 
-    A word from language habit is set in grey italics with a note that says so, and its heat map is fainter.
-    Several methods are rows of a table whose columns are the words.
+    A word from language habit is in grey italics with a note, and its heat map is fainter. Several methods
+    are rows of a table whose columns are the words.
 
     Args:
-        outlines: word index -> polygons ``[[x, y], ...]`` in photo pixels, drawn over that word's evidence.
+        outlines: for a word's index, polygons ``[[x, y], ...]`` in photo pixels, drawn over the word's
+            evidence.
     """
     photo, count = grounding.photo, len(grounding.methods)
     ratio = photo.width / photo.height
@@ -144,7 +145,7 @@ def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Figure
 
 
 def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: GroundedWord) -> None:
-    """Above the first of a word's cells and below the last."""
+    """Write above the first of a word's cells and below the last."""
     habit = is_language_habit(word)
     notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
     share, colour = percent(word.visual_share), SOFT if habit else INK
@@ -154,7 +155,7 @@ def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: Grou
 
 
 def write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:
-    """Each method's name, upright before its rows."""
+    """Write each method's name, rotated, before its rows."""
     width, height = figure.get_size_inches()
     for row in range(panels.rows):
         left, bottom = panels.place(row * panels.columns + 1)

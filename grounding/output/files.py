@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names for them that never collide."""
+"""Write files atomically, under names that never collide."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from gazeback.models.errors import UserError
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write ``data`` to a temporary name beside ``path``, then move it there in one step.
 
-    A reader sees the old file or the whole new one, also when the process is killed in between.
+    A reader sees the old file or the whole new one, even if the process is killed in between.
 
     Returns:
         ``path`` as a `Path`.
@@ -22,7 +22,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
         OSError: the folder does not exist or is not writable; ``path`` is then unchanged.
     """
     target = Path(path)
-    # not tempfile: its files are private (0600), and would stay so after the move
+    # not tempfile, whose files are private (0600) and would stay private after the move
     temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:
         temporary.write_bytes(data)
@@ -34,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Raises UserError where the operating system refuses: no permission, no space, something in the way."""
+    """Turn errors of the operating system in this context into UserError: no permission, no space."""
     try:
         yield
     except OSError as error:
@@ -42,24 +42,25 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UserError if `folder` cannot be made or written to; leaves no trace."""
+    """Raise UserError if `folder` cannot be made or written to; nothing is written."""
     with writing_to(folder):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         if not existing.is_dir():
             raise UserError(f"{folder}: cannot be the output folder, as {existing} is a file")
-        with tempfile.TemporaryFile(dir=existing):  # a permission bit does not tell of read-only file systems
+        with tempfile.TemporaryFile(dir=existing):  # permission bits do not show read-only file systems
             pass
 
 
 def unique_stems(names: Sequence[str]) -> list[str]:
-    """The names without their endings; where two would be equal on any file system, the later get -2, -3, ...
+    """The names without their endings; if two would be equal on some file system, the later ones get -2, -3,
+    ...
 
     >>> unique_stems(["a/dog.jpg", "b/Dog.png", "cat.jpg"])
     ['dog', 'Dog-2', 'cat']
     """
     wanted = [Path(name).stem or "photo" for name in names]
     taken: set[str] = set()
-    # A name that some photo has of its own is not given to another.
+    # The own name of a photo is not given to another photo.
     own = {stem.casefold() for stem in wanted}
     stems = []
     for stem in wanted:

@@ -1,4 +1,4 @@
-"""The index page of many grounded photos: a small picture, the caption with its visual shares, a link."""
+"""Write the index page of many photos: a thumbnail, the caption with its visual shares, a link."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IndexEntry:
     Attributes:
         result: its `to_json` (of the words only ``text`` and ``visual_share`` are read).
         page: path of its page, relative to the index.
-        picture: path of a small picture, relative to the index, or a ``data:image/`` address.
+        picture: path of a thumbnail, relative to the index, or a ``data:image/`` address.
     """
 
     result: Mapping[str, Any]
@@ -36,7 +36,7 @@ class IndexEntry:
 
 WORDING: dict[str, dict[str, Any]] = {
     "words": {
-        "hint": "Under each word: the share of its probability that the photo brought. "
+        "hint": "Under each word: the fraction of its probability that the photo contributed. "
         "Grey italics: language habit.",
         "filter_label": "Words in the caption",
     },
@@ -48,10 +48,10 @@ WORDING: dict[str, dict[str, Any]] = {
 
 
 def index_html(entries: Sequence[IndexEntry], title: str, kind: Literal["words", "classes"] = "words") -> str:
-    """One HTML page that links the pages of ``entries``; words typed into its field filter the captions.
+    """Build one HTML page that links the pages of ``entries``; a text field filters the captions by words.
 
     Args:
-        kind: what the answers are; it chooses the texts around them.
+        kind: the kind of the answers, which chooses the texts of the page.
     """
     return render(
         "index.html.j2",
@@ -76,7 +76,7 @@ def _shown(entry: IndexEntry) -> dict[str, Any]:
 
 
 def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
-    """A traced photo on the index page; ``page``: the path of its page, relative to the index."""
+    """The entry of a traced photo; ``page``: the path of its page, relative to the index."""
     words = [{"text": short(one.name), "visual_share": one.probability} for one in traced.predictions]
     caption = ", ".join(one.name for one in traced.predictions)
     result = {"photo": traced.photo.name, "caption": caption, "words": words}

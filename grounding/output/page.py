@@ -1,4 +1,4 @@
-"""The page: one self-contained HTML file on which each word of a caption shows its evidence."""
+"""Write the page: one self-contained HTML file that shows the evidence of each word of a caption."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def write_page(
 
 
 def page_html(explained: Grounding | TracedPhoto, outlines: Outlines | None = None) -> str:
-    """The whole page: photo, answers, evidence, style and script in one file that needs no network.
+    """Build the whole page: photo, answers, evidence, style and script in one file that needs no network.
 
     Args:
-        outlines: number of the answer -> polygons ``[[x, y], ...]`` in photo pixels, drawn over its evidence
+        outlines: for an answer's index, polygons ``[[x, y], ...]`` in photo pixels, drawn over its evidence
             (instances of the category that a word names).
     """
     photo = explained.photo
@@ -70,7 +70,8 @@ def page_html(explained: Grounding | TracedPhoto, outlines: Outlines | None = No
 
 
 def page_data(explained: Grounding | TracedPhoto, outlines: Outlines | None = None) -> dict[str, Any]:
-    """What the page's script draws; an answer's ``evidence`` has one entry per method, as ``methods`` has.
+    """The data of the page's script; the ``evidence`` of an answer has one entry per method, in the order of
+    ``methods``.
 
     All coordinates are in photo pixels; each heat map covers the whole photo.
     """
@@ -82,7 +83,7 @@ def page_data(explained: Grounding | TracedPhoto, outlines: Outlines | None = No
 
 
 def _classes_on_page(traced: TracedPhoto) -> dict[str, Any]:
-    """What the page of a classifier's answers says before its script runs."""
+    """The text of the page of a classifier's answers."""
     return {
         "traced": traced,
         "drawing": look_of(traced.photo).blend != "normal",
@@ -115,7 +116,8 @@ def _evidence(explanation: Explanation, shape: tuple[int, int]) -> dict[str, Any
 
 
 def _bars(targets: Sequence[Target]) -> list[str]:
-    """How long each target's bar is: a class's probability; an activation beside the largest one shown."""
+    """The length of each target's bar: a class's probability, or an activation divided by the largest one on
+    the page."""
     if targets[0].layer is None:
         return [bar_width(target.value) for target in targets]
     values = [max(target.value, 0.0) if math.isfinite(target.value) else 0.0 for target in targets]
@@ -127,11 +129,11 @@ MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooth
 PRECEDING = {
     "removal": "left out",
     "gradient": "gradient",
-}  # measures of the words before, as a reader sees them
+}  # names of the measures of earlier words on the page
 
 
 def _words_on_page(grounding: Grounding) -> dict[str, Any]:
-    """What the page of a caption says before its script runs."""
+    """The text of the page of a caption."""
     words = [
         (word, percent(word.visual_share), bar_width(word.visual_share), is_language_habit(word))
         for word in grounding.words
@@ -174,9 +176,10 @@ def _word(
 
 
 def ranked_points(fixations: Fixations) -> list[list[float]]:
-    """``[row, column, weight]``, the strongest first with weight 1: any share of the evidence is a prefix.
+    """Rank points ``[row, column, weight]``, the strongest first with weight 1, so that the strongest points
+    are a prefix.
 
-    Of very many points, only the first that `strongest_first` gives.
+    If there are very many points, only the first of `strongest_first` are kept.
     """
     order = strongest_first(fixations)
     weights = np.maximum(np.asarray(fixations.weights, float), 0)[order]
@@ -188,7 +191,7 @@ def ranked_points(fixations: Fixations) -> list[list[float]]:
 
 
 def explanation_data(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
-    """What the page's `Overlay` draws of one method's answer, with a box ``[x, y, width, height]``."""
+    """The data of the page's `Overlay` for one explanation, with a box ``[x, y, width, height]``."""
     small = explanation.heat(MAP_LONGEST)
     points = [] if explanation.fixations is None else ranked_points(explanation.fixations)
     return {
@@ -217,9 +220,9 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def render(
     template: str, styles: Sequence[str], scripts: Sequence[str], folder: Path = _TEMPLATES, **values: Any
 ) -> str:
-    """A template with its style sheets and scripts inside; everything in ``values`` is escaped by Jinja.
+    """Fill a template and include its style sheets and scripts; everything in ``values`` is escaped by Jinja.
 
-    What is not in ``folder`` comes from this package's own templates.
+    Files that are not in ``folder`` come from this package's own templates.
     """
     environment = _environment(folder)
     script = "\n".join(_source(environment, name) for name in scripts)
@@ -233,7 +236,8 @@ def render(
 
 
 def jpeg_uri(photo: Photo, longest: int, quality: int = 85) -> str:
-    """The photo, scaled down to ``longest`` pixels on its longer side, as a JPEG ``data:`` address."""
+    """Scale the photo down to ``longest`` pixels on its longer side, and encode it as a JPEG ``data:``
+    address."""
     image = Image.fromarray(np.asarray(photo.pixels, np.uint8))
     image = image.resize(fitted(image.width, image.height, longest), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
@@ -242,7 +246,7 @@ def jpeg_uri(photo: Photo, longest: int, quality: int = 85) -> str:
 
 
 def bar_width(share: float | None) -> str:
-    """A share as a CSS length; nothing for what is not a number or was not measured."""
+    """A visual share as a CSS length; 0 if it is not a number or was not measured."""
     return f"{100 * share:.1f}%" if share is not None and math.isfinite(share) else "0%"
 
 

@@ -1,4 +1,4 @@
-"""Where the panels of a figure stand: rows and columns for any number of words and any shape of photo."""
+"""Arrange the panels of a figure: rows and columns for any number of words and any shape of photo."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 PANEL_AREA = 4.2  # square inches of a panel's photo in a figure of few words
 
-FIGURE_AREA = 105.0  # square inches that a figure is scaled down to; its writing keeps its size
+FIGURE_AREA = 105.0  # the largest square inches of a figure; larger ones are scaled down, but not their text
 
-LEGIBLE = 1.25  # inches that a panel's writing needs, however narrow the photo
+LEGIBLE = 1.25  # inches that a panel's text needs, even for a narrow photo
 
 TITLE, FOOT, GAP, MARGIN = 0.26, 0.30, 0.16, 0.22  # inches: above and below a photo, between columns, around
 
-MOST = 12  # words side by side in a figure of several methods; further ones stand below
+MOST = 12  # words side by side in a figure of several methods; more words are in blocks below
 
-CLOSE, HEADING = 0.06, 0.2  # inches there: between the rows of one word, and for a method's name
+CLOSE, HEADING = 0.06, 0.2  # inches: between the rows of one word, and for a method's name
 
 
 @dataclass(frozen=True)
 class Panels:
-    """A grid of cells, filled row by row; ``width``, ``height``: a cell's room for the photo, in inches."""
+    """A grid of cells, filled row by row; ``width``, ``height``: the room for the photo in a cell, in
+    inches."""
 
     rows: int
     columns: int
@@ -34,7 +35,7 @@ class Panels:
         return across, self.rows * (TITLE + self.height + FOOT) + MARGIN
 
     def place(self, index: int) -> tuple[float, float]:
-        """Left and bottom edge of a cell's photo, in inches from the lower left of the grid."""
+        """The left and bottom edge of a cell's photo, in inches from the lower left of the grid."""
         row, column = divmod(index, self.columns)
         below = (self.rows - 1 - row) * (TITLE + self.height + FOOT)
         return MARGIN + column * (self.width + GAP), MARGIN / 2 + below + FOOT
@@ -42,17 +43,17 @@ class Panels:
 
 @dataclass(frozen=True)
 class Matrix(Panels):
-    """A row per method and a column per word, behind a first column for the photo.
+    """A grid with a row per method and a column per word, after a first column for the photo.
 
-    Where there are many words, further blocks of as many rows stand below; ``methods``: rows of a block. A
-    word's title stands above its block and its note below it. Method names stand before the second column.
+    If there are many words, further blocks of rows follow below; ``methods``: the rows of a block. A word's
+    title is above its block and its note below it. Method names are before the second column.
     """
 
     methods: int
 
     @property
     def block(self) -> float:
-        """Inches from the top of a block to the top of the next."""
+        """The distance from the top of a block to the top of the next in inches."""
         return TITLE + self.methods * (self.height + CLOSE) - CLOSE + FOOT
 
     @property
@@ -68,13 +69,13 @@ class Matrix(Panels):
         return left, top - self.height
 
     def index(self, method: int, word: int) -> int:
-        """The cell of a method's map of a word, both counted from 0."""
+        """The index of the cell of a method's map of a word, both counted from 0."""
         block, column = divmod(word, self.columns - 1)
         return (block * self.methods + method) * self.columns + 1 + column
 
 
 def arrange_matrix(methods: int, words: int, ratio: float) -> Matrix:
-    """Panels of the size that `arrange` would give as many; ratio: width / height of the photo."""
+    """Arrange a grid whose panels have the size that `arrange` gives; ratio: width / height of the photo."""
     blocks = max(1, math.ceil(words / MOST))
     columns = 1 + max(1, math.ceil(words / blocks))
     room = arrange(blocks * methods * columns, ratio)
@@ -82,11 +83,11 @@ def arrange_matrix(methods: int, words: int, ratio: float) -> Matrix:
 
 
 def arrange(count: int, ratio: float) -> Panels:
-    """The grid whose outline is closest to three wide by two high, with few empty cells.
+    """Choose the grid whose shape is closest to 3:2, with few empty cells.
 
     Args:
         count: number of panels.
-        ratio: width / height of the photo; beyond 1:16 and 16:1 the cell is larger than the photo in it.
+        ratio: width / height of the photo; beyond 1:16 and 16:1 a cell is larger than its photo.
     """
     shape = min(max(ratio, 1 / 16), 16.0)
     height = math.sqrt(PANEL_AREA / shape)

@@ -1,4 +1,4 @@
-"""The result of one photo as JSON: for programs, where the page and the figure are for people."""
+"""Write the result of one photo as JSON, for programs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def to_json(explained: Grounding | TracedPhoto) -> dict[str, Any]:
-    """One JSON-ready object per photo; every coordinate is in pixels of the upright photo.
+    """Convert the result of a photo to a JSON-ready object; every coordinate is in pixels of the upright
+    photo.
 
     Keys: ``photo`` (name), ``width``, ``height``, and those of its kind: :func:`grounding_fields` or
-    :func:`traced_fields`. A number that is not finite becomes ``None``, as JSON has no name for it.
+    :func:`traced_fields`. A number that is not finite becomes ``None``, because JSON cannot represent it.
     """
     photo = explained.photo
     size = {"width": int(photo.width), "height": int(photo.height)}
@@ -32,7 +33,7 @@ def to_json(explained: Grounding | TracedPhoto) -> dict[str, Any]:
 def write_json(explained: Grounding | TracedPhoto, path: str | os.PathLike[str]) -> Path:
     """Write `to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
     text = json.dumps(to_json(explained), ensure_ascii=False, allow_nan=False)
-    # a file name may hold bytes that are no text; they must not stop the result from being written
+    # a file name may have bytes that are not text, which must not stop the writing
     return write_atomically(path, text.encode("utf-8", errors="replace"))
 
 
@@ -42,7 +43,7 @@ def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
     ``model``, ``predictions`` (``class``, ``index``, ``probability``, best first) and ``targets``. A target
     is a class (the same three keys) or a neuron (``layer``, ``neuron``: its coordinates, ``activation``),
     with ``methods``: name -> ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``,
-    ``None`` where nothing was found). A method without points has a ``map``: rows of numbers from 0 to 1 over
+    ``None`` if nothing was found). A method without points has a ``map``: rows of numbers from 0 to 1 over
     the whole photo.
     """
     shape = (traced.photo.height, traced.photo.width)
@@ -70,18 +71,18 @@ def _target(target: Target) -> dict[str, Any]:
     return {"layer": target.layer, "neuron": list(target.neuron), "activation": number(target.value)}
 
 
-MAP_LONGEST = 56  # cells of a stored heat map, longer side
+MAP_LONGEST = 56  # cells along the longer side of a stored heat map
 
 
 def grounding_fields(grounding: Grounding) -> dict[str, Any]:
     """The keys of a caption.
 
     ``caption``, ``logprob`` (nats), ``method``, ``model`` and ``words``. Each word: ``text``, ``known``,
-    ``logprob``, ``visual``, ``language`` (nats), ``visual_share``
-    (0..1), ``preceding`` (signed relevance of each earlier word), ``runners_up`` (``[word, probability]``),
-    ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` without points).
-    Only where several methods were asked, also ``methods``: name -> :func:`explanation_to_json`; and where
-    they were asked for, ``preceding_by``: name -> another measure of each earlier word.
+    ``logprob``, ``visual``, ``language`` (nats), ``visual_share`` (0..1), ``preceding`` (signed relevance of
+    each earlier word), ``runners_up`` (``[word, probability]``), ``points`` (``[row, column, weight]``) and
+    ``box`` (``[x, y, width, height]``, ``None`` without points). With several methods, also ``methods``: name
+    -> :func:`explanation_to_json`. With ``preceding=True``, also ``preceding_by``: name -> another measure of
+    each earlier word.
     """
     return {
         "caption": grounding.caption,
@@ -122,8 +123,8 @@ def _word_to_json(word: GroundedWord, grounding: Grounding) -> dict[str, Any]:
 
 
 def explanation_to_json(explanation: Explanation, box: Sequence[float] | None) -> dict[str, Any]:
-    """``points`` and ``box``; a method without points has a ``map``: rows of numbers from 0 to 1 over the
-    whole photo.
+    """The ``points`` and ``box`` of an explanation; a method without points has a ``map``: rows of numbers
+    from 0 to 1 over the whole photo.
     """
     found: dict[str, Any] = {
         "points": [] if explanation.fixations is None else points_to_json(explanation.fixations),
@@ -135,7 +136,7 @@ def explanation_to_json(explanation: Explanation, box: Sequence[float] | None) -
 
 
 def points_to_json(fixations: Fixations) -> list[list[float | None]]:
-    """``[row, column, weight]`` of each point."""
+    """The ``[row, column, weight]`` of each point."""
     return [
         [int(row), int(column), number(weight)]
         for (row, column), weight in zip(fixations.points, fixations.weights, strict=True)
@@ -143,5 +144,5 @@ def points_to_json(fixations: Fixations) -> list[list[float | None]]:
 
 
 def number(value: float | None) -> float | None:
-    """Six significant digits: float32 carries seven, and points make up most of the file."""
+    """Round to six significant digits: float32 has seven, and points are most of the file."""
     return float(f"{float(value):.6g}") if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a word's visual share means, in one plain sentence."""
+"""Describe words and targets in plain sentences."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 
 def short(name: str) -> str:
-    """The first of a class's names: "Egyptian cat" of "Egyptian cat, tabby"."""
+    """The first of a class's names: "Egyptian cat" for "Egyptian cat, tabby"."""
     return name.split(",")[0] if "[" not in name else name
 
 
 def synonyms(name: str) -> str:
-    """The other names of a class, "" where it has but one."""
+    """The other names of a class, "" if it has only one."""
     return name[len(short(name)) :].lstrip(", ")
 
 
 def probability_text(probability: float) -> str:
-    """``0.734`` as ``73 %``; below 10 % with a decimal (no-break space); what is not a number as a dash.
+    """Format ``0.734`` as ``73 %`` (no-break space); below 10 % with one decimal; a dash if it is not a
+    number.
 
     >>> [probability_text(p) for p in (0.734, 0.0123, 0.00001)]
     ['73\\xa0%', '1.2\\xa0%', '<\\xa00.1\\xa0%']
@@ -34,19 +35,19 @@ def probability_text(probability: float) -> str:
 
 
 def value_text(target: Target) -> str:
-    """A class's probability, or a neuron's activation."""
+    """Format a class's probability, or a neuron's activation."""
     return probability_text(target.value) if target.layer is None else f"activation {target.value:.3g}"
 
 
 def target_verdict(target: Target, model: str) -> str:
-    """What a model makes of a target, to be read after its name."""
+    """Describe a model's answer for a target, to be read after the target's name."""
     if target.layer is None:
         return f"is {probability_text(target.value)} likely, says {model}."
     return f"has the activation {target.value:.3g} in {model}."
 
 
 def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
-    """How many points there are, and how much of a photo of this (height, width) the box takes."""
+    """The number of points, and the fraction of a photo of this (height, width) that the box covers."""
     box = explanation.box(shape)
     if box is None:
         return "no evidence"
@@ -57,23 +58,23 @@ def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
     return f"{count} point{'s' * (count != 1)}, box {share}"
 
 
-NOT_MEASURED = "not measured"  # what stands for the figures that need an average picture
+NOT_MEASURED = "not measured"  # shown instead of figures that need an average picture
 
-LITTLE = 0.1  # a photo that brings less than this share of a word's probability hardly matters for it
+LITTLE = 0.1  # if the photo contributes less than this fraction of a word's probability, it hardly matters
 
-AGAINST = -0.1  # nats below which the photo is said to speak against the word
+AGAINST = -0.1  # below this number of nats the photo is evidence against the word
 
 
 def is_language_habit(word: GroundedWord) -> bool:
-    """True where the words before, not the photo, explain the word: a visual share below `LITTLE`.
+    """Whether the words before, and not the photo, explain the word: its visual share is below `LITTLE`.
 
-    Of a word whose share was not measured, this is not known, and False.
+    If the share was not measured, this is unknown, and False.
     """
     return word.visual_share is not None and not word.visual_share >= LITTLE
 
 
 def verdict(word: GroundedWord, first: bool = False) -> str:
-    """One sentence on where the word came from.
+    """One sentence that says where the word came from.
 
     Args:
         first: the word opens the caption, so there are no words before it.
@@ -91,7 +92,8 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
 
 
 def percent(share: float | None) -> str:
-    """``0.734`` as ``73 %`` (no-break space); what is not a number as a dash; None as "not measured"."""
+    """Format ``0.734`` as ``73 %`` (no-break space); a dash if it is not a number; "not measured" for
+    None."""
     if share is None:
         return NOT_MEASURED
     return f"{100 * share:.0f}\u00a0%" if math.isfinite(share) else "\u2013\u00a0%"

@@ -1,4 +1,4 @@
-"""Writes all files of one explained photo: page, figure and JSON."""
+"""Write all files of one explained photo: page, figure and JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,14 @@ def write_outputs(
     outlines: "Outlines | None" = None,
     layers: Sequence[str] = (),
 ) -> dict[str, Path]:
-    """Write `STEM.html`, `STEM.png` and `STEM.json` into `folder`, which is made if need be.
+    """Write `STEM.html`, `STEM.png` and `STEM.json` into `folder`, which is made if it is missing.
 
-    Each file appears whole, the JSON last: where it is, the other two are too.
+    Each file is written atomically, the JSON last: if it exists, so do the other two.
 
     Args:
-        outlines: word index -> polygons [[x, y], ...] in photo pixels, drawn over that word's evidence.
-        layers: of a classifier: also write `STEM-layers.png`, where the first target's walk passed them.
+        outlines: for a word's index, polygons [[x, y], ...] in photo pixels, drawn over the word's evidence.
+        layers: for a classifier, also write `STEM-layers.png`: where the first target's walk passed these
+            layers.
 
     Returns:
         The paths by their kind: html, png, json, and layers.
@@ -33,7 +34,7 @@ def write_outputs(
     Raises:
         UserError: the folder cannot be written to; TraceError: a layer that was not passed.
     """
-    # Imported here as they bring Jinja2 and Matplotlib, which the command's help can do without.
+    # Imported here because they import Jinja2 and Matplotlib, which the command's help does not need.
     from gazeback.grounding.output.drawing import write_png
     from gazeback.grounding.output.figure import write_figure
     from gazeback.grounding.output.page import write_page

@@ -161,7 +161,7 @@ def test_measures_of_the_words_before_are_named_for_readers(make_grounding):
     assert page_data(make_grounding(), {})["words"][1]["precedingBy"] == []
     words = page_data(make_grounding(preceding=True), {})["words"]
     assert words[2]["precedingBy"] == [["left out", [0.5, 0.5]], ["gradient", [-0.25, -0.25]]]
-    assert "left out</i> is by how many nats" in page_html(make_grounding(preceding=True))
+    assert "left out</i> is the number of nats" in page_html(make_grounding(preceding=True))
 
 
 def test_small_map_equals_the_full_one_averaged_down(make_grounding):
