@@ -312,17 +312,31 @@ def opened(called: Any, *inputs: Any) -> Any:
     """
     if graph_of(called) is not None or not isinstance(called, keras.Layer):
         return called(*inputs)
+    quiet = {"training": False} if called._call_has_training_arg else {}
+    _free_lengths(called)
     # Builds it where it is not built.
-    whole = called(*inputs)
+    whole = called(*inputs, **quiet)
     own = len(called.variables) - len({id(v) for x in _sublayers(called) for v in x.variables})
     if own or not _sublayers(called):
         return whole
     try:
-        quiet = {"training": False} if called._call_has_training_arg else {}
         inside = type(called).call(called, *inputs, **quiet)
     except Exception:  # whatever a foreign ``call`` raises; it then stays one layer
         return whole
     return inside if all(isinstance(x, KerasTensor) for x in tree.flatten(inside)) else whole
+
+
+def _free_lengths(layer: keras.Layer) -> None:
+    """Let the sequential models in a layer be called on symbolic sequences of any length.
+
+    Their own graphs are of the length that they were called on first, though they run on any.
+    """
+    for part in _sublayers(layer):
+        if isinstance(part, keras.Sequential) and part._functional is not None:
+            shape = part._functional.inputs[0].shape
+            if len(part._functional.inputs) == 1 and len(shape) == 3 and shape[1] is not None:
+                part._functional, part._layers = None, list(part.layers)
+                part.build((None, None, shape[2]))
 
 
 def _sublayers(layer: keras.Layer) -> list[keras.Layer]:

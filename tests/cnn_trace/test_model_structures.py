@@ -278,3 +278,24 @@ def test_an_operator_that_mixes_the_images_of_a_batch_is_refused(rng):
         model = keras.Model(image, function(image))
         with pytest.raises(TraceError, match=message):
             trace(model, nets.images(rng, 4, model), (0, 0, 0), method="fixations")
+
+
+class AsksHowMany(layers.Layer):
+    """A layer whose call asks how many images there are, which symbolic tensors do not say."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.dense = layers.Dense(4)
+
+    def call(self, x):
+        images = ops.shape(x)[0]
+        tokens = self.dense(ops.reshape(x, (images, -1, x.shape[-1])))
+        return tokens + ops.broadcast_to(ops.arange(4, dtype="float32"), (images, 1, 4))
+
+
+def test_a_layer_that_asks_how_many_images_there_are_is_opened(rng):
+    image = keras.Input((9, 9, 3))
+    x = layers.Conv2D(5, 3, activation="relu")(image)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling1D()(AsksHowMany()(x))))
+    nets.randomise(model, rng)
+    assert_exact(model, rng.normal(size=(2, 9, 9, 3)).astype(np.float32), rng)

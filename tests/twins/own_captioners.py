@@ -294,6 +294,122 @@ def cell_by_steps(zeros=False):
     return Own({"encoder": encoder, "step": step, "name": "cell"}, predict)
 
 
+class EncoderBlock(layers.Layer):
+    """Self-attention over the image's tokens, after a dense layer."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.attention = layers.MultiHeadAttention(2, 4)
+        self.first, self.second = layers.LayerNormalization(), layers.LayerNormalization()
+        self.dense = layers.Dense(UNITS, activation="relu")
+
+    def call(self, inputs, training, mask=None):
+        inputs = self.dense(self.first(inputs))
+        attended = self.attention(
+            query=inputs, value=inputs, key=inputs, attention_mask=None, training=training
+        )
+        return self.second(inputs + attended)
+
+
+class Positions(layers.Layer):
+    """Embeddings of words and of their places, for a length that is known when they are looked up."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.tokens, self.places = layers.Embedding(SCORES, UNITS), layers.Embedding(LENGTH, UNITS)
+
+    def call(self, inputs):
+        places = ops.arange(start=0, stop=ops.shape(inputs)[-1], step=1)
+        return self.tokens(inputs) * ops.sqrt(ops.cast(UNITS, "float32")) + self.places(places)
+
+
+class DecoderBlock(layers.Layer):
+    """Causal self-attention, attention over the image, and the probabilities of all next words."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.attention_1 = layers.MultiHeadAttention(2, 4, dropout=0.1)
+        self.attention_2 = layers.MultiHeadAttention(2, 4, dropout=0.1)
+        self.feed_1, self.feed_2 = layers.Dense(9, activation="relu"), layers.Dense(UNITS)
+        self.norms = [layers.LayerNormalization() for _ in range(3)]
+        self.embedding = Positions()
+        self.out = layers.Dense(SCORES, activation="softmax")
+        self.dropout = layers.Dropout(0.3)
+
+    def call(self, inputs, encoder_outputs, training, mask=None):
+        inputs = self.embedding(inputs)
+        causal = self.causal_mask(inputs)
+        attended = self.attention_1(
+            query=inputs, value=inputs, key=inputs, attention_mask=causal, training=training
+        )
+        first = self.norms[0](inputs + attended)
+        seen = self.attention_2(query=first, value=encoder_outputs, key=encoder_outputs, training=training)
+        second = self.norms[1](first + seen)
+        fed = self.feed_2(self.dropout(self.feed_1(second), training=training))
+        return self.out(self.dropout(self.norms[2](fed + second), training=training))
+
+    def causal_mask(self, inputs):
+        shape = ops.shape(inputs)
+        i, j = ops.arange(shape[1])[:, None], ops.arange(shape[1])
+        mask = ops.reshape(ops.cast(i >= j, "int32"), (1, shape[1], shape[1]))
+        return ops.broadcast_to(mask, (shape[0], shape[1], shape[1]))
+
+
+def transformer():
+    """An encoder block and a decoder block, as two layers that their author calls one after the other."""
+    features, block, decoder = cnn(tokens=True), EncoderBlock(), DecoderBlock()
+
+    def encoder(image):
+        return block(features(image), training=False)
+
+    def predict(pixels, prefix):
+        words = padded(prefix, len(pixels), before=False)
+        return np.asarray(decoder(words, encoder(pixels), training=False))[:, len(prefix) - 1]
+
+    predict(np.zeros((1, SIDE, SIDE, 3), np.float32), [START])
+    seeded(features, block, decoder)
+    arguments = {"encoder": encoder, "decoder": decoder, "image_size": SIDE, "length": LENGTH}
+    return Own(arguments, predict)
+
+
+class CrossAttention(keras.Model):
+    """``call(inputs)`` of the image and the words: several layers of attention, logits of all steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = cnn(name="own_cnn")
+        self.embedding = Positions()
+        self.self_attention = [layers.MultiHeadAttention(1, 6) for _ in range(2)]
+        self.cross_attention = [layers.MultiHeadAttention(1, 6) for _ in range(2)]
+        self.feed = [
+            keras.Sequential([layers.Dense(9, activation="relu"), layers.Dense(UNITS)]) for _ in range(2)
+        ]
+        self.norm = layers.LayerNormalization()
+        self.out = layers.Dense(SCORES)
+
+    def call(self, inputs):
+        image, text = inputs
+        image = self.features(image)
+        image = ops.reshape(image, (ops.shape(image)[0], -1, CHANNELS))
+        text = self.embedding(text)
+        for own, cross, feed in zip(self.self_attention, self.cross_attention, self.feed, strict=True):
+            text = self.norm(text + own(query=text, value=text, use_causal_mask=True))
+            text = text + cross(query=text, value=image)
+            text = text + feed(text)
+        return self.out(text)
+
+
+def cross_attention(length=LENGTH):
+    model = CrossAttention()
+
+    def predict(pixels, prefix):
+        return np.asarray(ops.softmax(model((pixels, np.array([prefix] * len(pixels))))))[:, -1]
+
+    predict(np.zeros((1, SIDE, SIDE, 3), np.float32), [START])
+    seeded(model)
+    return Own({"model": model, "length": length, "name": "cross"}, predict)
+
+
 KINDS = {
     "merge": merge,
     "merge, logits": lambda: merge(softmax=False),
@@ -310,6 +426,9 @@ KINDS = {
     "pre-inject": pre_inject,
     "subclassed, two arguments": lambda: subclassed(TwoArguments),
     "subclassed, one argument": lambda: subclassed(OneArgument),
+    "merge, BiLSTM": lambda: merge("bilstm", masks=False),
+    "transformer": transformer,
+    "cross-attention": cross_attention,
     "attention by steps": attention_by_steps,
     "cell by steps": cell_by_steps,
     "cell by steps, own zeros": lambda: cell_by_steps(zeros=True),
