@@ -307,13 +307,17 @@ class _Flattener:
         if opening_of(operation) is None:
             return None
         start = len(self.calls)
-        try:
-            found = self.open(operation, arguments, keywords, known, name + "/", node.outputs)
-        except Exception as error:
-            # Whatever a foreign ``call`` raises on symbolic tensors: the layer then stays one opaque call,
-            # and needs a rule of its own; the walk says so if it ever reaches it.
-            del self.calls[start:]
-            self.closed = _line(error)
+        # One that asks how many images there are is told one: what it makes of that serves any number.
+        for images in (None, 1):
+            try:
+                found = self.open(operation, arguments, keywords, known, name + "/", node.outputs, images)
+                break
+            except Exception as error:
+                # Whatever a foreign ``call`` raises on symbolic tensors: the layer then stays one opaque
+                # call, and needs a rule of its own; the walk says so if it ever reaches it.
+                del self.calls[start:]
+                self.closed = _line(error) if images is None else self.closed
+        else:
             return None
         # Sizes that are not known yet can read as none at all.
         sound = len(found) == len(node.outputs) and all(0 not in tensor.shape for tensor in found)
@@ -338,10 +342,12 @@ class _Flattener:
         known: dict[int, Tensor],
         prefix: str,
         outside: Iterable[KerasTensor] = (),
+        images: int | None = None,
     ) -> list[Tensor]:
         """Inline ``layer.call`` on fresh symbolic tensors that stand for the ``known`` ones.
 
-        Its outputs are called ``outside`` by the graph around it.
+        Its outputs are called ``outside`` by the graph around it. ``images``: how many images the fresh
+        tensors say that they hold; None for any number.
         """
         inner: dict[int, Tensor] = {}
         copies: dict[int, tuple[KerasTensor, KerasTensor]] = {}
@@ -350,7 +356,7 @@ class _Flattener:
             if not isinstance(x, KerasTensor):
                 return x
             if id(x) not in copies:
-                copy = KerasTensor(x.shape, dtype=x.dtype, name=x.name)
+                copy = KerasTensor((x.shape[0] or images, *x.shape[1:]), dtype=x.dtype, name=x.name)
                 copies[id(x)], inner[id(copy)] = (x, copy), known[id(x)]
                 mask = self.masks.of(x)
                 if mask is not None:
@@ -361,7 +367,12 @@ class _Flattener:
         keywords.pop("training", None)
         if getattr(layer, "_call_has_training_arg", False):
             keywords["training"] = False
-        with _forgotten(layer), variables_meet_tensors(), open_sizes(), raw_functions_become_operators():
+        with (
+            _forgotten(layer),
+            variables_meet_tensors(),
+            open_sizes(images),
+            raw_functions_become_operators(),
+        ):
             call = opening_of(layer)
             assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))

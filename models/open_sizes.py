@@ -19,15 +19,19 @@ _RESHAPE = _operator()
 
 
 @contextmanager
-def open_sizes() -> Iterator[None]:
+def open_sizes(images: int | None = None) -> Iterator[None]:
     """Meanwhile ``ops.reshape(x, (ops.shape(x)[0], -1))`` leaves the batch axis of a symbolic tensor open.
 
-    Without it Keras writes None into the new shape, and the operator cannot run.
+    Without it Keras writes None into the new shape, and the operator cannot run. ``images``: how many images
+    the symbolic tensors say that they hold, where they do.
     """
     known = _RESHAPE.compute_output_spec
 
     def spec(operator: Any, x: Any) -> Any:
-        operator.newshape = _without_none(operator.newshape, x.shape)
+        new, old = operator.newshape, x.shape
+        if images is not None and isinstance(new, tuple) and new[:1] == (images,) == tuple(old[:1]):
+            new, old = (None, *new[1:]), (None, *old[1:])
+        operator.newshape = _without_none(new, old)
         return known(operator, x)
 
     _RESHAPE.compute_output_spec = spec
