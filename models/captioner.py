@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from gazeback.models import bundled, captioner_file
 from gazeback.models.caption_generator import NO_WORD, Caption, CaptionGenerator, Reading
+from gazeback.models.errors import ModelError
+from gazeback.models.from_code import made_by, names_code
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
 
@@ -86,13 +89,26 @@ class Captioner(CaptionGenerator):
         captioner_file.write(Path(path), self.model, self.vocabulary, self.mean_features, **names)
 
 
-def load_captioner(source: str | Path | None = None) -> Captioner:
+def load_captioner(source: str | Path | None = None) -> Any:
     """Load the bundled captioner (None), one of the bundled captioners of drawn scenes ("scenes-gap",
-    "scenes-flatten"), or a ``.keras`` file written by ``gazeback train captioner``.
+    "scenes-flatten"), a ``.keras`` file that a captioner's ``save`` wrote, or what your own function
+    ``"package.module:function"`` returns.
 
     Raises ModelError, which says what is wrong, if a file is missing or broken or is not a captioner. A
-    file's code is never run (Keras' safe mode, no pickles).
+    file's code is never run (Keras' safe mode, no pickles). Returns a ``CaptionGenerator``.
     """
     if source is None or (isinstance(source, str) and source in bundled.LOADERS):
         return Captioner(**bundled.LOADERS[source]())
+    if names_code(source):
+        return _of_code(str(source))
     return Captioner(**captioner_file.read(Path(source)))
+
+
+def _of_code(source: str) -> CaptionGenerator:
+    found = made_by(source)
+    if not isinstance(found, CaptionGenerator):
+        raise ModelError(
+            f"{source}: expected a captioner, it returned a {type(found).__name__}; return what "
+            "gazeback.models.wrap_captioner makes of your model"
+        )
+    return found

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 @click.command(short_help="Caption photos and show which pixels each word came from.")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
-@click.option("--model", metavar="FILE", help="A captioner from `gazeback train captioner`, or scenes-gap.")
+@click.option(
+    "--model",
+    metavar="NAME|FILE",
+    help="A captioner's FILE.keras, your own package.module:function, or scenes-gap.",
+)
 @click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
 @click.option("--methods", metavar="M,...", help="Compare several: these and installed ones.")
 @click.option(

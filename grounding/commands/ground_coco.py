@@ -17,7 +17,7 @@ from gazeback.models.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from gazeback.grounding.commands.settings import Settings
-    from gazeback.models.captioner import Captioner
+    from gazeback.models.caption_generator import CaptionGenerator
 
 NAMED = 5  # file names in a summary line
 
@@ -50,7 +50,7 @@ def ground_coco(
 
 def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:
     @cache
-    def captioner() -> "Captioner":  # not needed if nothing is left to do
+    def captioner() -> "CaptionGenerator":  # not needed if nothing is left to do
         with shown.loading("Loading the captioner ..."):
             return settings.load()
 

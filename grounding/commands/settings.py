@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from gazeback.models import bundled
 from gazeback.models.errors import ModelError, PhotoError, UserError
+from gazeback.models.from_code import names_code
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding
-    from gazeback.models.captioner import Captioner
+    from gazeback.models.caption_generator import CaptionGenerator
     from gazeback.models.photos import Photo
 
 
@@ -53,12 +54,13 @@ class Settings:
         """Split the value of --methods at its commas."""
         return tuple(name.strip() for name in (self.methods or "").split(",") if name.strip())
 
-    def load(self) -> "Captioner":
+    def load(self) -> "CaptionGenerator":
         from gazeback.models import load_captioner  # brings TensorFlow: seconds
 
-        return load_captioner(self.model)
+        captioner: CaptionGenerator = load_captioner(self.model)
+        return captioner
 
-    def ground(self, captioner: "Captioner", photo: "Photo") -> "Grounding":
+    def ground(self, captioner: "CaptionGenerator", photo: "Photo") -> "Grounding":
         """Ground a photo. Raises PhotoError if this photo cannot be grounded; other photos may."""
         from gazeback.grounding import ground
 
@@ -77,7 +79,7 @@ class Settings:
 def check_model(model: str) -> None:
     """Raise UserError at once for a missing file; the loader checks the content later."""
     path = Path(model)
-    if path.is_file() or model in bundled.LOADERS:
+    if path.is_file() or model in bundled.LOADERS or names_code(model):
         return
     problem = "a folder" if path.is_dir() else "no such file"
     raise ModelError(

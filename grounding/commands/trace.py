@@ -62,7 +62,7 @@ class Settings:
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|FILE",
-    help="A classifier by name, or in a FILE.keras.",
+    help="A classifier by name, in a FILE.keras or FILE.h5, or your own package.module:function.",
 )  # fmt: skip
 @click.option("--weights", metavar="PATH|random", help="The classifier's weights, if it needs a file.")
 @click.option(

@@ -20,6 +20,8 @@ from gazeback.models.errors import ModelError
 
 MEMBER = "gazeback_classifier.json"
 CAPTIONER_MEMBER = "gazeback.npz"
+HDF5 = (".h5", ".hdf5")
+"""Endings of the files that Keras wrote before ``.keras``."""
 
 
 def save(classifier: Classifier, path: str | Path) -> None:
@@ -51,18 +53,34 @@ def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze
     A file of another program needs ``preprocessing``, a key of ``preprocessing.VALUES``, and its class names
     are searched by ``class_names.beside``. Raises ModelError.
     """
-    about = _read_member(path)
+    about = None if path.suffix in HDF5 and path.is_file() else _read_member(path)
     model = _read_model(path)
+    if about is None:
+        return of_model(model, path, preprocessing, placement)
     classes, shape = output_classes(model), input_shape(model)
     try:
-        if about is not None and preprocessing is None:
+        if preprocessing is None:
             preprocess = Preprocessing(**about["preprocessing"])
         else:
-            preprocess = Preprocessing(*shape, placement=placement, values=preprocessing or "none")
-        names = tuple(about["class_names"]) if about else class_names.beside(path, classes)
+            preprocess = Preprocessing(*shape, placement=placement, values=preprocessing)
+        names = tuple(about["class_names"])
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: a broken classifier file ({MEMBER}: {error})") from None
     return Classifier(model, names or class_names.numbered(classes), preprocess, path.stem)
+
+
+def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, placement: str) -> Classifier:
+    """A classifier of a model of another program, whose ``source`` is a file or a function's name.
+
+    Raises ModelError if it is no classifier of images.
+    """
+    if not getattr(model, "outputs", None):
+        model = _with_outputs(model, source)
+    classes, shape = output_classes(model), input_shape(model)
+    preprocess = Preprocessing(*shape, placement=placement, values=preprocessing or "none")
+    names = class_names.beside(source, classes) if isinstance(source, Path) else None
+    name = source.stem if isinstance(source, Path) else model.name
+    return Classifier(model, names or class_names.numbered(classes), preprocess, name)
 
 
 def _read_member(path: Path) -> dict[str, Any] | None:
@@ -96,12 +114,10 @@ def _read_model(path: Path) -> keras.Model:
         raise ModelError(f"{path}: Keras cannot load it ({reason})") from None
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path}: expected a keras.Model, got a {type(model).__name__}")
-    if getattr(model, "outputs", None):
-        return model
-    return _with_outputs(model, path)
+    return model
 
 
-def _with_outputs(model: keras.Model, path: Path) -> keras.Model:
+def _with_outputs(model: keras.Model, path: str | Path) -> keras.Model:
     """Wrap a subclassed model in a functional model, whose input and output shapes are known."""
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
     if not isinstance(shape, list | tuple) or not all(side is None or side > 0 for side in shape):

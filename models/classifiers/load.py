@@ -22,6 +22,7 @@ from gazeback.models.classifiers import (
 from gazeback.models.classifiers.classifier import Classifier, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
+from gazeback.models.from_code import made_by, names_code
 
 IMAGENET = "imagenet"
 SKETCH = "sketch"
@@ -73,16 +74,17 @@ def load_classifier(
     preprocessing: str | None = None,
     placement: str = "squeeze",
 ) -> Classifier:
-    """Load a classifier by name, or from a ``.keras`` file.
+    """Load a classifier by name, from a file, or from your own code.
 
     Args:
         name: a network of ``keras.applications`` ("densenet121"); "efficientnet-lite0"; "sketch" (bundled);
-            "alexnet", "googlenet", "squeezenet", "doodlenet"; or a ``.keras`` file.
+            "alexnet", "googlenet", "squeezenet", "doodlenet"; a ``.keras``, ``.h5`` or ``.hdf5`` file; or
+            "package.module:function", which returns a Keras model or a ``Classifier``.
         weights: "imagenet", the network's usual weights (those of ``keras.applications`` are downloaded once;
             those of "efficientnet-lite0" and "sketch" are installed); None, random weights; or a file or
             folder of weights, which "alexnet", "googlenet" (``.npz``, ``.onnx``), "squeezenet" (``.npz``) and
-            "doodlenet" (``.h5``) need. A ``.keras`` file has its own.
-        preprocessing: for ``.keras`` files of other programs, what is done to RGB pixels 0..255: "none",
+            "doodlenet" (``.h5``) need. A file of a model has its own.
+        preprocessing: for models of other programs, what is done to RGB pixels 0..255: "none",
             "unit" (0..1), or one of the modes of ``keras.applications``, "tf", "torch" and "caffe".
         placement: "squeeze" resizes the whole photo, its aspect ratio not kept; "crop" takes its centre,
             aspect ratio kept.
@@ -92,9 +94,12 @@ def load_classifier(
     """
     text = str(name)
     key = text.lower().replace("-", "").replace("_", "").replace(" ", "")
-    if text.endswith(".keras"):
+    if text.endswith((".keras", *keras_files.HDF5)) or names_code(text):
         if weights != IMAGENET:
-            raise ModelError(f"{text}: a .keras file has weights of its own; leave the weights out")
+            kind = "your own model" if names_code(text) else f"a {Path(text).suffix} file"
+            raise ModelError(f"{text}: {kind} has weights of its own; leave the weights out")
+        if names_code(text):
+            return _of_code(text, preprocessing, placement)
         return keras_files.load(Path(text), preprocessing, placement)
     if preprocessing is not None:
         raise ModelError(f"{text} has its own preprocessing; choosing one is for .keras files")
@@ -108,6 +113,18 @@ def load_classifier(
     if key in applications.known():
         return applications.load(key, weights, placement)
     raise ModelError(_unknown(text))
+
+
+def _of_code(source: str, preprocessing: str | None, placement: str) -> Classifier:
+    found = made_by(source)
+    if isinstance(found, Classifier):
+        return found
+    if not isinstance(found, keras.Model):
+        raise ModelError(
+            f"{source}: expected a Keras model or a gazeback.models.Classifier, it returned a "
+            f"{type(found).__name__}"
+        )
+    return keras_files.of_model(found, source, preprocessing, placement)
 
 
 def known_classifiers() -> tuple[str, ...]:
@@ -167,5 +184,5 @@ def _unknown(name: str) -> str:
     ours = ", ".join((SKETCH, "efficientnet-lite0", *NETWORKS))
     return (
         f"unknown classifier {name!r}; {hint}expected a FILE.keras, a network of keras.applications "
-        f"(vgg16, densenet121, ...), or one of {ours}"
+        f"(vgg16, densenet121, ...), package.module:function, or one of {ours}"
     )
