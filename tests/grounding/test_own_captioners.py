@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from twins.exact_words import sums_and_logits
 from twins.own_captioners import CAPTION, IDS, INDEX, KINDS, SIDE, START, photo, scaled
 
 from gazeback.cnn_trace import METHODS
-from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.grounding import ground, word_evidence
-from gazeback.grounding.traced_words import WordTracer
 from gazeback.models import squeeze, wrap_captioner
 from gazeback.models.photos import load_photo
 
@@ -37,24 +36,7 @@ def grounding(mine):
 
 
 def test_the_contributions_sum_to_each_words_logit(mine, pixels):
-    tracer = WordTracer(mine, pixels, "evidence", {})
-    for reading in mine.readings(IDS):
-        asked = tracer_of(reading.model)
-        traced = tracer._traced(asked, reading)
-        recording, head = traced.recording, traced.decomposition
-        n = len(reading.positions)
-        rows = np.arange(n) if len(reading.words) > 1 else np.zeros(n, int)
-        total = head.bias.copy()
-        for tensor, coefficients in (*head.maps.items(), *head.others.items()):
-            value = recording[tensor]
-            products = coefficients * (value[rows] if len(value) > 1 else value)
-            total += products.reshape(n, -1).sum(axis=1, dtype=np.float64)
-        targets = [asked.target(output=output) for output in reading.outputs] * (n // len(reading.outputs))
-        images = np.repeat(tracer.image, len(reading.words), 0)
-        logits = asked.record([images, reading.words], set(targets))
-        found = zip(targets, rows, reading.neurons, strict=True)
-        expected = [logits[target][(row, *neuron)] for target, row, neuron in found]
-        np.testing.assert_allclose(total, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(*sums_and_logits(mine, pixels, IDS), rtol=1e-4, atol=1e-4)
 
 
 def test_each_word_has_its_figures(own, mine, grounding, pixels):
