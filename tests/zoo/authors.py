@@ -26,7 +26,7 @@ def _scores(parts: dict[str, Any], images: np.ndarray, words: np.ndarray) -> np.
         model = parts["model"]
         found = model(images, words) if isinstance(model, KerasTransformer) else model([images, words])
         return np.asarray(found)[:, -words.shape[1] :]
-    features = parts["encoder"](images)
+    features = np.asarray(parts["encoder"](images))
     if "step" in parts:
         return _word_by_word(parts["step"], features, words)
     if "padding" in parts:
