@@ -17,7 +17,7 @@ from gazeback.cnn_trace.neurons import Evidence
 DEFAULT_BLUR = 0.04
 # Heat maps of larger images are blurred on a smaller grid; after the blur the difference is invisible.
 _GRID_SIDE = 320
-# Where a heat map's region ends, as a share of its maximum: chosen on training photos, where the regions
+# Where a heat map's region ends, as a fraction of its maximum: chosen on training photos, where the regions
 # then fit the phrases' boxes best.
 REGION = 0.04
 

@@ -34,12 +34,12 @@ class Tensor:
     spatial: bool = True
 
     def __repr__(self) -> str:
-        # Not the whole graph above it.
+        # Not the whole graph before it.
         return f"Tensor({self.name!r}, {list(self.shape)})"
 
     @property
     def is_map(self) -> bool:
-        """Whether the tensor has a height, a width and channels, and more than one place."""
+        """Whether the tensor has height, width and channels, and more than one location."""
         places = self.shape[2:] if self.channels_first else self.shape[1:3]
         return self.spatial and len(self.shape) == 4 and places != (1, 1)
 
@@ -48,11 +48,10 @@ class Tensor:
 class Call:
     """One application of an operation (a layer or an operator) to tensors and constants.
 
-    ``part`` is ``"linear"`` or ``"activation"`` where a layer with a fused activation stands as two calls.
-    ``closed``: why a layer could not be opened.
-    ``masks``: of a layer that could not be opened, the Keras masks that its inputs carry.
-    ``depends_on_embedding``: its values were worked out from embedded words (or other numbers that are no
-    image), and it is not the embedding itself.
+    ``part`` is ``"linear"`` or ``"activation"`` if a layer with a fused activation is split into two calls.
+    ``closed``: the reason why a layer could not be opened. ``masks``: of a layer that could not be opened,
+    the Keras masks that its inputs carry. ``depends_on_embedding``: its values were worked out from embedded
+    words (or other numbers that are no image), and it is not the embedding itself.
     """
 
     operation: keras.Operation
@@ -92,9 +91,9 @@ class Graph:
     opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
 
     def calls_of(self, layer: str) -> list[Call]:
-        """All calls of a layer, by its name or by its path (``"backbone/block4_pool"``).
+        """Find all calls of a layer, by its name or by its path (``"backbone/block4_pool"``).
 
-        A nested model or composite layer, which was opened, stands for the calls that made its outputs.
+        For a nested model or composite layer, which was opened, these are the calls that made its outputs.
         """
         found = [call for call in self.calls if layer in (call.name, call.operation.name)]
         found = found or self.opened.get(layer, [])
@@ -155,7 +154,7 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
 
     Args:
         model: any built ``keras.Model``: functional, sequential or subclassed, nested at will.
-        has_rule: whether an operation is to stand as one call; all others are opened where that is possible.
+        has_rule: whether an operation stays one call; all others are opened if possible.
 
     Raises:
         TraceError: the model is not a Keras model, or is not built.
@@ -183,7 +182,7 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
 
 
 def _output_names(functional: Any, outputs: tuple[Tensor, ...]) -> tuple[str, ...]:
-    """The keys of a dict of outputs, else the names of the layers that make them."""
+    """The keys of a dict of outputs, or the names of the layers that make them."""
     struct = None if functional is None else functional._outputs_struct
     if isinstance(struct, dict):
         return tuple(sorted(struct))
@@ -271,7 +270,7 @@ class _Flattener:
         return arguments, {**keywords, **masks}, any(mask is not None for mask in carried)
 
     def _note(self, operation: keras.Operation, name: str, outputs: list[Tensor]) -> None:
-        """Remember which calls made the outputs of a nested model or composite layer."""
+        """Note the calls that made the outputs of a nested model or composite layer."""
         calls = [tensor.call for tensor in outputs if tensor.call is not None]
         for key in {name, operation.name}:
             self.opened_layers.setdefault(key, []).extend(calls)
@@ -301,7 +300,7 @@ class _Flattener:
     def _opened(
         self, node: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
     ) -> list[Tensor] | None:
-        """Open a layer by calling it on symbolic tensors; None where its ``call`` is no Keras graph."""
+        """Open a layer by calling it on symbolic tensors; None if its ``call`` is not a Keras graph."""
         operation = node.operation
         self.closed = ""
         if opening_of(operation) is None:
@@ -328,7 +327,8 @@ class _Flattener:
         return found
 
     def _is_ruled(self, operation: Any, calls: list[Call]) -> bool:
-        """Whether all that computes numbers has a rule; of a layer made of layers, the inner ones say so."""
+        """Whether all calls that compute numbers have rules; for a layer made of layers, its inner layers
+        decide."""
         if isinstance(operation, keras.Layer) and list(operation._flatten_layers(include_self=False)):
             return True
         numbers = [call for call in calls if _numbers(call)]
@@ -403,9 +403,9 @@ def _line(error: Exception) -> str:
 
 
 class _forgotten:
-    """While a layer is opened, note how many nodes its sublayers have, and drop the new ones at the end.
+    """Remove the nodes that sublayers get while a layer is opened in this context.
 
-    Meanwhile an EinsumDense tells sizes that its ``output_shape`` leaves open.
+    In the context, an EinsumDense gives the sizes that its ``output_shape`` leaves open.
     """
 
     def __init__(self, layer: keras.Operation) -> None:
@@ -424,21 +424,21 @@ class _forgotten:
 
 
 def einsum_spec(layer: Any, x: KerasTensor) -> KerasTensor:
-    """The output of an EinsumDense, with all sizes that its input has."""
+    """The output of an EinsumDense, with the sizes that its input has."""
     kernel = KerasTensor(layer.kernel.shape, dtype=x.dtype)
     found = keras.ops.einsum(layer.equation, x, kernel)
     return KerasTensor(found.shape, dtype=layer.compute_dtype)
 
 
 def has_fused_activation(operation: keras.Operation) -> bool:
-    """Whether a layer with a kernel applies an activation of its own at the end."""
+    """Whether a layer with a kernel has a fused activation."""
     weighted = any(hasattr(operation, name) for name in ("kernel", "depthwise_kernel", "pointwise_kernel"))
     activation = getattr(operation, "activation", None)
     return weighted and callable(activation) and activation is not keras.activations.linear
 
 
 def _match(structure: Any, arguments: Any, keywords: Any) -> list[tuple[KerasTensor, KerasTensor]]:
-    """Pair a nested model's own inputs with the tensors it is called on."""
+    """Pair a nested model's own inputs with the tensors on which it is called."""
     given = arguments[0] if arguments else keywords.get("inputs")
     if isinstance(structure, dict) and isinstance(given, dict):
         return [(structure[key], given[key]) for key in structure]
@@ -447,7 +447,7 @@ def _match(structure: Any, arguments: Any, keywords: Any) -> list[tuple[KerasTen
 
 
 def _as_functional(operation: keras.Operation) -> Any | None:
-    """The functional graph of a functional or (built) sequential model, else None."""
+    """The functional graph of a functional or (built) sequential model, or None."""
     if isinstance(operation, keras.Sequential):
         if not operation.built or operation._functional is None:
             raise _not_built(operation)
@@ -508,7 +508,7 @@ def _mark_images(graph: Graph) -> None:
     _mark_embedded(graph)
 
 
-# What they give does not depend on the values of what they are called on.
+# Their outputs do not depend on the values of their inputs.
 _CONSTANT = ("OnesLike", "ZerosLike", "FullLike")
 
 
@@ -525,7 +525,7 @@ def looks_up(call: Call) -> bool:
 
 
 def _mark_embedded(graph: Graph) -> None:
-    """Mark the calls behind the embeddings of words, and behind inputs of numbers that are no image."""
+    """Mark the calls after embeddings of words, and after inputs of numbers that are not an image."""
     embedded = {t for t in graph.inputs if "float" in t.dtype and t not in graph.image_inputs}
     for call in graph.calls:
         numbers = _numbers(call)

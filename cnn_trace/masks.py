@@ -1,7 +1,7 @@
-"""Which Keras masks reach which call when a model runs.
+"""Find the Keras masks that reach each call when a model runs.
 
-Keras hands a mask on as an attribute of a tensor. Its symbolic calls do not always name the masks that a
-layer takes from its inputs, and do not know that MultiHeadAttention takes them off its inputs.
+Keras passes a mask as an attribute of a tensor. Its symbolic calls do not always name the masks that a layer
+takes from its inputs. They also ignore that MultiHeadAttention removes the masks of its inputs.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ except ImportError:  # early versions of Keras 3
         return getattr(x, "_keras_mask", None)
 
     def set_keras_mask(x: Any, mask: Any) -> None:
-        """Let a tensor carry a mask, or none."""
+        """Set or remove the mask of a tensor."""
         x._keras_mask = mask
 
 
 class Masks:
-    """The masks of symbolic tensors, as they are while the model runs call by call."""
+    """The masks of symbolic tensors while the model runs call by call."""
 
     def __init__(self) -> None:
-        # Tensors are kept, so that no other gets their id.
+        # Tensors are kept, so that no other tensor gets their id.
         self._without: dict[int, KerasTensor] = {}
         self._given: dict[int, tuple[KerasTensor, KerasTensor]] = {}
 
@@ -43,16 +43,16 @@ class Masks:
         return mask if isinstance(mask, KerasTensor) else None
 
     def take_off(self, x: KerasTensor) -> None:
-        """From here on a tensor carries no mask."""
+        """Remove the mask of a tensor for the following calls."""
         self._without[id(x)] = x
         self._given.pop(id(x), None)
 
     def give(self, x: KerasTensor, mask: KerasTensor) -> None:
-        """A tensor carries a mask that the symbolic graph does not know of."""
+        """Give a tensor a mask that the symbolic graph does not have."""
         self._given[id(x)] = x, mask
 
     def keywords(self, node: Any) -> dict[str, Any]:
-        """The masks that a layer takes from the tensors that it is called on, by the arguments' names."""
+        """The masks that a layer takes from its input tensors, by the names of the arguments."""
         arguments = _arguments(node)
         tensors = {name: x for name, x in arguments.items() if _is_tensors(x)}
         if len(tensors) == 1:
@@ -64,18 +64,18 @@ class Masks:
         return {name: masks for name, masks in found.items() if _is_any(masks)}
 
     def is_passed_on(self, node: Any) -> bool:
-        """Whether the outputs of a call carry the masks that they have in the symbolic graph."""
+        """Whether the outputs of a call carry their masks of the symbolic graph."""
         arguments = _arguments(node)
         if not arguments or arguments.get("mask") is not None:
             return True
         first = [x for x in tree.flatten(next(iter(arguments.values()))) if isinstance(x, KerasTensor)]
         masked = [x for x in first if get_keras_mask(x) is not None]
         kept = [self.of(x) is not None for x in masked]
-        # A layer that was given no mask made its own, as an embedding does.
+        # A layer without a mask made its own, as an embedding does.
         return not masked or (all(kept) if _needs_all(node.operation) else any(kept))
 
     def after(self, node: Any, passed_on: bool) -> None:
-        """Note what a call does to the masks of its inputs and outputs."""
+        """Update the masks of a call's inputs and outputs."""
         if not passed_on:
             for x in node.outputs:
                 if id(x) not in self._given:
@@ -92,7 +92,7 @@ def _is_any(masks: Any) -> bool:
 
 
 def _arguments(node: Any) -> dict[str, Any]:
-    """What a layer was called on, by the names of its call's arguments; nothing for operators."""
+    """The arguments of a layer's call by name; empty for operators."""
     if not isinstance(node.operation, keras.Layer):
         return {}
     try:
@@ -109,11 +109,11 @@ def _is_tensors(x: Any) -> bool:
 
 
 def _needs_all(operation: Any) -> bool:
-    """Whether a layer joins masks and gives up where one is missing, as Add does."""
+    """Whether a layer merges masks and returns none if one is missing, as Add does."""
     return "_merge_function" in dir(operation) and not isinstance(operation, keras.layers.Concatenate)
 
 
 def _takes_off(operation: Any) -> bool:
-    """Whether a layer's call takes the masks off its query, value and key."""
+    """Whether a layer's call removes the masks of its query, value and key."""
     code = getattr(inspect.unwrap(getattr(type(operation), "call", None) or _takes_off), "__code__", None)
     return isinstance(operation, keras.Layer) and code is not None and "set_keras_mask" in code.co_names

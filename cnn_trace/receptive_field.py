@@ -1,7 +1,8 @@
-"""The exact receptive field of the units of any layer: which pixels of the input they see.
+"""Compute the exact receptive field of the units of any layer: the pixels of the input that they see.
 
-From the units back to the image, call by call over the flat graph, as intervals of rows and of columns. Where
-paths join (residual additions, inception branches), the smallest window that holds what all of them see.
+Intervals of rows and columns are followed from the units back to the image, call by call over the flat graph.
+Where paths join (residual additions, inception branches), the result is the smallest window that contains the
+fields of all paths.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from gazeback.cnn_trace.tracer import tracer_of
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Which pixels the units of a layer see; each a pair (rows, columns), in pixels of the model's input.
+    """The pixels that the units of a layer see; all values are pairs (rows, columns) in pixels of the model's
+    input.
 
     Attributes:
-        size: of the window that each unit sees.
-        stride: from the window of one unit to that of the next; 0 where every unit sees the whole image.
-        offset: where the window of unit (0, 0) begins, negative where it sticks out of the image.
+        size: the size of each unit's window.
+        stride: the distance between the windows of neighbouring units; 0 if every unit sees the whole image.
+        offset: the start of the window of unit (0, 0); negative if it begins outside the image.
     """
 
     size: tuple[int, int]
@@ -39,9 +41,9 @@ class ReceptiveField:
     offset: tuple[int, int]
 
     def window(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of the window of the unit at (row, column).
+        """The window (top, left, bottom, right) of the unit at (row, column).
 
-        It ends before bottom and right, as slices do, and may lie partly outside the image.
+        Bottom and right are exclusive, as in slices. The window may lie partly outside the image.
         """
         top, left = (
             int(offset + place * stride)
@@ -53,21 +55,22 @@ class ReceptiveField:
 def receptive_field(
     model: keras.Model, layer: str, *, gates: bool = True, input_size: tuple[int, int] | None = None
 ) -> ReceptiveField:
-    """The receptive field of the units of a layer, worked out from the layers' geometry; nothing is run.
+    """Compute the receptive field of the units of a layer from the geometry of the layers; the model is not
+    run.
 
-    Of dilated or widely strided layers, it is the smallest window that holds all pixels that a unit sees.
+    For dilated or widely strided layers, it is the smallest window that contains all pixels that a unit sees.
 
     Args:
         model: any built ``keras.Model``.
         layer: by its name, as for :func:`gazeback.cnn_trace.trace`.
-        gates: whether what acts alike at all places counts: the factors of squeeze-and-excitation blocks and
-            the statistics of group normalisations see the whole image, and with them every unit behind.
-            Without them, the window is that of what a unit sees at its place.
-        input_size: (height, width) of the image, for models that leave it open.
+        gates: whether inputs that act equally at all locations count. The factors of squeeze-and-excitation
+            blocks and the statistics of group normalisations see the whole image, and so does every unit
+            after them. Without them, the window contains what a unit sees at its own location.
+        input_size: (height, width) of the image, for models without a fixed size.
 
     Raises:
         TraceError: there is no such layer, it does not depend on an image, or its units have no receptive
-            field of one size: behind layers that enlarge, flip or mix places. The message names the layer.
+            field of one size: after layers that upsample, flip or mix locations. The message names the layer.
     """
     tracer = tracer_of(model)
     return field_of_tensor(tracer.graph, tracer.target(layer), gates=gates, input_size=input_size)
@@ -76,7 +79,8 @@ def receptive_field(
 def field_of_tensor(
     graph: Graph, tensor: Tensor, *, gates: bool = True, input_size: tuple[int, int] | None = None
 ) -> ReceptiveField:
-    """As :func:`receptive_field`, for a tensor of a flat model."""
+    """Compute the receptive field of a tensor of a flat model, as :func:`receptive_field` does for a
+    layer."""
     walk = _Walk(graph, _shapes(graph, input_size), gates)
     found = walk.back(tensor)
     if found is None:
@@ -106,12 +110,12 @@ def _sizes_and_strides(interval: Interval) -> tuple[set[int], set[int]]:
 
 
 def _is_even(field: Field) -> bool:
-    """Whether all units see windows of one size, at even steps."""
+    """Whether all units see windows of one size at equal distances."""
     return all(len(found) == 1 for interval in field for found in _sizes_and_strides(interval))
 
 
 def _shapes(graph: Graph, input_size: tuple[int, int] | None) -> dict[Tensor, tuple[int, ...]]:
-    """The shape of every tensor for one image; other inputs of open sizes, such as captions, get size 1."""
+    """The shape of every tensor for one image; unknown sizes of other inputs, such as captions, are 1."""
     if not graph.image_inputs:
         raise TraceError(f"model {graph.name!r} has no image input [n, height, width, channels]")
     sizes = []
@@ -141,7 +145,7 @@ class _Walk:
         return shape_last(tensor, self.shapes[tensor])[1:-1]
 
     def back(self, tensor: Tensor) -> Field | None:
-        """Where on the image the units of a tensor look; None: everywhere."""
+        """The part of the image that the units of a tensor see; None: everything."""
         if not self._sees(tensor) or self.image not in self.graph.inputs_of(tensor):
             raise TraceError(f"layer {tensor.name!r} does not depend on the image: it has no receptive field")
         if len(tensor.shape) == 2:
@@ -151,7 +155,7 @@ class _Walk:
                 f"the units of layer {tensor.name!r}, of shape {list(tensor.shape)}, have no row and column: "
                 "they have no receptive field"
             )
-        # Two places at least, to see the stride.
+        # At least two locations, to see the stride.
         every = tuple((np.arange(max(side, 2)), np.arange(max(side, 2))) for side in self.places(tensor))
         fields: dict[Tensor, Field] = {tensor: every}
         try:
@@ -165,14 +169,14 @@ class _Walk:
 
     @property
     def _recording(self) -> Recording:
-        """Of no values: geometry reads shapes only."""
+        """A recording without values, because geometry reads only shapes."""
         return Recording({}, self.shapes)
 
     def _sees(self, tensor: Tensor) -> bool:
         return tensor in self.graph.image_inputs if tensor.call is None else tensor.call.depends_on_image
 
     def _pass(self, step: Step, fields: dict[Tensor, Field]) -> None:
-        """From a call's output on to its inputs."""
+        """Propagate from a call's output to its inputs."""
         field = fields.pop(step.output)
         for tensor in filter(self._sees, dict.fromkeys(step.call.inputs)):
             below = self._below(step, tensor, field)
@@ -180,10 +184,10 @@ class _Walk:
                 fields[tensor] = _hull(fields[tensor], below) if tensor in fields else below
 
     def _below(self, step: Step, tensor: Tensor, field: Field) -> Field | None:
-        """Where on one of a call's inputs the units look; None: nowhere that counts.
+        """The part of one of a call's inputs that the units see; None: nothing that counts.
 
         Raises:
-            TraceError: that is not defined.
+            TraceError: the part is not defined.
         """
         if len(tensor.shape) == 2 or len(step.output.shape) == 2:
             raise SeesEverything

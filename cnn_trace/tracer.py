@@ -1,4 +1,4 @@
-"""``trace``: which pixels an answer of a Keras model came from."""
+"""Trace an answer of a Keras model to the pixels that it came from."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Neurons = Callable[[Recording], np.ndarray]
 
 @dataclass(frozen=True)
 class Traced:
-    """Everything that one trace worked out.
+    """The result of one trace.
 
     Attributes:
         fixations: ``[image][question]``.
@@ -56,9 +56,9 @@ class Traced:
 
 
 class Tracer:
-    """A model made ready for tracing: its flat graph and its compiled forward passes.
+    """A model with its flat graph and compiled forward passes, ready for tracing.
 
-    :func:`trace` makes one for each model and keeps it; make one yourself to ask several questions at once.
+    :func:`trace` makes one for each model and keeps it. Make one yourself to trace several questions at once.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -69,8 +69,8 @@ class Tracer:
         self._plans: dict[Any, tuple[frozenset[Tensor], frozenset[Tensor]]] = {}
 
     def target(self, layer: str | None = None, output: int | str = 0) -> Tensor:
-        """The tensor on which questions start: a layer's output, or the model's with a final softmax taken
-        off."""
+        """The tensor on which questions start: a layer's output, or the model's output before a final
+        softmax."""
         if layer is not None:
             return self.graph.calls_of(layer)[-1].outputs[0]
         tensor = self.graph.output(output)
@@ -91,12 +91,12 @@ class Tracer:
 
         Args:
             arrays: one array per model input, batch first (see :func:`recording.check_inputs`). With a
-                ``known`` recording of one image, the other inputs may have several rows: then there is one
-                question for each row, all about that image.
+                ``known`` recording of one image, the other inputs may have several rows. Then there is one
+                question for each row, all about this image.
             target: where the questions start: one tensor, or one for each question.
             neurons: chooses them from the recording: int ``[images, questions, rank - 1]``, coordinates on
                 the target without the batch axis.
-            options: how to trace.
+            options: the options of the trace.
             also: further tensors to record.
             known: an earlier recording of the same images (see :meth:`first_recording`).
         """
@@ -136,7 +136,8 @@ class Tracer:
         return Traced(fixations, head, recording)
 
     def _seen_with(self, tensors: Iterable[Tensor]) -> set[Tensor]:
-        """What was worked out together with some tensors: the images, and all that leads to them."""
+        """The tensors that are known together with some tensors: the images, and everything that leads to
+        them."""
         calls = self.graph.ancestors(tensors)
         return {*tensors, *self.graph.image_inputs, *(out for call in calls for out in call.outputs)}
 
@@ -165,7 +166,7 @@ class Tracer:
     def _plan(
         self, targets: tuple[Tensor, ...], by_walk: bool, options: Options
     ) -> tuple[frozenset[Tensor], frozenset[Tensor]]:
-        """Where the walk starts, and what is read: worked out once for each kind of question."""
+        """Find where the walk starts and which tensors are read; once for each kind of question."""
         key = (targets, by_walk, options.handoff, options.selection)
         if key not in self._plans:
             handoff, wanted = frozenset(targets), set(targets)
@@ -180,10 +181,10 @@ class Tracer:
     def first_recording(
         self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options
     ) -> Recording:
-        """The forward pass up to some maps, with all that a walk from them reads.
+        """Run the forward pass up to some maps, and record everything that a walk from them reads.
 
-        For questions that become known only after a look at the maps, such as the words of a caption that is
-        still to be generated: pass the recording on to :meth:`explain`, and the CNN runs once.
+        Use it if the questions depend on the maps, such as the words of a caption that is generated from
+        them. Pass the recording to :meth:`explain`, so that the CNN runs only once.
         """
         return self.record(arrays, maps | read_by_walk(self.graph, list(maps), options.selection))
 
@@ -193,9 +194,10 @@ class Tracer:
         wanted: set[Tensor] | frozenset[Tensor],
         known: Recording | None = None,
     ) -> Recording:
-        """One forward pass that returns the wanted tensors; compiled at the first call for each set of them.
+        """Run one forward pass that returns the wanted tensors; it is compiled at the first call for each set
+        of tensors.
 
-        What an earlier recording of the same images knows is not computed again.
+        Tensors in an earlier recording of the same images are not computed again.
         """
         before = (
             {} if known is None else {t: x for t, x in known.values.items() if t not in self.graph.inputs}
@@ -217,7 +219,7 @@ class Tracer:
 
 
 def _asked(targets: tuple[Tensor, ...], images: int, questions: int) -> dict[Tensor, np.ndarray]:
-    """Which questions start on each tensor: bool ``[images * questions]``."""
+    """For each tensor, whether each question starts on it: bool ``[images * questions]``."""
     of = targets if len(targets) == questions else targets * questions
     return {t: np.tile([one is t for one in of], images) for t in dict.fromkeys(targets)}
 
@@ -225,7 +227,7 @@ def _asked(targets: tuple[Tensor, ...], images: int, questions: int) -> dict[Ten
 def _start(
     recording: Recording, target: Tensor, neurons: np.ndarray, rows: np.ndarray, contrast: str | None
 ) -> np.ndarray:
-    """The coefficients on a target: 1 on the neurons, less what speaks for the other classes."""
+    """The coefficients on a target: 1 on the neurons, minus the coefficients of the other classes."""
     start = start_coefficients(recording.shapes[target], neurons)
     if contrast is None:
         return start
@@ -240,7 +242,7 @@ def _in_order(graph: Graph) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a walk arrived at, for all images and questions; it does not hold on to the activations."""
+    """The evidence of a walk for all images and questions, without the activations."""
 
     graph: Graph
     shapes: dict[Tensor, tuple[int, ...]]
@@ -250,7 +252,7 @@ class _Found:
     once: bool
 
     def fixations(self, image: int, question: int, source: Tensor | None = None) -> Fixations:
-        """The fixations of one question on one image input, by default the first."""
+        """Return the fixations of one question on one image input, by default the first."""
         source = source or self.graph.image_inputs[0]
         _, height, width, _ = shape_last(source, self.shapes[source])
         found = self.evidence_on(source).question(image, question)
@@ -263,14 +265,14 @@ class _Found:
         return Fixations(points, weights, (height, width), net, at, at_input)
 
     def evidence_on(self, tensor: Tensor) -> Evidence:
-        """The evidence on a tensor, the channel in the last column."""
+        """Return the evidence on a tensor, the channel in the last column."""
         evidence = self.reached.get(tensor)
         if evidence is None:
             evidence = Evidence.of(np.zeros((0, len(tensor.shape))), np.zeros((0, self.questions)))
         return evidence.at(columns_last(tensor, evidence.coordinates))
 
     def _net(self, source: Tensor, row: int) -> np.ndarray | None:
-        """The net relevance on the finest grid of the hand-off maps that see this input."""
+        """The net relevance on the finest grid of the hand-off maps that depend on this input."""
         seen = [net[row] for tensor, net in self.nets.items() if source in self.graph.inputs_of(tensor)]
         if not seen:
             return None
@@ -298,7 +300,7 @@ _tracers: WeakKeyDictionary[keras.Model, Tracer] = WeakKeyDictionary()
 
 
 def tracer_of(model: keras.Model) -> Tracer:
-    """The tracer of a model, made at the first call and kept as long as the model lives."""
+    """The tracer of a model, made at the first call and kept as long as the model exists."""
     if model not in _tracers:
         _tracers[model] = Tracer(model)
     return _tracers[model]
@@ -315,22 +317,22 @@ def trace(
     oversample: bool = False,
     **options: Any,
 ) -> list[Any]:
-    """Show which pixels an answer of any Keras model came from.
+    """Trace an answer of a Keras model to the pixels that it came from.
 
     Args:
         model: a built ``keras.Model``: functional, sequential, subclassed, nested at will.
         images: ``[n, height, width, channels]`` as the model expects them (preprocessed), or one image
             without the batch axis; for models with several inputs a list, tuple or dict of arrays.
-        target: what is asked about. None: the strongest class of each image. An int: this class (or, with
-            ``layer`` and a map, the strongest place of this channel). A tuple: one neuron, for example
+        target: the neuron to explain. None: the strongest class of each image. An int: this class (or, with
+            ``layer`` and a map, the strongest location of this channel). A tuple: one neuron, for example
             ``(row, column, channel)`` or ``(step, word)``; ``(..., channel)``: a whole channel. An integer
             array ``[n]``: one class per image. A list: several targets of one forward pass, each an int or a
             tuple.
         layer: start from this layer's output instead of the model's.
         method: ``"evidence"``, ``"fixations"``, ``"top"`` or ``"discernible"``.
-        output: which output of the model, if it has several: its number or name.
+        output: the output of the model, if it has several, by number or name.
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
-            and unite what they find on the images (see ``oversampling``).
+            and merge the results on the images (see ``oversampling``).
         options: see :class:`Options`: ``location``, ``fc_to_spatial``, ``share``, ``reference``, ``handoff``,
             ``contrast``, ``top``, ``top_k``, ``alphas``.
 
@@ -338,8 +340,7 @@ def trace(
         One :class:`Fixations` per image; with a list of targets, one list of them per image.
 
     Raises:
-        TraceError: an input, a target or an option that does not fit; MissingRule: a layer that no rule
-            knows.
+        TraceError: an input, a target or an option that does not fit; MissingRule: a layer without a rule.
     """
     settings = Options(method=method, **options)
     tracer = tracer_of(model)

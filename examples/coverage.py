@@ -1,4 +1,4 @@
-"""Which layers, operators and network families can be traced: prints docs/coverage.md (in about a minute).
+"""Print docs/coverage.md: the layers, operators and network families that can be traced (in about a minute).
 
 python examples/coverage.py > docs/coverage.md
 """
@@ -19,19 +19,24 @@ METHODS = ("evidence", "fixations")
 HEADER = """\
 # What can be traced
 
-Every layer and operator below has a *walk* (where evidence goes on below it) and an exact *adjoint* with
-frozen nonlinearities (for the head). `k` are the coefficients on the output, `a * w` is the product of an
-input and its weight. Other layers are opened: nested and subclassed models, composite layers, the attention
-layers (`MultiHeadAttention`, `GroupQueryAttention`, `Attention`, `AdditiveAttention`), `Dot`,
-`TimeDistributed` (over a fixed number of steps), `Bidirectional`, and every layer whose `call` is made of
-what is listed here, as `x * self.gamma` is. What is left raises an error that names the layer; [a rule of
-your own](rules.md) is a few lines.
+Use this page to see whether gazeback can trace your model. Every layer and operator below has a *walk*, which
+takes evidence on its output to evidence on its input, and an *adjoint*, which takes coefficients through it
+in the head. In the tables, `k` are the coefficients on the output, and `a * w` is the product of an input and
+its weight.
 
-Gates and attention weights, which a sigmoid or softmax made, count as constants: nothing is traced through
-them, and what made them needs no rule.
+Other layers are opened:
 
-Maps may have their channels last or first. Everything that is not linear is frozen at the value it had in
-the forward pass; below a negative scale a low value is sought ([method](method.md)).
+- nested and subclassed models, and composite layers;
+- `MultiHeadAttention`, `GroupQueryAttention`, `Attention`, `AdditiveAttention` and `Dot`;
+- `TimeDistributed` (over a fixed number of steps) and `Bidirectional`;
+- every layer whose `call` consists of what is listed here, such as `x * self.gamma`.
+
+Any other layer raises an error that names the layer. [A rule of your own](rules.md) takes a few lines.
+
+Everything that is not linear is frozen at its value in the forward pass. Gates and attention weights (the
+output of a sigmoid or softmax) are constants: nothing is traced through them, and the layers before them need
+no rule. Below a negative scale the sign flips: a low value is sought ([method](method.md)). Channels may be
+last or first.
 
 `python examples/coverage.py > docs/coverage.md` makes this page from the rule table and from traces.
 """

@@ -1,4 +1,4 @@
-"""The rules: how evidence passes back through each kind of layer."""
+"""Rules: how evidence and coefficients pass back through each kind of layer."""
 
 from gazeback.cnn_trace.rules.rule import Rule
 from gazeback.cnn_trace.rules.table import find_rule, register_rule

@@ -1,4 +1,4 @@
-"""Activations: nothing moves on the walk; in the head they are frozen."""
+"""Rules of activations: evidence stays in place; in the head they are frozen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
-# Answers are explained at the logit that enters these.
+# Answers are explained at the logit before these.
 OUTPUT_ACTIVATIONS = ("softmax", "log_softmax", "logsoftmax", "sigmoid")
 
 
@@ -24,9 +24,9 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """``f(z)`` is frozen as ``f(0) + z * (f(z) - f(0)) / z``: a ReLU's mask, tanh(z)/z, and so on.
+    """Frozen as ``f(0) + z * (f(z) - f(0)) / z``: for example a ReLU's mask, or tanh(z)/z.
 
-    Where f(0) is not finite, as that of a logarithm, as ``z * f(z) / z``.
+    If f(0) is not finite, as for a logarithm, it is frozen as ``z * f(z) / z``.
     """
     if kind(step.call) in ("softmax", "log_softmax", "logsoftmax"):
         raise TraceError(
@@ -39,12 +39,13 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
 
 
 def frozen_ratio(z: np.ndarray, y: np.ndarray, at_zero: float | np.ndarray = 0.0) -> np.ndarray:
-    """``(f(z) - f(0)) / z``, and 0 where z is 0 (there is nothing to hand on)."""
+    """Compute ``(f(z) - f(0)) / z``; 0 where z is 0."""
     return np.divide(y - at_zero, z, out=np.zeros_like(z), where=z != 0)
 
 
 def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
-    """f(0) of an elementwise function on a tensor of this shape (no batch axis); 0 where it is not finite."""
+    """Compute f(0) of an elementwise function on a tensor of this shape (no batch axis); 0 where it is not
+    finite."""
     operation: Any = call.operation
     zeros = np.zeros((1, *shape), np.float32)
     if call.part == "activation":
@@ -59,7 +60,7 @@ def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
 
 
 def is_output_activation(call: Call) -> bool:
-    """Whether a call is a softmax or sigmoid of its own, or one fused into a layer with a kernel."""
+    """Whether a call is a separate softmax or sigmoid, or one fused into a layer with a kernel."""
     layer = isinstance(call.operation, keras.Layer)
     alone = isinstance(call.operation, keras.layers.Activation | keras.layers.Softmax)
     return (call.part == "activation" or alone or not layer) and kind(call) in OUTPUT_ACTIVATIONS
@@ -75,12 +76,12 @@ def kind(call: Call) -> str:
 def walk_transparent(
     step: Step, evidence: Evidence, selection: CNNFixations
 ) -> list[tuple[Tensor, Evidence]]:
-    """A layer that changes nothing when the model is used: dropout, noise, identity."""
+    """Evidence stays in place: the layer does nothing at inference (dropout, noise, identity)."""
     return [(step.input, evidence)]
 
 
 def adjoint_transparent(
     step: Step, coefficients: np.ndarray
 ) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
-    """A layer that changes nothing when the model is used."""
+    """Unchanged: the layer does nothing at inference."""
     return [(step.input, coefficients)], 0.0

@@ -1,6 +1,7 @@
-"""Products summed over axes, of a tensor with weights or of several tensors: EinsumDense, einsum, matmul.
+"""Rules of products that are summed over axes: EinsumDense, einsum, matmul.
 
-Attention is such a product: its weights, which a softmax made, are constants, and it is linear in its values.
+The factors are a tensor and weights, or several tensors. Attention is such a product. Its weights, which are
+the output of a softmax, are constants, and it is linear in its values.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gazeback.cnn_trace.step import Step
 
 Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
-# Terms of a sum are worked out for at most so many at a time.
+# The largest number of terms that are computed at a time.
 _CHUNK_VALUES = 1 << 22
 
 
@@ -38,9 +39,9 @@ class Contraction:
 
     Attributes:
         operands: tensors of the model, batch axis first, and at most one constant, without a batch axis.
-        letters: those of each operand.
-        output: those of the output; the first is the batch axis.
-        trunk: the operands that evidence and coefficients go on to; the others count as constants.
+        letters: the letters of each operand.
+        output: the letters of the output; the first is the batch axis.
+        trunk: the operands to which evidence and coefficients propagate; the others are constants.
     """
 
     operands: tuple[Any, ...]
@@ -50,12 +51,12 @@ class Contraction:
 
     @property
     def others(self) -> list[int]:
-        """The operands whose values are needed: all, but for a trunk of one operand."""
+        """The operands whose values are needed: all except a trunk of one operand."""
         return [i for i in range(len(self.operands)) if i not in self.trunk or len(self.trunk) > 1]
 
 
 def contraction(call: Call) -> Contraction:
-    """What a call sums.
+    """Read the contraction that a call computes.
 
     Raises:
         TraceError: it mixes the images of a batch, or takes a diagonal.
@@ -115,7 +116,8 @@ def _read_einsum(call: Call) -> Read:
 
 
 def _of_equation(call: Call, equation: str, operands: list[Any]) -> Read:
-    """Read an equation; an ellipsis becomes letters, a missing right side those that occur once."""
+    """Read an equation; an ellipsis becomes letters, and a missing right side is the letters that occur
+    once."""
     left, _, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     free = [letter for letter in string.ascii_letters if letter not in equation]
@@ -135,7 +137,7 @@ def _of_equation(call: Call, equation: str, operands: list[Any]) -> Read:
 
 
 def _read_matmul(call: Call) -> Read:
-    """``x1 [..., i, k] @ x2 [..., k, j]``, the axes in front broadcast."""
+    """Read ``x1 [..., i, k] @ x2 [..., k, j]``, whose leading axes broadcast."""
     operands = _two(call)
     ranks = [len(operand.shape) for operand in operands]
     front = string.ascii_lowercase[: max(0, max(ranks) - 2)]
@@ -145,7 +147,7 @@ def _read_matmul(call: Call) -> Read:
 
 
 def _read_dot(call: Call) -> Read:
-    """``keras.ops.dot``: the last axis of the first with the last but one of the second."""
+    """Read ``keras.ops.dot``: the last axis of the first with the second to last axis of the second."""
     operands = _two(call)
     ranks = [len(operand.shape) for operand in operands]
     return _contracted(operands, [ranks[0] - 1], [max(ranks[1] - 2, 0)])
@@ -183,19 +185,20 @@ _READERS: dict[str, Callable[[Call], Read]] = {
 
 
 def followed(call: Call) -> list[Tensor]:
-    """The operands that evidence and coefficients go on to: those that no softmax made."""
+    """The operands to which evidence and coefficients propagate: those that are not the output of a
+    softmax."""
     sums = contraction(call)
     return [sums.operands[i] for i in sums.trunk]
 
 
 def adjoint_reads(call: Call, selection: CNNFixations) -> list[Tensor]:
-    """All tensors but a single trunk."""
+    """The adjoint reads all tensors except a single trunk."""
     sums = contraction(call)
     return [sums.operands[i] for i in sums.others if isinstance(sums.operands[i], Tensor)]
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> Below:
-    """Weights and attention weights are constants; several other factors share the sum evenly."""
+    """Weights and attention weights are constants; several other factors split the sum evenly."""
     sums = contraction(step.call)
     values = {i: _value(step, sums.operands[i]) for i in sums.others}
     below = []
@@ -218,7 +221,7 @@ def _value(step: Step, operand: Any) -> np.ndarray:
 def _multiplied(
     a: np.ndarray, of_a: str, b: np.ndarray, of_b: str, wanted: set[str]
 ) -> tuple[np.ndarray, str]:
-    """The product of two arrays, summed over the axes that are not wanted, as one matrix product."""
+    """Multiply two arrays and sum over the axes that are not wanted, as one matrix product."""
     a, of_a = _summed(a, of_a, wanted.union(of_b))
     b, of_b = _summed(b, of_b, wanted.union(of_a))
     size = {c: max(n, m) for c, n, m in _sizes(a, of_a, b, of_b)}
@@ -249,7 +252,7 @@ def _summed(x: np.ndarray, letters: str, wanted: set[str]) -> tuple[np.ndarray, 
 
 
 def _arranged(x: np.ndarray, letters: str, wanted: str, shape: tuple[int, ...]) -> np.ndarray:
-    """An array with its axes in another order: repeated along new ones, summed where they were repeated."""
+    """Reorder the axes of an array: repeat it along new axes, and sum along removed ones."""
     x, letters = _summed(x, letters, set(wanted))
     x = x.transpose([letters.index(c) for c in wanted if c in letters])
     x = x.reshape(
@@ -275,9 +278,11 @@ def _bias_of(step: Step) -> np.ndarray | None:
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Weights: as a dense layer. Tensors: on to the largest term of the sum, and there along the trunk.
+    """With weights, as a dense layer; with tensors, evidence propagates to the largest term of the sum, along
+    the trunk.
 
-    A mean that attention weighs goes on as average pooling does, to the largest weighted value.
+    A mean that is weighted by attention is like average pooling: evidence propagates to the largest weighted
+    value.
     """
     sums = contraction(step.call)
     tensors = [operand for operand in sums.operands if isinstance(operand, Tensor)]
@@ -291,7 +296,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def _is_dense(sums: Contraction) -> bool:
-    """Whether a tensor's last axis is multiplied with a matrix."""
+    """Whether a tensor's last axis is multiplied by a matrix."""
     (place,) = sums.trunk
     x, (weights,) = sums.letters[place], [c for i, c in enumerate(sums.letters) if i != place]
     return x[:-1] == sums.output[:-1] and weights == x[-1] + sums.output[-1]
@@ -305,7 +310,7 @@ def _weights(sums: Contraction) -> np.ndarray:
 def _walk_vectors(
     step: Step, evidence: Evidence, selection: CNNFixations, sums: Contraction
 ) -> list[Evidence]:
-    """As a dense layer, for neurons of one vector of inputs at a time."""
+    """Walk as through a dense layer, one vector of inputs at a time."""
     letters = sums.letters[sums.trunk[0]]
     shared = [i for i, c in enumerate(sums.output) if c in letters]
     vectors, owner = np.unique(evidence.coordinates[:, shared], axis=0, return_inverse=True)
@@ -319,12 +324,12 @@ def _walk_vectors(
 
 
 class VectorFan(DenseFan):
-    """The inputs of some neurons of a contraction with weights, all of them fed by the same inputs.
+    """The inputs of some neurons of a contraction with weights; all neurons have the same inputs.
 
     Args:
         step: the call, its input recorded.
-        sums: what it sums.
-        neurons: on the output.
+        sums: the contraction.
+        neurons: coordinates on the output.
     """
 
     def __init__(self, step: Step, sums: Contraction, neurons: Evidence) -> None:
@@ -343,22 +348,22 @@ class VectorFan(DenseFan):
 
     @property
     def bias(self) -> np.ndarray:
-        """The neurons' biases, the sense applied, float32 ``[n]``."""
+        """The neurons' biases times their signs, float32 ``[n]``."""
         return (self.biases[self.units] * self.sense).astype(np.float32)
 
     def take(self, neurons: np.ndarray) -> VectorFan:
-        """The same for some of the neurons."""
+        """The inputs of some of the neurons."""
         fan = copy(self)
         fan.units, fan.sense = self.units[neurons], self.sense[neurons]
         return fan
 
     def elements(self, inputs: np.ndarray) -> np.ndarray:
-        """Some inputs as flat indices of the tensor."""
+        """Convert inputs to flat indices of the tensor."""
         return Evidence.of(self.coordinates[inputs]).elements(self.step.shape(self.tensor))
 
 
 class _Terms:
-    """The terms that neurons of a contraction sum: places on its operands."""
+    """The terms that neurons of a contraction sum, as coordinates on its operands."""
 
     def __init__(self, step: Step, sums: Contraction, neurons: np.ndarray) -> None:
         size: dict[str, int] = {}
@@ -373,12 +378,12 @@ class _Terms:
         self.neurons = len(neurons)
 
     def coordinates(self, letters: str) -> np.ndarray:
-        """On the axes of an operand, int ``[neurons, terms, axes]``."""
+        """The coordinates of the terms on an operand, int ``[neurons, terms, axes]``."""
         shape = (self.neurons, self.count)
         return np.stack([np.broadcast_to(self.place[c], shape) for c in letters], axis=-1)
 
     def values(self, operand: np.ndarray, letters: str) -> np.ndarray:
-        """Of an operand, ``[neurons, terms]``."""
+        """The values of an operand in the terms, ``[neurons, terms]``."""
         index = [np.minimum(self.place[c], n - 1) for c, n in zip(letters, operand.shape, strict=True)]
         found: np.ndarray = np.broadcast_to(operand[tuple(index)], (self.neurons, self.count))
         return found
@@ -414,7 +419,7 @@ def _largest_terms(
 
 
 def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
-    """Weights on the last axis of a map: at the same place. Anything else sees the whole map."""
+    """Weights on the last axis of a map see the same location; anything else sees the whole map."""
     sums = contraction(step.call)
     if len(sums.trunk) == 1 and len(sums.operands) == 2 and len(step.call.inputs) == 1 and _is_dense(sums):
         return in_place(step, tensor, field)

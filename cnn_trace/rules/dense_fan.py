@@ -1,4 +1,4 @@
-"""What feeds each neuron of a dense layer: all inputs of its vector, and their products ``a * w``."""
+"""The fan-in of dense neurons: all inputs of their vector, and the products ``a * w``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.kernels import as_array, derived
 from gazeback.cnn_trace.step import Step
 
-# Products are worked out for at most so many at a time.
+# The largest number of products that are computed at a time.
 _CHUNK_VALUES = 1 << 20
-# Inputs of a flattened map are looked at in groups, the largest first.
+# Inputs of a flattened map are visited in groups, the largest first.
 _GROUP = 512
 
 
 class DenseFan:
-    """The inputs of some neurons of a dense layer that act on one vector (a time step, a flattened map).
+    """The fan-in of some neurons of a dense layer that read one vector (a time step, a flattened map).
 
     Args:
         step: the call, its input recorded.
@@ -43,17 +43,17 @@ class DenseFan:
         return len(self.units)
 
     def elements(self, inputs: np.ndarray) -> np.ndarray:
-        """Some inputs as flat indices of the layer's input (batch axis included)."""
+        """Convert inputs to flat indices of the layer's input (batch axis included)."""
         shape = self.step.shape(self.tensor)
         return np.ravel_multi_index(self.vector, shape[:-1]) * shape[-1] + inputs
 
     def take(self, neurons: np.ndarray) -> DenseFan:
-        """The same for some of the neurons."""
+        """The fan-in of some of the neurons."""
         return DenseFan(self.step, self.vector, self.units[neurons], self.sense[neurons])
 
     @property
     def bias(self) -> np.ndarray:
-        """The neurons' biases, the sense applied, float32 ``[n]``."""
+        """The neurons' biases times their signs, float32 ``[n]``."""
         if not self.step.layer.use_bias:
             return np.zeros(len(self), np.float32)
         return as_array(self.step.layer.bias)[self.units] * self.sense
@@ -64,15 +64,16 @@ class DenseFan:
         return (slice(start, start + size) for start in range(0, len(self), size))
 
     def products(self, part: slice, inputs: np.ndarray) -> np.ndarray:
-        """``a * w`` times the sense, float32 ``[m, inputs]``."""
+        """The products ``a * w`` times the sign, float32 ``[m, inputs]``."""
         return (self.kernel[np.ix_(inputs, self.units[part])] * self.values[inputs, None]).T * self.sense[
             part, None
         ]
 
     def strongest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Each neuron's largest product if it is positive: neurons int ``[m]`` and their inputs int ``[m]``.
+        """Find each neuron's largest product if it is positive: neurons int ``[m]`` and their inputs int
+        ``[m]``.
 
-        The inputs are visited in falling ``|a|``; a neuron is done when no later one can win.
+        Inputs are visited in descending ``|a|``; a neuron is finished when no later input can be larger.
         """
         order = np.flatnonzero(self.values)
         order = order[np.argsort(-np.abs(self.values[order]), kind="stable")]
@@ -95,7 +96,7 @@ class DenseFan:
         return kept, found[kept]
 
     def supporters(self, neurons: np.ndarray) -> np.ndarray:
-        """The inputs with a positive product for any of some neurons, int ``[m]``, in order."""
+        """Find the inputs with a positive product for any of some neurons, int ``[m]``, in order."""
         left = np.flatnonzero(self.values)
         signs = np.sign(self.values)
         kept = []

@@ -1,4 +1,4 @@
-"""What feeds each neuron of a convolution: the elements of its window, and their products ``a * w``."""
+"""The fan-in of convolution neurons: the elements of their windows, and the products ``a * w``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.rules.linear import Linear, Stages
 from gazeback.cnn_trace.step import Step
 
-# Neurons are handled in chunks whose products stay in the processor's cache.
+# Neurons are processed in chunks whose products fit into the processor's cache.
 _CHUNK_VALUES = 1 << 17
 
 
 class Fan:
-    """The inputs of some neurons of a convolution, grouped and depthwise ones included.
+    """The fan-in of some neurons of a convolution, also of grouped and depthwise ones.
 
     An input *element* is its flat index in the layer's input (batch axis included). A neuron sees ``taps``
-    places with ``width`` channels each: those of the group of its output channel. A depthwise convolution is
-    a grouped one whose groups have one channel each.
+    locations with ``width`` channels each, the channels of the group of its output channel. A depthwise
+    convolution has groups of one channel.
 
     Args:
         linear: the layer.
-        step: the call; its input is recorded unless only places are asked for.
+        step: the call; its input is recorded unless only locations are needed.
         neurons: int ``[n, rank]``, coordinates on its output.
         sense: int8 ``[n]``.
     """
@@ -41,7 +41,7 @@ class Fan:
             self.group = neurons[:, -1] // (self.filters // self.groups)
 
     def take(self, neurons: slice | np.ndarray) -> Fan:
-        """The same for some of the neurons."""
+        """The fan-in of some of the neurons."""
         return type(self)(self.linear, self.step, self.neurons[neurons], self.sense[neurons])
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Fan:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The layer's input, one row of ``width`` channels per place and group."""
+        """The layer's input, one row of ``width`` channels per location and group."""
         return self.step.value(self.step.input).reshape(-1, self.width)
 
     @cached_property
@@ -59,9 +59,9 @@ class Fan:
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """int ``[n, taps]`` twice: the rows of ``values`` and of ``weights`` whose products feed a neuron.
+        """The rows of ``values`` and of ``weights`` whose products feed a neuron, each int ``[n, taps]``.
 
-        Padding has the row of zeros for its weight.
+        The weight of padding is the row of zeros.
         """
         place, inside = self.window.elements(self.neurons[:, 1:-1])
         places = math.prod(self.window.map_size)
@@ -82,7 +82,7 @@ class Fan:
         return (slice(start, start + size) for start in range(0, len(self), size))
 
     def products(self, part: slice) -> np.ndarray:
-        """``a * w``, float32 ``[m, taps, width]``, the sense of the neuron not applied."""
+        """The products ``a * w``, float32 ``[m, taps, width]``, without the sign of the neuron."""
         values, weights = self.rows
         found: np.ndarray = self.values.take(values[part], axis=0)
         found *= self.weights.take(weights[part], axis=0)
@@ -103,7 +103,7 @@ class Fan:
         return found
 
     def sums(self, part: slice) -> np.ndarray:
-        """The sum of ``a * w`` over the window for each channel, times the sense: float32 ``[m, width]``."""
+        """The sum of ``a * w`` over the window for each channel, times the sign: float32 ``[m, width]``."""
         values, weights = self.rows
         if self.taps == 1:
             found = self.products(part)[:, 0]
@@ -143,7 +143,7 @@ class Fan:
     def strongest_place(self, channel: np.ndarray) -> np.ndarray:
         """The element with the largest product in one channel of the group for each neuron, int ``[n]``.
 
-        Padding has no place on the map and is never chosen.
+        Padding is never chosen.
         """
         values, weights = self.rows
         products = self.values[values, channel[:, None]] * self.weights[weights, channel[:, None]]
@@ -152,14 +152,14 @@ class Fan:
         products[outside] = -np.inf
         best = values[np.arange(len(self)), products.argmax(axis=1)] * self.width + channel
         fed = ~outside.all(axis=1)
-        # Strides beyond the kernel of a transposed convolution leave neurons that nothing feeds.
+        # If the stride of a transposed convolution exceeds its kernel, some neurons have no inputs.
         return best if fed.all() else np.where(fed, best, self.centre(channel)[0])
 
     def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Which channels of the group support each neuron, and where they do most.
+        """Find the channels of the group that support each neuron, and the location of their largest support.
 
         Returns:
-            bool ``[m, width]``, whether the sum of ``a * w`` over the window, times the sense, is positive;
+            bool ``[m, width]``, whether the sum of ``a * w`` over the window, times the sign, is positive;
             and int ``[m, width]``, the element of the channel's largest product.
         """
         values, weights = self.rows
@@ -167,14 +167,14 @@ class Fan:
         if (self.sense[part] < 0).any():
             products *= self.sense[part, None, None]
         positive = products.sum(axis=1) > 0
-        products[weights[part] == self.taps * self.filters] = -np.inf  # padding has no place on the map
+        products[weights[part] == self.taps * self.filters] = -np.inf  # padding is not on the map
         return positive, rows_of_largest(products, values[part]) * self.width + np.arange(self.width)
 
 
 class SeparableFan(Fan):
-    """The inputs of a separable convolution's neurons, through each channel of the depthwise part.
+    """The fan-in of a separable convolution's neurons, through each channel of the depthwise part.
 
-    ``width`` counts the depthwise outputs; each of them has one input channel.
+    ``width`` is the number of depthwise outputs; each has one input channel.
     """
 
     def __init__(self, stages: Stages, step: Step, neurons: np.ndarray, sense: np.ndarray) -> None:
@@ -184,35 +184,37 @@ class SeparableFan(Fan):
         self.multiplier = self.width // self.shape[-1]
 
     def take(self, neurons: slice | np.ndarray) -> SeparableFan:
-        """The same for some of the neurons."""
+        """The fan-in of some of the neurons."""
         return SeparableFan(self.stages, self.step, self.neurons[neurons], self.sense[neurons])
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The layer's input, one row of channels per place, each as often as it is convolved."""
+        """The layer's input, one row of channels per location; each channel is repeated for its depthwise
+        outputs."""
         rows = self.step.value(self.step.input).reshape(-1, self.shape[-1])
         return rows if self.multiplier == 1 else np.repeat(rows, self.multiplier, axis=1)
 
     @cached_property
     def depthwise(self) -> np.ndarray:
-        """float32 ``[taps + 1, width]``; the last row is zero, for padding."""
+        """The depthwise weights, float32 ``[taps + 1, width]``; the last row is zero, for padding."""
         kernel = as_array(self.linear.kernel).reshape(self.taps, self.width)
         return np.concatenate([kernel, np.zeros((1, self.width), np.float32)])
 
     @cached_property
     def pointwise(self) -> np.ndarray:
-        """float32 ``[filters, width]``."""
+        """The pointwise weights, float32 ``[filters, width]``."""
         return self.stages[1].rows[:-1]
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """int ``[n, taps]`` twice: the rows of ``values`` and of ``depthwise``."""
+        """The rows of ``values`` and of ``depthwise``, each int ``[n, taps]``."""
         place, inside = self.window.elements(self.neurons[:, 1:-1])
         values = self.neurons[:, :1] * math.prod(self.window.map_size) + place
         return values, np.where(inside, np.arange(self.taps), self.taps)
 
     def products(self, part: slice) -> np.ndarray:
-        """``a * w`` of the depthwise part times the pointwise weight, float32 ``[m, taps, width]``."""
+        """The products ``a * w`` of the depthwise part times the pointwise weight, float32
+        ``[m, taps, width]``."""
         values, weights = self.rows
         found = self.values.take(values[part], axis=0)
         found *= self.depthwise.take(weights[part], axis=0)
@@ -224,7 +226,7 @@ class SeparableFan(Fan):
         return self._of_input(super().elements(part))
 
     def sums(self, part: slice) -> np.ndarray:
-        """The products of the 1x1 part, times the sense: float32 ``[m, width]``."""
+        """The products of the 1x1 part, times the sign: float32 ``[m, width]``."""
         values, weights = self.rows
         a, w = self.values.take(values[part], axis=0), self.depthwise.take(weights[part], axis=0)
         found = np.einsum("mtc,mtc->mc", a, w)
@@ -239,7 +241,7 @@ class SeparableFan(Fan):
     def strongest_place(self, channel: np.ndarray) -> np.ndarray:
         """The element with the largest ``a * w`` of the depthwise part, int ``[n]``.
 
-        The sense ended at the 1x1 part, as below any convolution.
+        Below the 1x1 part the sign is positive again, as below any convolution.
         """
         values, weights = self.rows
         products = self.values[values, channel[:, None]] * self.depthwise[weights, channel[:, None]]
@@ -248,7 +250,7 @@ class SeparableFan(Fan):
         return self._of_input(best * self.width + channel)
 
     def support(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """As for any convolution, with the depthwise outputs as the channels (see ``strongest_place``)."""
+        """As :meth:`Fan.support`, with the depthwise outputs as the channels (see ``strongest_place``)."""
         values, weights = self.rows
         products = self.values.take(values[part], axis=0)
         products *= self.depthwise.take(weights[part], axis=0)
@@ -261,15 +263,17 @@ class SeparableFan(Fan):
 
 
 def fan_of(stages: Stages, step: Step, evidence: Evidence) -> Fan:
-    """The inputs of the neurons that carry evidence."""
+    """The fan-in of the neurons that carry evidence."""
     neurons = step, evidence.coordinates, evidence.sense
     return Fan(stages[0], *neurons) if len(stages) == 1 else SeparableFan(stages, *neurons)
 
 
 def rows_of_largest(products: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """For each channel the row of its largest product: products ``[m, taps, width]``, rows int ``[m, taps]``.
+    """Find, for each channel, the row of its largest product: products ``[m, taps, width]``, rows int
+    ``[m, taps]``.
 
-    Returns int ``[m, width]``; of equal products the first. Faster than an argmax over the middle axis.
+    Returns int ``[m, width]``; if products are equal, the first. It is faster than an argmax over the middle
+    axis.
     """
     largest, found = products[:, 0].copy(), np.repeat(rows[:, :1], products.shape[-1], axis=1)
     for tap in range(1, products.shape[1]):

@@ -1,4 +1,4 @@
-"""Gates and attention weights: factors that a sigmoid or softmax made, which count as constants."""
+"""Find gates and attention weights: factors from a sigmoid or softmax, which are treated as constants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gazeback.cnn_trace.rules.activation import kind
 
 GATES = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax")
 
-# Behind these a gate is still a gate.
+# After these a gate is still a gate.
 _MOVING = (
     "Reshape",
     "Flatten",
@@ -33,9 +33,9 @@ _MASKING = ("Where", "Multiply")
 
 
 def is_gate(tensor: Tensor) -> bool:
-    """Whether a sigmoid or softmax made a tensor, which is then never negative.
+    """Whether a tensor is the output of a sigmoid or softmax, which is never negative.
 
-    A softmax may be written by hand, as ``exp(x) / sum(exp(x))``. A mask may lie on it.
+    A softmax may be written by hand, as ``exp(x) / sum(exp(x))``. It may be masked.
     """
     call = tensor.call
     if call is None:
@@ -53,14 +53,14 @@ def is_gate(tensor: Tensor) -> bool:
 
 
 def _is_masked(call: Call) -> bool:
-    """Whether a gate is multiplied with a mask: with what no image and no embedding of words went into."""
+    """Whether a gate is multiplied by a mask: a factor that depends on no image and no embedding of words."""
     gates = [t for t in call.inputs if is_gate(t)]
     others = [t for t in call.inputs if t not in gates]
     return bool(gates) and not any(_carries(t) for t in others)
 
 
 def _carries(tensor: Tensor) -> bool:
-    """Whether a tensor holds numbers of its own, and not only zeros and ones."""
+    """Whether a tensor has other numbers than zeros and ones."""
     if "float" not in tensor.dtype:
         return False
     call = tensor.call

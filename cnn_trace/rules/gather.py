@@ -1,4 +1,4 @@
-"""Layers and operators that move or copy elements: slices, transposes, repeats, splits, flips."""
+"""Rules of layers and operators that move or copy elements: slices, transposes, repeats, splits, flips."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """By where each element of the output was taken from."""
+    """Evidence propagates to the element from which each output element was taken."""
     taken, shape = source(step)[tuple(evidence.coordinates[:, 1:].T)], step.shape(step.input)
     elements = evidence.image * math.prod(shape[1:]) + taken
     return [(step.input, evidence.at(unravelled(elements, shape)))]
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
-    """Each element takes back the coefficients of all places it was copied to."""
+    """Each element gets the coefficients of all its copies."""
     shape = step.shape(step.input)[1:]
     below = np.zeros((len(coefficients), int(np.prod(shape))), np.float32)
     flat = coefficients.reshape(len(coefficients), -1)
@@ -34,9 +34,9 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
 
 
 def source(step: Step) -> np.ndarray:
-    """For every element of the output (no batch axis) the flat index of its element of the input.
+    """Find the flat index of the input element of every output element (no batch axis).
 
-    The layer itself is run on a tensor of indices, two images of them to see that it leaves the batch alone.
+    The layer is run on a tensor of indices, with two images to check that it does not mix the batch.
     """
     shape, wanted = step.shape(step.input)[1:], step.shape(step.output)[1:]
     if None in (*shape, *wanted):
@@ -57,7 +57,7 @@ def source(step: Step) -> np.ndarray:
 
 
 def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
-    """Where each place was taken from, at even steps."""
+    """The location from which each location was taken; the steps must be equal."""
     taken = np.stack(np.unravel_index(source(step), step.shape(tensor)[1:]))
     first = 1 if tensor.channels_first else 0
     found = []

@@ -1,4 +1,4 @@
-"""Where units look: what the geometry of a rule is made of."""
+"""Parts of the geometry of rules: the locations that units see."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Field = tuple[Interval, ...]
 
 
 class SeesEverything(Exception):
-    """Every unit sees the whole map."""
+    """Raised if every unit sees the whole map."""
 
 
 class ActsAlike(Exception):
-    """An input acts alike at all places, as the factor of a squeeze-and-excitation block does.
+    """Raised if an input acts equally at all locations, as the factor of a squeeze-and-excitation block does.
 
     Attributes:
-        in_place: where the units look in the same input besides, place by place; None: nowhere.
+        in_place: the locations of the same input that units also see one by one; None: none.
     """
 
     def __init__(self, in_place: Field | None = None) -> None:
@@ -32,7 +32,7 @@ class ActsAlike(Exception):
 
 
 def undefined(step: Step, why: str) -> TraceError:
-    """The error for a layer behind which no unit has a receptive field."""
+    """The error for a layer after which units have no receptive field."""
     kind = type(step.call.operation).__name__
     return TraceError(
         f"layer {step.call.name!r} of class {kind} {why}: the units behind it have no receptive field; "
@@ -41,7 +41,7 @@ def undefined(step: Step, why: str) -> TraceError:
 
 
 def in_place(step: Step, tensor: Tensor, field: Field) -> Field:
-    """Each unit looks at its own place."""
+    """Each unit sees its own location."""
     inner, outer = step.places(tensor), step.places(step.output)
     if inner == outer:
         return field
@@ -51,5 +51,5 @@ def in_place(step: Step, tensor: Tensor, field: Field) -> Field:
 
 
 def shifted(field: Field, by: list[int]) -> Field:
-    """So many rows and columns further on."""
+    """Shift by a number of rows and columns."""
     return tuple((first + shift, last + shift) for (first, last), shift in zip(field, by, strict=True))

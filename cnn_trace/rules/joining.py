@@ -1,4 +1,4 @@
-"""Operators that join tensors along an axis, new or old, or pick elements from one of two."""
+"""Rules of operators that join tensors along an axis, or choose elements from one of two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
 def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """The branch that owns the element (inception and dense blocks: the channel)."""
+    """Evidence propagates to the branch that owns the element (inception and dense blocks: the channel)."""
     found, axis = [], concatenation_axis(step.call)
     start = 0
     for tensor in step.call.inputs:
@@ -39,7 +39,7 @@ def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) ->
 
 
 def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
-    """Each branch takes its own slice."""
+    """Each branch gets its own slice."""
     axis = concatenation_axis(step.call)
     ends = np.cumsum([step.shape(tensor)[axis] for tensor in step.call.inputs])
     parts = np.split(coefficients, ends[:-1], axis=axis)
@@ -55,7 +55,7 @@ def concatenation_axis(call: Call) -> int:
 
 
 def walk_stack(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """The tensor that the index along the new axis names."""
+    """Evidence propagates to the tensor at the index along the new axis."""
     axis = _new_axis(step)
     found = []
     for index, tensor in _members(step.call):
@@ -65,7 +65,7 @@ def walk_stack(step: Step, evidence: Evidence, selection: CNNFixations) -> Found
 
 
 def adjoint_stack(step: Step, coefficients: np.ndarray) -> Below:
-    """Each tensor takes its own slice; a constant's part is a bias term."""
+    """Each tensor gets its own slice; the part of a constant is a bias term."""
     axis = _new_axis(step)
     slices = {i: coefficients.take(i, axis=axis) for i in range(coefficients.shape[axis])}
     below = [(tensor, slices.pop(index)) for index, tensor in _members(step.call)]
@@ -86,7 +86,7 @@ def _new_axis(step: Step) -> int:
 
 
 def walk_where(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """The operand that the condition chose; nothing where that is a constant."""
+    """Evidence propagates to the operand that the condition chose; it ends at a constant."""
     chosen = _condition(step)
     chosen = np.broadcast_to(chosen, (len(chosen), *step.shape(step.output)[1:]))
     image = evidence.image if len(chosen) > 1 else 0 * evidence.image
@@ -99,7 +99,7 @@ def walk_where(step: Step, evidence: Evidence, selection: CNNFixations) -> Found
 
 
 def adjoint_where(step: Step, coefficients: np.ndarray) -> Below:
-    """Frozen: the coefficient belongs to the operand that was chosen; a constant's is a bias term."""
+    """Frozen: the coefficient goes to the chosen operand; the part of a constant is a bias term."""
     chosen = _condition(step)
     below, bias = [], np.zeros(len(coefficients))
     for place, operand in enumerate(_branches(step.call)):
@@ -112,7 +112,7 @@ def adjoint_where(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def _condition(step: Step) -> np.ndarray:
-    """bool, batch first, to be broadcast to the output."""
+    """The condition, bool, batch first, which broadcasts to the output."""
     condition = (*step.call.arguments, *step.call.keywords.values())[0]
     value = step.value(condition) if isinstance(condition, Tensor) else _number(condition)
     value = value.astype(bool)

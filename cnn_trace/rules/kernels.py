@@ -1,4 +1,4 @@
-"""Weights as arrays, and what is worked out from them once."""
+"""Weights as arrays, and values that are computed from them once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-# The weights of the recording that is being traced, by the variable's id.
+# The weights of the current recording, by the id of the variable.
 _recorded: ContextVar[dict[int, np.ndarray] | None] = ContextVar("recorded", default=None)
 _derived: WeakKeyDictionary[Any, dict[Any, tuple[np.ndarray, float, Any]]] = WeakKeyDictionary()
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def weights(recorded: dict[int, np.ndarray]) -> Iterator[None]:
-    """While tracing, take weights from a recording: the forward pass hands them out all at once.
+    """Use the weights of a recording in this context; the forward pass returns them all at once.
 
     Args:
         recorded: arrays by the ``id`` of their Keras variable.
@@ -34,10 +34,10 @@ def weights(recorded: dict[int, np.ndarray]) -> Iterator[None]:
 
 
 def derived(layer: Any, variable: Any, make: Callable[[np.ndarray], Result]) -> Result:
-    """Something worked out from a layer's weights, kept until the weights change.
+    """Compute something from a layer's weights, and keep it until the weights change.
 
-    TensorFlow and JAX write changed weights to new memory as long as somebody holds the old: the array that
-    is kept tells whether they are still the same. PyTorch changes them in place.
+    TensorFlow and JAX write changed weights to new memory while the old array is referenced, so comparing
+    with the kept array shows a change. PyTorch changes weights in place.
     """
     array = as_array(variable)
     known = _derived.setdefault(layer, {})
@@ -67,7 +67,7 @@ def _direction(size: int) -> np.ndarray:
 
 
 def as_array(variable: Any) -> np.ndarray:
-    """A Keras variable as an array, without a copy where the backend allows it."""
+    """Convert a Keras variable to an array, without a copy if the backend allows it."""
     recorded = _recorded.get()
     if recorded and id(variable) in recorded:
         return recorded[id(variable)]

@@ -1,4 +1,4 @@
-"""Batch normalisation and fixed scalings: affine, channel by channel."""
+"""Rules of normalisations and rescalings, which are affine in each channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
 def walk_batch(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Evidence stays in place; where gamma is negative, a high output means a low input: the sense turns."""
+    """Evidence stays in place; a negative gamma flips the sign: a high output means a low input."""
     layer = step.layer
     if not layer.scale:
         return [(step.input, evidence)]
@@ -43,7 +43,7 @@ def adjoint_batch(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
-    """In place; statistics that are taken over places see the whole map besides."""
+    """In place; statistics over locations also see the whole map."""
     axis = getattr(step.layer, "axis", -1)
     rank = len(tensor.shape)
     axes = [a % rank for a in (axis if isinstance(axis, list | tuple) else [axis])]
@@ -53,7 +53,7 @@ def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
 
 
 def geometry_group(step: Step, tensor: Tensor, field: Field) -> Field:
-    """In place; the statistics see the whole map besides."""
+    """In place; the statistics also see the whole map."""
     raise ActsAlike(field)
 
 
@@ -64,7 +64,8 @@ def _axis(step: Step) -> int:
 
 
 def walk_layer(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Layer normalisation, its statistics frozen: in place; a negative gamma turns the sense."""
+    """Evidence stays in place (layer normalisation with frozen statistics); a negative gamma flips the
+    sign."""
     if not step.layer.scale:
         return [(step.input, evidence)]
     sign = np.where(as_array(step.layer.gamma) < 0, -1, 1)
@@ -73,7 +74,7 @@ def walk_layer(step: Step, evidence: Evidence, selection: CNNFixations) -> list[
 
 
 def adjoint_layer(step: Step, coefficients: np.ndarray) -> Below:
-    """``y = (x - mean) / deviation * gamma + beta`` with this input's mean and deviation as constants."""
+    """``y = (x - mean) / deviation * gamma + beta``; mean and deviation of the input are constants."""
     layer, x = step.layer, step.value(step.input)
     axes = _axes(step)
     mean = x.mean(axis=axes, keepdims=True)
@@ -93,7 +94,7 @@ def _axes(step: Step) -> tuple[int, ...]:
 
 
 def _along(step: Step, weights: np.ndarray) -> np.ndarray:
-    """Weights of the normalised axes, shaped to multiply a tensor."""
+    """Reshape the weights of the normalised axes so that they multiply a tensor."""
     shape = [1] * len(step.input.shape)
     for axis, size in zip(_axes(step), weights.shape, strict=True):
         shape[axis] = size
@@ -101,7 +102,8 @@ def _along(step: Step, weights: np.ndarray) -> np.ndarray:
 
 
 def walk_group(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Group normalisation, its statistics frozen: in place; a negative gamma turns the sense."""
+    """Evidence stays in place (group normalisation with frozen statistics); a negative gamma flips the
+    sign."""
     if not step.layer.scale:
         return [(step.input, evidence)]
     channel = evidence.coordinates[:, _axis(step)]
@@ -109,7 +111,7 @@ def walk_group(step: Step, evidence: Evidence, selection: CNNFixations) -> list[
 
 
 def adjoint_group(step: Step, coefficients: np.ndarray) -> Below:
-    """As layer normalisation, over all places and the channels of a group."""
+    """As layer normalisation, over all locations and the channels of a group."""
     layer, axis = step.layer, _axis(step)
     x = np.moveaxis(step.value(step.input), axis, -1)
     groups = layer.groups if layer.groups != -1 else x.shape[-1]
@@ -131,14 +133,14 @@ def adjoint_group(step: Step, coefficients: np.ndarray) -> Below:
 def walk_root_mean_square(
     step: Step, evidence: Evidence, selection: CNNFixations
 ) -> list[tuple[Tensor, Evidence]]:
-    """RMS normalisation, its statistics frozen: in place; a negative scale turns the sense."""
+    """Evidence stays in place (RMS normalisation with frozen statistics); a negative scale flips the sign."""
     sign = np.where(as_array(step.layer.scale) < 0, -1, 1)
     sign = np.broadcast_to(_along(step, sign), (1, *step.shape(step.output)[1:]))
     return [(step.input, evidence.turned(sign[(0, *evidence.coordinates[:, 1:].T)]))]
 
 
 def walk_rescaling(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Rescaling and Normalization: in place; a negative scale turns the sense."""
+    """Evidence stays in place; a negative scale flips the sign."""
     scale, _ = _affine(step)
     sign = np.broadcast_to(np.where(scale < 0, -1, 1), (1, *step.shape(step.output)[1:]))
     return [(step.input, evidence.turned(sign[(0, *evidence.coordinates[:, 1:].T)]))]

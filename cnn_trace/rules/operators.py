@@ -1,4 +1,4 @@
-"""Operators that do what a layer does, their weights as arguments: handed to that layer's own rule."""
+"""Operators that do what a layer does, with weights as arguments; the layer's rule is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gazeback.cnn_trace.step import Step
 
 
 class LayerOf:
-    """What the rule of a layer reads of it, taken from an operator and its arguments."""
+    """A stand-in for a layer, made from an operator and its arguments, for the layer's rule."""
 
     def __init__(self, name: str, **settings: Any) -> None:
         self.name, self.use_bias, self.groups = name, False, 1
@@ -19,7 +19,7 @@ class LayerOf:
 
 
 def as_layer(step: Step, layer: LayerOf) -> Step:
-    """The same step, as if the operator were this layer."""
+    """The same step with the operator replaced by this layer."""
     operation: Any = layer
     return replace(step, call=replace(step.call, operation=operation))
 

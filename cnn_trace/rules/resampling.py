@@ -1,4 +1,4 @@
-"""Layers that resize maps: every output is a fixed mixture of the input's rows and columns."""
+"""Rules of layers that resize maps: every output is a fixed mixture of rows and columns of the input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """The place of the input that weighs most in the output, axis by axis: the nearest one."""
+    """Evidence propagates to the input location with the largest weight, axis by axis: the nearest one."""
     coordinates = evidence.coordinates.copy()
     for axis, mixture in enumerate(mixtures(step), start=1):
         coordinates[:, axis] = mixture.argmax(axis=1)[coordinates[:, axis]]
@@ -47,7 +47,8 @@ def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
 
 
 def mixtures(step: Step) -> list[np.ndarray]:
-    """For rows, columns, ...: float32 ``[output size, input size]``, each input's weight in each output."""
+    """For rows, columns, ...: the weight of each input in each output, float32
+    ``[output size, input size]``."""
     layer, kind = step.layer, type(step.layer).__name__
     before, after = (list(step.shape(tensor)[1:-1]) for tensor in (step.input, step.output))
     if getattr(layer, "pad_to_aspect_ratio", False):
@@ -67,7 +68,7 @@ def mixtures(step: Step) -> list[np.ndarray]:
 
 
 def _places(size: int, kept: int) -> np.ndarray:
-    """One row for each of the places in the middle of an axis, float32 ``[kept, size]``."""
+    """One row for each location in the middle of an axis, float32 ``[kept, size]``."""
     return np.eye(size, dtype=np.float32)[(size - kept) // 2 :][:kept]
 
 
@@ -75,7 +76,7 @@ def _resized(before: list[int], after: list[int], settings: dict[str, Any], crop
     kept = _largest_of_aspect(before, after) if crop else before
     found = []
     for size, inner, outer in zip(before, kept, after, strict=True):
-        # One channel for each place of the axis: what comes out is its weight everywhere.
+        # One channel for each location of the axis: the output is its weight everywhere.
         resized = keras.ops.image.resize(
             _places(size, inner)[None, :, None], (outer, 1), data_format="channels_last", **settings
         )

@@ -1,4 +1,5 @@
-"""Layers and operators that keep the elements in order: flatten, reshape, pad, crop; and embeddings."""
+"""Rules of layers and operators that keep the order of elements (flatten, reshape, pad, crop), and of
+embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], float]
 
 
 def walk_reshape(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """The element with the same place in memory order."""
+    """Evidence propagates to the element with the same index in memory order."""
     inner = unravelled(evidence.elements(step.shape(step.output)), step.shape(step.input))
     return [(step.input, evidence.at(inner, unique=True))]
 
@@ -30,19 +31,19 @@ def adjoint_reshape(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def geometry_reshape(step: Step, tensor: Tensor, field: Field) -> Field:
-    """In place where the shape stays."""
+    """In place if the shape is unchanged."""
     if step.shape(tensor) != step.shape(step.output):
         raise undefined(step, "rearranges places")
     return field
 
 
 def walk_pad(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """Shifted by the padding; what fell on padding goes to the nearest element of the map."""
+    """Evidence is shifted by the padding; evidence on padding goes to the nearest element of the map."""
     return [(step.input, _shifted(step, evidence, -np.array(_before(step, "padding"))))]
 
 
 def walk_crop(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """Shifted by what was cropped."""
+    """Evidence is shifted by the cropping."""
     return [(step.input, _shifted(step, evidence, np.array(_before(step, "cropping"))))]
 
 
@@ -54,7 +55,7 @@ def _shifted(step: Step, evidence: Evidence, by: np.ndarray) -> Evidence:
 
 
 def _before(step: Step, attribute: str) -> list[int]:
-    """What a layer pads or crops in front of each axis but the first (the batch)."""
+    """The padding or cropping before each axis except the first (the batch)."""
     sides = getattr(step.layer, attribute)
     if isinstance(sides[0], int):  # one axis: (before, after)
         sides = [sides]
@@ -62,12 +63,12 @@ def _before(step: Step, attribute: str) -> list[int]:
 
 
 def adjoint_pad(step: Step, coefficients: np.ndarray) -> Below:
-    """Cut the padding off."""
+    """The padding is cropped."""
     return [(step.input, coefficients[_inner(step, _before(step, "padding"), step.input)])], 0.0
 
 
 def adjoint_crop(step: Step, coefficients: np.ndarray) -> Below:
-    """Zero where elements were cropped away."""
+    """Zero where elements were cropped."""
     below = np.zeros((len(coefficients), *step.shape(step.input)[1:]), np.float32)
     below[_inner(step, _before(step, "cropping"), step.output)] = coefficients
     return [(step.input, below)], 0.0
@@ -84,20 +85,21 @@ def geometry_crop(step: Step, tensor: Tensor, field: Field) -> Field:
 
 
 def _inner(step: Step, before: list[int], smaller: Tensor) -> tuple[slice, ...]:
-    """Where the smaller of two tensors lies in the larger one."""
+    """The slices of the larger of two tensors that contain the smaller one."""
     sizes = step.shape(smaller)[1:]
     return (slice(None), *(slice(b, b + n) for b, n in zip(before, sizes, strict=True)))
 
 
 def walk_pad_operator(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """``keras.ops.pad``: with a constant as a padding layer, with copies of the map to what was copied."""
+    """``keras.ops.pad`` with a constant is as a padding layer; with copies, evidence goes to the copied
+    elements."""
     if step.layer.mode != "constant":
         return gather.walk(step, evidence, selection)
     return [(step.input, _shifted(step, evidence, -np.array(_padded(step))))]
 
 
 def adjoint_pad_operator(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """The padding's constant is a bias; copies give their coefficients to what was copied."""
+    """The constant of the padding is a bias; copies give their coefficients to the copied elements."""
     if step.layer.mode != "constant":
         return gather.adjoint(step, coefficients)
     below = coefficients[_inner(step, _padded(step), step.input)]
@@ -115,7 +117,7 @@ def geometry_pad_operator(step: Step, tensor: Tensor, field: Field) -> Field:
 
 
 def _padded(step: Step) -> list[int]:
-    """What ``keras.ops.pad`` adds in front of each axis but the first (the batch)."""
+    """The padding of ``keras.ops.pad`` before each axis except the first (the batch)."""
     sides = list(step.layer.pad_width)
     sides = sides * len(step.input.shape) if len(sides) == 1 else sides
     if any(sides[0]):
@@ -124,10 +126,10 @@ def _padded(step: Step) -> list[int]:
 
 
 def walk_nowhere(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """An embedding looks numbers up in a table: no picture lies behind it."""
+    """Evidence ends at an embedding, which has no picture before it."""
     return []
 
 
 def adjoint_nowhere(step: Step, coefficients: np.ndarray) -> Below:
-    """Nothing is handed on; the head lists the coefficients on the embedding's output."""
+    """Nothing propagates; the head lists the coefficients on the embedding's output."""
     return [], 0.0

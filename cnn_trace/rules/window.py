@@ -1,4 +1,4 @@
-"""Sliding windows: which places of a map a neuron of a convolution or a pool looks at, in any dimension."""
+"""Sliding windows: the locations of a map that a neuron of a convolution or a pool sees, in any dimension."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Window:
 
     @cached_property
     def taps(self) -> int:
-        """The number of places in a window."""
+        """The number of locations in a window."""
         return math.prod(self.size)
 
     @classmethod
@@ -51,19 +51,20 @@ class Window:
 
     @classmethod
     def point(cls, map_size: tuple[int, ...]) -> Window:
-        """The window of a dense layer: every position sees the same position of the map."""
+        """The window of a dense layer: every location sees the same location of the map."""
         one, zero = (1,) * len(map_size), (0,) * len(map_size)
         return cls(one, one, one, zero, map_size, padded=False)
 
     def connections(self, positions: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
-        """For each tap of the window which positions of an output see which places of the map through it.
+        """For each tap of the window, the locations of the output, and the locations of the map that they see
+        through it.
 
         Args:
             positions: the size of the output.
 
         Returns:
-            Slices of tensors ``[n, ..., channels]``, first of the output, then of the input. What falls on
-            padding is left out.
+            Slices of tensors ``[n, ..., channels]``, first of the output, then of the input. Padding is left
+            out.
         """
         for tap in np.ndindex(*self.size):
             shifts = np.multiply(tap, self.dilation) - self.pad_before
@@ -71,14 +72,14 @@ class Window:
             yield (slice(None), *(p for p, _ in pairs)), (slice(None), *(i for _, i in pairs))
 
     def elements(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The elements of the map under the windows of some output positions.
+        """Find the elements of the map under the windows of some output locations.
 
         Args:
             positions: int ``[n, axes]``.
 
         Returns:
             int ``[n, taps]``, flat indices of the map (padding: the nearest element), and bool ``[n, taps]``:
-            whether it is an element and no padding.
+            False for padding.
         """
         n = len(positions)
         if self.is_point:
@@ -98,23 +99,24 @@ class Window:
 
     @cached_property
     def is_point(self) -> bool:
-        """Whether every position sees only the same position of the map."""
+        """Whether every location sees only the same location of the map."""
         return {*self.size, *self.stride} <= {1}
 
     @cached_property
     def _offsets(self) -> list[np.ndarray]:
-        """For each axis where the taps of the window at output position 0 lie, in elements of the map."""
+        """For each axis, the positions of the taps of the window at output location 0, in elements of the
+        map."""
         each = zip(self.size, self.dilation, self.pad_before, strict=True)
         return [np.arange(size) * dilation - pad for size, dilation, pad in each]
 
     @cached_property
     def _middle(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the centre of the window at output position 0 lies, and the last place of the map."""
+        """The centre of the window at output location 0, and the last location of the map."""
         half = np.multiply(np.subtract(self.size, 1), self.dilation) // 2
         return half - self.pad_before, np.subtract(self.map_size, 1)
 
     def seen(self, field: Field) -> Field:
-        """From the first tap of the first window to the last tap of the last."""
+        """The interval from the first tap of the first window to the last tap of the last."""
         each = zip(field, self.size, self.stride, self.dilation, self.pad_before, strict=True)
         return tuple(
             (first * stride - pad, last * stride - pad + (size - 1) * dilation)
@@ -122,7 +124,8 @@ class Window:
         )
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
-        """``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map; int ``[n, axes]``."""
+        """The centre ``position*stride - pad + ((size-1)*dilation)//2``, clipped to the map; int
+        ``[n, axes]``."""
         if self.is_point:
             return positions
         offset, last = self._middle
@@ -131,27 +134,28 @@ class Window:
 
 @dataclass(frozen=True)
 class TransposedWindow(Window):
-    """The input places that feed the outputs of a transposed convolution: :class:`Window`, read backwards."""
+    """The input locations that feed the outputs of a transposed convolution: :class:`Window`, inverted."""
 
     @classmethod
     def of_maps(cls, layer: Any, inner: tuple[int, ...], outer: tuple[int, ...]) -> TransposedWindow:
-        """The window of a layer from one map to another, padded as the convolution that it transposes."""
+        """The window of a layer from one map to another, padded like the convolution that it transposes."""
         backward = Window.of(layer, outer)
         return cls(backward.size, backward.stride, backward.dilation, backward.pad_before, inner)
 
     def connections(self, positions: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
-        """As for any window."""
+        """As :meth:`Window.connections`."""
         backward = Window(self.size, self.stride, self.dilation, self.pad_before, positions)
         return ((seen, seeing) for seeing, seen in backward.connections(self.map_size))
 
     @property
     def has_gaps(self) -> bool:
-        """Whether the places that feed a position do not lie side by side."""
+        """Whether the locations that feed a position are not neighbours."""
         each = zip(self.size, self.stride, self.dilation, strict=True)
         return any(stride > size or (stride > 1 and dilation > 1) for size, stride, dilation in each)
 
     def elements(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As for any window: flat indices ``[n, taps]``, and whether a place has its tap there."""
+        """As :meth:`Window.elements`: flat indices ``[n, taps]``, and whether a location has its tap
+        there."""
         flat = np.zeros((len(positions), 1), np.int64)
         inside = np.ones((len(positions), 1), bool)
         for axis, length in enumerate(self.map_size):
@@ -164,7 +168,8 @@ class TransposedWindow(Window):
         return flat, inside
 
     def seen(self, field: Field) -> Field:
-        """From the first input place that reaches the first position to the last that reaches the last."""
+        """The interval from the first input location that feeds the first position to the last that feeds the
+        last."""
         each = zip(field, self.size, self.stride, self.dilation, self.pad_before, strict=True)
         return tuple(
             (-((first + pad - (size - 1) * dilation) // -stride), (last + pad) // stride)
@@ -172,14 +177,15 @@ class TransposedWindow(Window):
         )
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
-        """The input place nearest the middle of all that may feed a position, int ``[n, axes]``."""
+        """The input location nearest to the middle of all that may feed a position, int ``[n, axes]``."""
         doubled = 2 * (positions + self.pad_before) - np.multiply(np.subtract(self.size, 1), self.dilation)
         nearest = (doubled + self.stride) // np.multiply(2, self.stride)
         return np.clip(nearest, 0, np.subtract(self.map_size, 1))
 
 
 def _overlap(shift: int, stride: int, positions: int, places: int) -> tuple[slice, slice]:
-    """Along one axis: positions whose place ``position * stride + shift`` lies on the map; and the places."""
+    """Along one axis: the positions whose location ``position * stride + shift`` is on the map, and these
+    locations."""
     first = max(0, -(shift // stride))
     last = min(positions - 1, (places - 1 - shift) // stride)
     if last < first:
