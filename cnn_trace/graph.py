@@ -17,9 +17,9 @@ from keras import KerasTensor, tree
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.masks import Masks, set_keras_mask
+from gazeback.cnn_trace.open_sizes import open_sizes
 from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
 from gazeback.cnn_trace.raw_tensorflow import RawFunction, raw_functions_become_operators
-from gazeback.models.open_sizes import open_sizes
 
 
 @dataclass(eq=False, repr=False)

@@ -150,6 +150,15 @@ class Evidence:
             self._coordinates, weights, self._sense, True, elements=self._elements, shape=self._shape
         )
 
+    def shared(self, rows: np.ndarray, weights: np.ndarray, *, unique: bool = False) -> Evidence:
+        """Return the neurons of some rows, with the weights ``[m, questions]``.
+
+        ``unique``: whether no row is taken twice.
+        """
+        part = self.take(rows, unique=unique)
+        part.weights = weights
+        return part
+
     def question(self, image: int, question: int) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates ``[m, rank - 1]`` (no batch axis) and weights ``[m]`` of one image and one question."""
         weights = self.weights[:, question]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gazeback.cnn_trace.rules.dense_fan import DenseFan
     from gazeback.cnn_trace.rules.fan import Fan
 
+# Rows and columns of an array of terms, int ``[m]`` each, and the weights that they carry ``[m, questions]``.
+Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 Location = Literal["same", "argmax"]
 
 
@@ -45,6 +48,24 @@ class CNNFixations:
         """Whether the location in a window is chosen by its values, even if the channel is known."""
         return self.location == "argmax"
 
+    def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Select the neurons of the hand-off maps at which the walk starts: all that have mass.
+
+        Args:
+            mass: ``[questions, elements]`` of one image, not negative.
+
+        Returns:
+            Elements int ``[n]`` and their weights ``[n, questions]``; those of a question sum to 1.
+        """
+        elements = np.flatnonzero(mass.any(axis=0))
+        weights = mass[:, elements].T.astype(np.float64)
+        return elements, weights / np.maximum(weights.sum(axis=0), 1e-30)
+
+    @property
+    def proportional(self) -> bool:
+        """Whether several contributors are kept, each in proportion to what it contributes."""
+        return False
+
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
         """Propagate evidence to elements of the windows of a convolution (Algorithm 2).
 
@@ -72,6 +93,29 @@ class CNNFixations:
         reached = [fan.supporters(np.flatnonzero(asked)) for asked in weights.T]
         inputs = np.unique(np.concatenate(reached))
         return inputs, np.column_stack([np.isin(inputs, kept) for kept in reached]).astype(np.float64)
+
+    def terms(
+        self, values: np.ndarray, evidence: Evidence, name: str, inside: np.ndarray | None = None,
+        signed: bool = True,
+    ) -> Terms:  # fmt: skip
+        """Select the terms of a sum to which neurons propagate: the largest one of each.
+
+        Args:
+            values: ``[n, terms]``.
+            evidence: the neurons that are sums of them.
+            name: of the call.
+            inside: bool ``[n, terms]``: which of them are none of padding; by default all.
+            signed: whether a neuron that is sought low propagates to its smallest term.
+        """
+        if signed and not evidence.is_positive:
+            values = values * evidence.sense[:, None]
+        if inside is not None:
+            values = np.where(inside, values, -np.inf)
+        return np.arange(len(values)), values.argmax(axis=1), evidence.weights
+
+    def sense_of(self, values: np.ndarray) -> np.ndarray | None:
+        """The sign with which the inputs of a weighted layer are sought; None: all are sought high."""
+        return None
 
 
 def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -112,7 +112,7 @@ class Tracer:
             if options.contrast:
                 self._check_contrast(one, options.contrast)
                 also |= {one}
-        by_walk = options.method != "evidence" or (targets[0].is_map and options.handoff is None)
+        by_walk = not options.has_head or (targets[0].is_map and options.handoff is None)
         handoff, wanted = self._plan(targets, by_walk, options)
         recording = self.record(arrays, wanted | also, known)
         chosen = neurons(recording)
@@ -129,7 +129,9 @@ class Tracer:
                 starts = {t: _start(recording, t, chosen, rows, options.contrast) for t in asked}
                 starts = {t: k * asked[t].reshape(-1, *[1] * (k.ndim - 1)) for t, k in starts.items()}
                 head = decompose_all(self.graph, recording, starts, rows, handoff)
-                handed, nets = hand_off(head, recording, image, questions, options.share, options.reference)
+                handed, nets = hand_off(
+                    head, recording, image, questions, options.selection, options.reference
+                )
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]

@@ -84,7 +84,7 @@ class WordTracer:
             targets,
             lambda recording: asked.neurons[None],
             self.options,
-            frozenset(also if self.options.method == "evidence" else ()),
+            frozenset(also if self.options.has_head else ()),
             known=self._first_look(tracer),
         )
 

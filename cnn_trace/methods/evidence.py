@@ -28,44 +28,42 @@ def hand_off(
     recording: Recording,
     image: np.ndarray,
     questions: int,
-    share: float,
+    selection: CNNFixations,
     reference: np.ndarray | None,
 ) -> tuple[dict[Tensor, Evidence], dict[Tensor, np.ndarray]]:
-    """Hand off from the head to the walk: reference, net per location, strongest neurons (docs/method.md,
-    steps 3 to 5).
+    """Reference, net per location, the neurons that are walked down (docs/method.md, steps 3 to 5).
 
     Args:
-        head: the decomposition for the questions of all images, one after another; ``image``: the image of
-            each.
-        recording: the values of the hand-off maps.
-        questions: per image.
-        share, reference: as in `Options`.
+        head: of the questions of all images, one after another.
+        recording: with the values of the hand-off maps.
+        image: the image of each question.
+        questions: their number for each image.
+        selection: says which neurons.
+        reference: as in `Options`.
 
     Returns:
-        Evidence on each hand-off map, and its net map ``[questions, h, w]``. The weights of a question sum to
-        1.
+        Evidence on each hand-off map, with weights that sum to 1 for each question, and its net map
+        ``[questions, h, w]``.
     """
-    shares, nets = [], {}
+    masses, nets = [], {}
     for tensor, coefficients in head.maps.items():
         values = channels_last(tensor, recording[tensor])
         difference = values - _reference(reference, values.shape[1:])
         positive, nets[tensor] = net_per_location(channels_last(tensor, coefficients) * difference[image])
-        shares.append(positive.reshape(len(positive), -1))
-    mass = np.concatenate(shares, axis=1)
-    ends = np.cumsum([share.shape[1] for share in shares])
-    chosen = [strongest(row, share) for row in mass]
-    owner = np.repeat(np.arange(len(mass)), [len(c) for c in chosen])
-    flat = np.concatenate(chosen)
-    weights = mass[owner, flat].astype(np.float64)
-    weights /= np.maximum(np.bincount(owner, weights, len(mass)), 1e-30)[owner]
-    handed = {}
-    for tensor, start, end in zip(head.maps, ends - [s.shape[1] for s in shares], ends, strict=True):
-        here = (flat >= start) & (flat < end)
-        place = np.unravel_index(flat[here] - start, shape_last(tensor, recording.shapes[tensor])[1:])
-        spread = np.zeros((int(here.sum()), questions))
-        spread[np.arange(len(spread)), owner[here] % questions] = weights[here]
-        coordinates = np.column_stack([image[owner[here]], *place])
-        handed[tensor] = Evidence.of(columns_as_stored(tensor, coordinates), spread)
+        masses.append(positive.reshape(len(positive), -1))
+    mass = np.concatenate(masses, axis=1)
+    found = [selection.start(mass[i : i + questions]) for i in range(0, len(mass), questions)]
+    owner = np.repeat(image[::questions], [len(elements) for elements, _ in found])
+    elements = np.concatenate([elements for elements, _ in found])
+    weights = np.concatenate([weights for _, weights in found])
+    handed, start = {}, 0
+    for tensor, part in zip(head.maps, masses, strict=True):
+        end = start + part.shape[1]
+        here = (elements >= start) & (elements < end)
+        place = np.unravel_index(elements[here] - start, shape_last(tensor, recording.shapes[tensor])[1:])
+        coordinates = columns_as_stored(tensor, np.column_stack([owner[here], *place]))
+        handed[tensor] = Evidence.of(coordinates, weights[here])
+        start = end
     return handed, nets
 
 
@@ -130,6 +128,21 @@ class WeightedFixations(CNNFixations):
     """
 
     once: bool = False
+    share: float = 0.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share <= 1:
+            raise TraceError(f"share must be above 0 and at most 1, got {self.share}")
+
+    def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Select the neurons that carry the top share of each question's mass."""
+        chosen = [strongest(row, self.share) for row in mass]
+        elements = np.unique(np.concatenate(chosen))
+        weights = np.zeros((len(elements), len(mass)))
+        for question, (row, kept) in enumerate(zip(mass, chosen, strict=True)):
+            weights[np.searchsorted(elements, kept), question] = row[kept]
+        return elements, weights / np.maximum(weights.sum(axis=0), 1e-30)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choose inputs as the published method does; the weight of each neuron is split among them."""

@@ -10,13 +10,15 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.methods.discernible import DiscernibleNeurons
 from gazeback.cnn_trace.methods.evidence import WeightedFixations
+from gazeback.cnn_trace.methods.spread import Spread
 from gazeback.cnn_trace.methods.top import TopContributors
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.targets import CONTRASTS
 
 # The selection of each method, and the options that it takes.
 SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
-    "evidence": (WeightedFixations, ("location", "fc_to_spatial")),
+    "evidence": (WeightedFixations, ("location", "fc_to_spatial", "share")),
+    "spread": (Spread, ("neurons",)),
     "fixations": (CNNFixations, ("location", "fc_to_spatial")),
     "top": (TopContributors, ("top",)),
     "discernible": (DiscernibleNeurons, ("top_k", "alphas")),
@@ -37,10 +39,11 @@ class Options:
         fc_to_spatial: the inputs that a dense layer over a flattened map keeps: ``"argmax"`` or ``"all"``;
             for the same methods.
         share: evidence: the fraction of the net relevance whose neurons are walked down, in (0, 1].
-        reference: evidence: the map of the average picture that is subtracted: None (zero), a vector
+        neurons: spread: the number of neurons of a tensor that carry the weights of an image, or ``"all"``.
+        reference: evidence, spread: the map of the average picture that is subtracted: None (zero), a vector
             ``[channels]`` or a map ``[height, width, channels]``.
-        handoff: evidence: the layer at whose map the head ends; by default the last map.
-        contrast: evidence: None explains a class's logit; the others explain this logit minus those of the
+        handoff: the same: the layer at whose map the head ends; by default the last map.
+        contrast: the same: None explains a class's logit; the others explain this logit minus those of the
             other classes: ``"mean"``, their mean; ``"likely"``, weighted by probability; ``"strongest"``, the
             largest one.
         top: top: the number of contributors that a dense neuron keeps.
@@ -51,7 +54,8 @@ class Options:
     method: str = "evidence"
     location: Any = None
     fc_to_spatial: Any = None
-    share: float = 0.6
+    share: float | None = None
+    neurons: Any = None
     reference: np.ndarray | None = None
     handoff: str | None = None
     contrast: str | None = None
@@ -62,13 +66,16 @@ class Options:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise TraceError(f"unknown method {self.method!r}; choose one of {', '.join(METHODS)}")
-        if not 0 < self.share <= 1:
-            raise TraceError(f"share must be above 0 and at most 1, got {self.share}")
         if self.contrast not in (None, *CONTRASTS):
             raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
-        if self.contrast and self.method != "evidence":
+        if self.contrast and not self.has_head:
             raise TraceError(f'contrast is an option of method "evidence", not of {self.method!r}')
         _ = self.selection
+
+    @property
+    def has_head(self) -> bool:
+        """Whether answers are decomposed exactly down to the last map."""
+        return self.method in ("evidence", "spread")
 
     @property
     def selection(self) -> CNNFixations:

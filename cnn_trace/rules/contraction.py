@@ -287,7 +287,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     sums = contraction(step.call)
     tensors = [operand for operand in sums.operands if isinstance(operand, Tensor)]
     if len(tensors) > 1 or len(sums.operands) == 1:
-        return _walk_terms(step, evidence, sums)
+        return _walk_terms(step, evidence, selection, sums)
     if _is_dense(sums):
         bias = _bias_of(step)
         layer = LayerOf(step.call.name, kernel=_weights(sums), use_bias=bias is not None, bias=bias)
@@ -319,7 +319,8 @@ def _walk_vectors(
         members = evidence.take(np.flatnonzero(owner.ravel() == v))
         fan = VectorFan(step, sums, members)
         inputs, weights = selection.dense(fan, members.weights)
-        found.append(Evidence.of(fan.coordinates[inputs], weights))
+        sense = selection.sense_of(fan.values[inputs])
+        found.append(Evidence.of(fan.coordinates[inputs], weights, sense))
     return found
 
 
@@ -389,22 +390,24 @@ class _Terms:
         return found
 
 
-def _walk_terms(step: Step, evidence: Evidence, sums: Contraction) -> list[tuple[Tensor, Evidence]]:
+def _walk_terms(
+    step: Step, evidence: Evidence, selection: CNNFixations, sums: Contraction
+) -> list[tuple[Tensor, Evidence]]:
     values = [_value(step, operand) for operand in sums.operands]
     parts: list[list[tuple[Tensor, Evidence]]] = []
     size = max(1, _CHUNK_VALUES // _Terms(step, sums, evidence.coordinates[:1]).count)
     for start in range(0, len(evidence), size):
-        parts.append(_largest_terms(step, evidence.take(slice(start, start + size)), sums, values))
+        parts.append(_some_terms(step, evidence.take(slice(start, start + size)), selection, sums, values))
     return [found for part in parts for found in part]
 
 
-def _largest_terms(
-    step: Step, evidence: Evidence, sums: Contraction, values: list[np.ndarray]
+def _some_terms(
+    step: Step, evidence: Evidence, selection: CNNFixations, sums: Contraction, values: list[np.ndarray]
 ) -> list[tuple[Tensor, Evidence]]:
     terms = _Terms(step, sums, evidence.coordinates)
     factors = [terms.values(value, letters) for value, letters in zip(values, sums.letters, strict=True)]
-    products = math.prod(factors) * evidence.sense[:, None]
-    rows, best = np.arange(len(evidence)), products.argmax(axis=1)
+    rows, best, weights = selection.terms(np.prod(factors, axis=0), evidence, step.call.name)
+    evidence = evidence.shared(rows, weights)
     factors = [factor[rows, best] for factor in factors]
     strongest = np.stack([np.abs(factors[i]) for i in sums.trunk]).argmax(axis=0)
     found = []

@@ -40,11 +40,10 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     for v, vector in enumerate(vectors):
         members = np.flatnonzero(owner.ravel() == v)
         units, sense = evidence.coordinates[members, -1], evidence.sense[members]
-        inputs, weights = selection.dense(
-            DenseFan(step, tuple(vector), units, sense), evidence.weights[members]
-        )
+        fan = DenseFan(step, tuple(vector), units, sense)
+        inputs, weights = selection.dense(fan, evidence.weights[members])
         coordinates = np.column_stack([np.tile(vector, (len(inputs), 1)), inputs])
-        found.append((step.input, Evidence.of(coordinates, weights)))
+        found.append((step.input, Evidence.of(coordinates, weights, selection.sense_of(fan.values[inputs]))))
     return found
 
 

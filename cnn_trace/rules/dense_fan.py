@@ -39,6 +39,11 @@ class DenseFan:
         self.kernel = as_array(step.layer.kernel)
         self.over_map = comes_from_flattened_map(step.input)
 
+    @property
+    def neurons(self) -> np.ndarray:
+        """Coordinates that tell the neurons of the vector apart, int ``[n, 2]``; the first one is 0."""
+        return np.column_stack([np.zeros(len(self), np.int64), self.units])
+
     def __len__(self) -> int:
         return len(self.units)
 

@@ -93,6 +93,22 @@ class Fan:
         values, _ = self.rows
         return values[part, :, None] * self.width + np.arange(self.width)
 
+    def inside(self, part: slice) -> np.ndarray:
+        """Which products are of an input and not of padding, bool ``[m, taps * width]``."""
+        _, weights = self.rows
+        return np.repeat(weights[part] != self.taps * self.filters, self.width, axis=1)
+
+    def inputs(self, part: slice, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The input elements of some products, int ``[m]``, and their values.
+
+        Args:
+            part: a chunk of neurons.
+            rows, columns: int ``[m]``, products of the chunk as ``[neurons, taps * width]``.
+        """
+        tap, channel = np.divmod(columns, self.width)
+        place = self.rows[0][part][rows, tap]
+        return place * self.width + channel, self.values[place, channel]
+
     def largest(self) -> np.ndarray:
         """The largest single product of each neuron, float32 ``[n]``."""
         found = np.zeros(len(self), np.float32)
@@ -224,6 +240,15 @@ class SeparableFan(Fan):
     def elements(self, part: slice) -> np.ndarray:
         """The input elements that the products are made of, int ``[m, taps, width]``."""
         return self._of_input(super().elements(part))
+
+    def inside(self, part: slice) -> np.ndarray:
+        """As for any convolution."""
+        return np.repeat(self.rows[1][part] != self.taps, self.width, axis=1)
+
+    def inputs(self, part: slice, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As for any convolution."""
+        elements, values = super().inputs(part, rows, columns)
+        return self._of_input(elements), values
 
     def sums(self, part: slice) -> np.ndarray:
         """The products of the 1x1 part, times the sign: float32 ``[m, width]``."""

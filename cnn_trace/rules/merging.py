@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -23,14 +24,22 @@ def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     """
     if len(step.call.inputs) == 1:
         return [(step.input, broadcast_back(step, evidence, step.input))]
-    values = np.stack(
-        [values_at(step, evidence, tensor) * evidence.sense for tensor in step.call.inputs], axis=1
-    )
-    branch = values.argmax(axis=1)
+    values = np.stack([values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)
     return [
-        (tensor, broadcast_back(step, evidence.take(branch == b, unique=True), tensor))
-        for b, tensor in enumerate(step.call.inputs)
+        (tensor, broadcast_back(step, part, tensor))
+        for tensor, part in zip(step.call.inputs, shared(step, evidence, selection, values), strict=True)
     ]
+
+
+def shared(step: Step, evidence: Evidence, selection: CNNFixations, values: np.ndarray) -> Iterator[Evidence]:
+    """The evidence on each of the terms of a sum, in place.
+
+    Args:
+        values: of the terms where the evidence lies, ``[n, terms]``.
+    """
+    rows, terms, weights = selection.terms(values, evidence, step.call.name)
+    for term in range(values.shape[1]):
+        yield evidence.shared(rows[terms == term], weights[terms == term], unique=True)
 
 
 def values_at(step: Step, evidence: Evidence, tensor: Tensor) -> np.ndarray:
@@ -159,15 +168,15 @@ def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> li
     signs = [
         1 if place == 0 else -1 for place, x in enumerate(operands(step.call)[:2]) if isinstance(x, Tensor)
     ]
-    found, branch = [], np.zeros(len(evidence), np.int64)
+    parts: Iterable[Evidence] = [evidence]
     if len(signs) > 1:
         values = [
-            sign * values_at(step, evidence, tensor) * evidence.sense
+            sign * values_at(step, evidence, tensor)
             for sign, tensor in zip(signs, step.call.inputs, strict=True)
         ]
-        branch = np.stack(values, axis=1).argmax(axis=1)
-    for b, (sign, tensor) in enumerate(zip(signs, step.call.inputs, strict=True)):
-        part = evidence.take(branch == b, unique=True)
+        parts = shared(step, evidence, selection, np.stack(values, axis=1))
+    found = []
+    for sign, tensor, part in zip(signs, step.call.inputs, parts, strict=True):
         part = part.at(part.coordinates, (part.sense * sign).astype(np.int8))
         found.append((tensor, broadcast_back(step, part, tensor)))
     return found

@@ -10,29 +10,12 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Tensor
-from gazeback.cnn_trace.neurons import Evidence
+from gazeback.cnn_trace.neurons import Evidence, unravelled
 from gazeback.cnn_trace.rules.geometry import Field, SeesEverything, undefined
 from gazeback.cnn_trace.rules.linear import Linear, Stages
 from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
-
-
-def walk_reduction(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """A sum goes on to its largest term (negative sense: its smallest), a minimum to the smallest value."""
-    values, axes = step.value(step.input), named_axes(step)
-    kept = [axis for axis in range(values.ndim) if axis not in axes]
-    keys = evidence.coordinates
-    if keys.shape[1] == values.ndim:  # keepdims
-        keys = keys[:, kept]
-    last = np.moveaxis(values, axes, range(len(kept), values.ndim))
-    sense = -np.ones(len(evidence)) if _is_minimum(step) else evidence.sense
-    terms = last.reshape(*last.shape[: len(kept)], -1)[tuple(keys.T)]
-    places = (terms * sense[:, None]).argmax(axis=1)
-    coordinates = np.empty((len(evidence), values.ndim), np.int64)
-    coordinates[:, kept] = keys
-    coordinates[:, axes] = np.stack(np.unravel_index(places, last.shape[len(kept) :]), axis=1)
-    return [(step.input, evidence.at(coordinates))]
 
 
 def adjoint_sum(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
@@ -53,44 +36,100 @@ def adjoint_min(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor
     return [(step.input, below)], 0.0
 
 
-def _is_minimum(step: Step) -> bool:
-    return type(step.layer).__name__ in ("Min", "Amin")
-
-
 Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
-def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Max and average pooling go on to the largest value in the window; padding is never chosen."""
-    maps = step.value(step.input)
-    window = Window.of(step.layer, maps.shape[1:-1])
-    neurons = evidence.coordinates
-    places, inside = window.elements(neurons[:, 1:-1])
+def walk_max(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the largest value in the window; padding is never chosen."""
+    places, inside, values = _windows(step, evidence)
+    best = np.where(inside, values, -np.inf).argmax(axis=1)
+    return [(step.input, _at_places(step, evidence, places[np.arange(len(places)), best]))]
+
+
+def walk_average(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the values in the window that the selection keeps.
+
+    As published: the largest one.
+    """
+    places, inside, values = _windows(step, evidence)
+    rows, terms, weights = selection.terms(values, evidence, step.call.name, inside, signed=False)
+    return [(step.input, _at_places(step, evidence.shared(rows, weights), places[rows, terms]))]
+
+
+def _windows(step: Step, evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each neuron the places in its window, which of them are on the map, and the values there."""
+    maps, neurons = step.value(step.input), evidence.coordinates
+    places, inside = Window.of(step.layer, maps.shape[1:-1]).elements(neurons[:, 1:-1])
     values = maps.reshape(len(maps), -1, maps.shape[-1])[neurons[:, :1], places, neurons[:, -1:]]
-    values[~inside] = -np.inf
-    best = places[np.arange(len(places)), values.argmax(axis=1)]
-    coordinates = neurons.copy()
-    coordinates[:, 1:-1] = np.stack(np.unravel_index(best, window.map_size), axis=1)
-    return [(step.input, evidence.at(coordinates))]
+    return places, inside, values
 
 
-def walk_global(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Global pooling goes on to the largest value over the axes that it reduces."""
-    values = step.value(step.input)
+def _at_places(step: Step, evidence: Evidence, places: np.ndarray) -> Evidence:
+    """Evidence at other places of the input, in the same channels; places are flat indices of a map."""
+    coordinates = evidence.coordinates.copy()
+    coordinates[:, 1:-1] = unravelled(places, step.shape(step.input)[1:-1])
+    return evidence.at(coordinates)
+
+
+def walk_global_max(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the largest value over the axes that the layer reduces."""
+    keys, terms = _reduced(step, evidence, step.value(step.input))
+    unique, owner = np.unique(keys, axis=0, return_inverse=True)
+    best = terms[tuple(unique.T)].argmax(axis=1)[owner.ravel()]
+    return [(step.input, evidence.at(_expanded_back(step, keys, best)))]
+
+
+def walk_mean(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to those of the averaged values that the selection keeps.
+
+    As published: the largest one.
+    """
+    keys, terms = _reduced(step, evidence, step.value(step.input))
+    inside = None
     if len(step.call.inputs) > 1:
-        values = np.where(step.value(step.call.inputs[1])[..., None], values, -np.inf)
+        mask = np.broadcast_to(step.value(step.call.inputs[1])[..., None], step.shape(step.input))
+        inside = _reduced(step, evidence, mask)[1][tuple(keys.T)]
+    rows, best, weights = selection.terms(
+        terms[tuple(keys.T)], evidence, step.call.name, inside, signed=False
+    )
+    return [(step.input, evidence.shared(rows, weights).at(_expanded_back(step, keys[rows], best)))]
+
+
+def walk_sum(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the terms that the selection keeps.
+
+    As published: the largest one; for a neuron that is sought low, the smallest one.
+    """
+    keys, terms = _reduced(step, evidence, step.value(step.input))
+    rows, best, weights = selection.terms(terms[tuple(keys.T)], evidence, step.call.name)
+    return [(step.input, evidence.shared(rows, weights).at(_expanded_back(step, keys[rows], best)))]
+
+
+def walk_min(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the smallest value."""
+    keys, terms = _reduced(step, evidence, step.value(step.input))
+    best = terms[tuple(keys.T)].argmin(axis=1)
+    return [(step.input, evidence.at(_expanded_back(step, keys, best)))]
+
+
+def _reduced(step: Step, evidence: Evidence, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The neurons' coordinates on the axes that are kept, and the values with the other axes as one, last."""
     axes = reduced_axes(step)
     kept = [axis for axis in range(values.ndim) if axis not in axes]
     keys = evidence.coordinates
     if keys.shape[1] == values.ndim:  # keepdims
         keys = keys[:, kept]
-    unique, owner = np.unique(keys, axis=0, return_inverse=True)
     last = np.moveaxis(values, axes, range(len(kept), values.ndim))
-    places = last[tuple(unique.T)].reshape(len(unique), -1).argmax(axis=1)[owner.ravel()]
-    coordinates = np.empty((len(evidence), values.ndim), np.int64)
-    coordinates[:, kept] = keys
-    coordinates[:, axes] = np.stack(np.unravel_index(places, last.shape[len(kept) :]), axis=1)
-    return [(step.input, evidence.at(coordinates))]
+    return keys, last.reshape(*last.shape[: len(kept)], -1)
+
+
+def _expanded_back(step: Step, keys: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Coordinates on the input: places, flat indices of the axes that are reduced, for keys on the others."""
+    shape, axes = step.shape(step.input), reduced_axes(step)
+    coordinates = np.empty((len(keys), len(shape)), np.int64)
+    coordinates[:, [axis for axis in range(len(shape)) if axis not in axes]] = keys
+    coordinates[:, axes] = unravelled(places, tuple(shape[axis] for axis in axes))
+    return coordinates
 
 
 def geometry(step: Step, tensor: Tensor, field: Field) -> Field:

@@ -17,11 +17,38 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Evidence propagates to the input location with the largest weight, axis by axis: the nearest one."""
+    """Propagate evidence to the place of the input that weighs most in the output: the nearest one.
+
+    A selection that is proportional takes its share of each place that is mixed.
+    """
     coordinates = evidence.coordinates.copy()
-    for axis, mixture in enumerate(mixtures(step), start=1):
-        coordinates[:, axis] = mixture.argmax(axis=1)[coordinates[:, axis]]
-    return [(step.input, evidence.at(coordinates))]
+    if not selection.proportional:
+        for axis, mixture in enumerate(mixtures(step), start=1):
+            coordinates[:, axis] = mixture.argmax(axis=1)[coordinates[:, axis]]
+        return [(step.input, evidence.at(coordinates))]
+    places, shares = _mixed(mixtures(step), coordinates[:, 1:-1])
+    values = step.value(step.input)[(coordinates[:, :1], *np.moveaxis(places, -1, 0), coordinates[:, -1:])]
+    rows, terms, weights = selection.terms(shares * values, evidence, step.call.name, shares != 0)
+    coordinates = coordinates[rows]
+    coordinates[:, 1:-1] = places[rows, terms]
+    return [(step.input, evidence.shared(rows, weights).at(coordinates))]
+
+
+def _mixed(mixtures: list[np.ndarray], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the input that are mixed for places ``[n, axes]`` of the output, and their weights.
+
+    Returns int ``[n, terms, axes]`` and float32 ``[n, terms]``.
+    """
+    found, shares = np.zeros((len(places), 1, 0), np.int64), np.ones((len(places), 1), np.float32)
+    for mixture, place in zip(mixtures, places.T, strict=True):
+        most = max(1, int(np.count_nonzero(mixture, axis=1).max()))
+        column = np.argsort(mixture == 0, axis=1, kind="stable")[place, :most]
+        weight = mixture[place[:, None], column]
+        terms = found.shape[1]
+        found = np.repeat(found, most, axis=1)
+        found = np.concatenate([found, np.tile(column, (1, terms))[..., None]], axis=-1)
+        shares = np.repeat(shares, most, axis=1) * np.tile(weight, (1, terms))
+    return found, shares
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:

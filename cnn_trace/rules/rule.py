@@ -44,6 +44,11 @@ def inputs_for_windows(call: Call, selection: CNNFixations) -> tuple[Tensor, ...
     return call.inputs if selection.reads_windows else ()
 
 
+def inputs_if_proportional(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
+    """The rule reads its input only if the selection takes contributors in proportion."""
+    return call.inputs if selection.proportional else ()
+
+
 def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
     """The rule reads what goes in and what comes out."""
     return (*call.inputs, *call.outputs)

@@ -45,6 +45,7 @@ from gazeback.cnn_trace.rules.rule import (
     inputs,
     inputs_and_outputs,
     inputs_for_windows,
+    inputs_if_proportional,
     nothing,
 )
 from gazeback.cnn_trace.step import Step
@@ -96,7 +97,9 @@ _PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing, geometry=shape.
 
 _CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing, geometry=shape.geometry_crop)
 
-_RESAMPLE = Rule(resampling.walk, resampling.adjoint, nothing, nothing, geometry=resampling.geometry)
+_RESAMPLE = Rule(
+    resampling.walk, resampling.adjoint, inputs_if_proportional, nothing, geometry=resampling.geometry
+)
 
 _CONVOLUTION = convolution.rule(convolution.ordinary)
 
@@ -106,19 +109,23 @@ _SEPARABLE = convolution.rule(convolution.separable)
 
 _TRANSPOSED = convolution.rule(convolution.transposed)
 
-_MAX_POOL = Rule(pooling.walk, pooling.adjoint_max, inputs, inputs, geometry=pooling.geometry)
+_MAX_POOL = Rule(pooling.walk_max, pooling.adjoint_max, inputs, inputs, geometry=pooling.geometry)
 
 _AVERAGE_POOL = Rule(
-    pooling.walk, partial(linear.adjoint, pooling.averaging), inputs, nothing, geometry=pooling.geometry
+    pooling.walk_average,
+    partial(linear.adjoint, pooling.averaging),
+    inputs,
+    nothing,
+    geometry=pooling.geometry,
 )
 
 _global = partial(Rule, geometry=pooling.geometry_global)
 
-_GLOBAL_AVERAGE = _global(pooling.walk_global, pooling.adjoint_global_average, inputs, pooling.masks)
+_GLOBAL_AVERAGE = _global(pooling.walk_mean, pooling.adjoint_global_average, inputs, pooling.masks)
 
-_GLOBAL_MAX = _global(pooling.walk_global, pooling.adjoint_global_max, inputs, inputs)
+_GLOBAL_MAX = _global(pooling.walk_global_max, pooling.adjoint_global_max, inputs, inputs)
 
-_MINIMUM = _global(pooling.walk_reduction, pooling.adjoint_min, inputs, inputs)
+_MINIMUM = _global(pooling.walk_min, pooling.adjoint_min, inputs, inputs)
 
 _RESCALING = _in_place(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
 
@@ -249,7 +256,7 @@ OPERATORS: dict[str, Rule] = {
     "Amax": _GLOBAL_MAX,
     "Min": _MINIMUM,
     "Amin": _MINIMUM,
-    "Sum": _global(pooling.walk_reduction, pooling.adjoint_sum, inputs, nothing),
+    "Sum": _global(pooling.walk_sum, pooling.adjoint_sum, inputs, nothing),
     "Matmul": _CONTRACTION,
     "Einsum": _CONTRACTION,
     "Dot": _CONTRACTION,
