@@ -65,10 +65,12 @@ def test_each_word_before_contributes(mine, grounding):
 
 def test_every_method_finds_points(mine, pixels):
     for method in METHODS:
-        found = word_evidence(mine, pixels, IDS, positions=[1, 3], method=method)
+        # drawn neurons are shared by all words that are asked about; all neurons are not drawn
+        own = {"neurons": "all"} if method == "spread" else {}
+        found = word_evidence(mine, pixels, IDS, positions=[1, 3], method=method, **own)
         assert len(found) == 2
         assert all(one.shape == (SIDE, SIDE) for one in found)
-        alone = word_evidence(mine, pixels, IDS, positions=[3], method=method)[0]
+        alone = word_evidence(mine, pixels, IDS, positions=[3], method=method, **own)[0]
         np.testing.assert_array_equal(alone.points, found[1].points)
 
 
