@@ -18,10 +18,10 @@ from gazeback.cnn_trace.targets import CONTRASTS
 # The selection of each method, and the options that it takes.
 SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
     "evidence": (WeightedFixations, ("location", "fc_to_spatial", "share")),
-    "spread": (Spread, ("neurons",)),
     "fixations": (CNNFixations, ("location", "fc_to_spatial")),
     "top": (TopContributors, ("top",)),
     "discernible": (DiscernibleNeurons, ("top_k", "alphas")),
+    "spread": (Spread, ("neurons",)),
 }
 
 METHODS = tuple(SELECTIONS)

@@ -78,7 +78,7 @@ class Settings:
 @click.option("--layer", metavar="NAME", help="Start from this layer's strongest neuron, or its --target.")
 @click.option(
     "--methods", "--method", default="evidence", show_default=True, metavar="M,...",
-    help="evidence, fixations, top, discernible, or an installed one; several to compare them.",
+    help="evidence, fixations, top, discernible, spread, or an installed one; several to compare them.",
 )  # fmt: skip
 @click.option(
     "--top", type=int, default=5, show_default=True, metavar="N", help="Explain the N most probable classes."

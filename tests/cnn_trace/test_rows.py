@@ -36,12 +36,17 @@ def explained(tracer, arrays, target, neurons, options, also=frozenset()):
     return tracer.explain(arrays, target, lambda _: neurons, options, also, known=seen)
 
 
+def own(method):
+    """Neurons that are drawn are shared by all questions that are asked together."""
+    return {"neurons": "all"} if method == "spread" else {}
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_together_are_as_each_alone(rng, image, method):
     tracer = Tracer(merged_model())
     words = rng.integers(0, WORDS, (3, LENGTH))
     neurons = np.array([[[1], [4], [2]]])
-    options = Options(method=method, handoff="last" if method == "evidence" else None)
+    options = Options(method=method, handoff="last" if method == "evidence" else None, **own(method))
     together = explained(tracer, [image, words], tracer.target(), neurons, options)
     for q in range(3):
         alone = explained(tracer, [image, words[q : q + 1]], tracer.target(), neurons[:, q : q + 1], options)
@@ -85,7 +90,7 @@ def test_questions_on_several_tensors_are_as_each_alone(rng, image, method, cont
     tracer = Tracer(merged_model(outputs=3))
     words = rng.integers(0, WORDS, (1, LENGTH))
     targets = [tracer.target(output=o) for o in range(3)]
-    options = Options(method=method, contrast=contrast)
+    options = Options(method=method, contrast=contrast, **own(method))
     neurons = np.array([[[1], [4], [2]]])
     together = tracer.explain([image, words], targets, lambda _: neurons, options)
     for q, target in enumerate(targets):
