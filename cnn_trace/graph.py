@@ -7,12 +7,14 @@ inlined by substitution; subclassed models and composite layers by calling their
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, tree
 
 from gazeback.cnn_trace.errors import TraceError
@@ -89,6 +91,12 @@ class Graph:
     known_inputs: dict[Tensor, set[Tensor]] = field(default_factory=dict, repr=False)
     known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
     opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
+    fixed_weights: list[tuple[keras.Variable, np.ndarray]] = field(default_factory=list, repr=False)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the weights that entered constants of the graph are what they were when it was made."""
+        return all(np.array_equal(_array(v), kept) for v, kept in self.fixed_weights)
 
     def calls_of(self, layer: str) -> list[Call]:
         """Find all calls of a layer, by its name or by its path (``"backbone/block4_pool"``).
@@ -141,6 +149,11 @@ class Graph:
         return self.known_inputs[tensor]
 
 
+def _array(variable: keras.Variable) -> np.ndarray:
+    value = keras.ops.convert_to_tensor(variable)
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
 def _unknown_layer(graph: Graph, layer: str) -> str:
     from difflib import get_close_matches
 
@@ -177,6 +190,7 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
     graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, names)
     graph.opened = flattener.opened_layers
     graph.output_names = _output_names(functional, graph.outputs)
+    graph.fixed_weights = [(v, np.array(_array(v))) for v in flattener.fixed_weights()]
     _mark_images(graph)
     return graph
 
@@ -212,6 +226,25 @@ class _Flattener:
         self.opened_layers: dict[str, list[Call]] = {}
         self.masks = Masks()
         self.closed = ""
+        # The layers that are being opened, and those in which something was worked out from weights alone.
+        self.layers: list[Any] = []
+        self.computing: dict[int, Any] = {}
+
+    def fixed_weights(self) -> list[keras.Variable]:
+        """The weights that may have entered constants, and are not read anew at every forward pass."""
+        read = {
+            id(weight)
+            for call in self.calls
+            if isinstance(call.operation, keras.Layer) and not looks_up(call)
+            for weight in call.operation.weights
+        }
+        found = {
+            id(w): w
+            for layer in self.computing.values()
+            for w in getattr(layer, "weights", [])
+            if id(w) not in read
+        }
+        return list(found.values())
 
     def expand(self, outputs: list[KerasTensor], known: dict[int, Tensor], prefix: str) -> list[Tensor]:
         """Add the calls that lead from the ``known`` Keras tensors (by id) to the outputs."""
@@ -282,7 +315,12 @@ class _Flattener:
         arguments, keywords = tree.map_structure(
             lambda x: known[id(x)] if isinstance(x, KerasTensor) else x, (tuple(arguments), dict(keywords))
         )
-        inputs = tuple(x for x in tree.flatten((arguments, keywords)) if isinstance(x, Tensor))
+        flat = tree.flatten((arguments, keywords))
+        inputs = tuple(x for x in flat if isinstance(x, Tensor))
+        if self.layers and any(
+            keras.ops.is_tensor(x) for x in flat if not isinstance(x, Tensor | keras.Variable)
+        ):
+            self.computing[id(self.layers[-1])] = self.layers[-1]
         outputs = tuple(Tensor(tuple(x.shape), str(x.dtype), name) for x in node.outputs)
         if has_fused_activation(operation):
             linear = Tensor(outputs[0].shape, outputs[0].dtype, name)
@@ -368,7 +406,7 @@ class _Flattener:
         if getattr(layer, "_call_has_training_arg", False):
             keywords["training"] = False
         with (
-            _forgotten(layer),
+            self._within(layer),
             variables_meet_tensors(),
             open_sizes(images),
             raw_functions_become_operators(),
@@ -383,6 +421,16 @@ class _Flattener:
             if self.masks.of(x) is not None and self.masks.of(copy) is None:
                 self.masks.take_off(x)
         return found
+
+    @contextmanager
+    def _within(self, layer: Any) -> Iterator[None]:
+        """While a layer is opened, its new nodes are noted, and forgotten at the end."""
+        self.layers.append(layer)
+        try:
+            with _forgotten(layer):
+                yield
+        finally:
+            self.layers.pop()
 
     def _give_mask(
         self, x: KerasTensor, output: Any, known: dict[int, Tensor], inner: dict[int, Tensor], prefix: str

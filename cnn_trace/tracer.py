@@ -302,8 +302,11 @@ _tracers: WeakKeyDictionary[keras.Model, Tracer] = WeakKeyDictionary()
 
 
 def tracer_of(model: keras.Model) -> Tracer:
-    """The tracer of a model, made at the first call and kept as long as the model exists."""
-    if model not in _tracers:
+    """The tracer of a model, made at the first call and kept as long as the model exists.
+
+    It is made anew where weights have changed that entered the constants of its graph.
+    """
+    if model not in _tracers or not _tracers[model].graph.is_current:
         _tracers[model] = Tracer(model)
     return _tracers[model]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gazeback.cnn_trace.graph import Call, Tensor, looks_up
 from gazeback.cnn_trace.rules.activation import kind
 
@@ -49,6 +51,8 @@ def is_gate(tensor: Tensor) -> bool:
         return all(map(is_gate, call.inputs))
     if name in _MASKING:
         return _is_masked(call)
+    if name == "Subtract":
+        return _is_one(call.arguments[0]) and is_gate(call.inputs[-1])
     return name in ("Divide", "TrueDivide") and _is_normalised(call)
 
 
@@ -65,6 +69,11 @@ def _carries(tensor: Tensor) -> bool:
         return False
     call = tensor.call
     return call is None or looks_up(call) or any(map(_carries, call.inputs))
+
+
+def _is_one(operand: Any) -> bool:
+    """Whether something is the number 1: 1 - gate is a gate."""
+    return isinstance(operand, int | float) and operand == 1
 
 
 def _is_normalised(call: Call) -> bool:

@@ -27,7 +27,7 @@ def as_layer(step: Step, layer: LayerOf) -> Step:
 def convolution(step: Step) -> LayerOf:
     """``keras.ops.conv(x, kernel)``."""
     kernel = _kernel(step)
-    settings = {"kernel_size": kernel.shape[:-2], **_sliding(step)}
+    settings = {"kernel_size": tuple(kernel.shape)[:-2], **_sliding(step)}
     groups = step.shape(step.input)[-1] // kernel.shape[-2]
     return LayerOf(step.call.name, kernel=kernel, groups=groups, **settings)
 
@@ -36,7 +36,7 @@ def depthwise(step: Step) -> LayerOf:
     """``keras.ops.depthwise_conv(x, kernel)``."""
     kernel = _kernel(step)
     multiplier = kernel.shape[-1]
-    settings = {"kernel_size": kernel.shape[:-2], "depth_multiplier": multiplier, **_sliding(step)}
+    settings = {"kernel_size": tuple(kernel.shape)[:-2], "depth_multiplier": multiplier, **_sliding(step)}
     return LayerOf(step.call.name, kernel=kernel, **settings)
 
 
