@@ -18,7 +18,13 @@ from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
 from gazeback.eval.speed.networks import tasks_for
 from gazeback.eval.subjects import methods
 from gazeback.eval.subjects.captioner import CaptionerSubject
-from gazeback.eval.subjects.methods import chosen_methods, class_maps, class_points, explain_classes, word_maps
+from gazeback.eval.subjects.methods import (
+    chosen_methods,
+    class_maps,
+    class_points,
+    explain_classes,
+    word_maps,
+)
 from gazeback.grounding import ground, trace_photo
 from gazeback.grounding.methods import known_methods
 from gazeback.models.classifiers import Classifier, Preprocessing
