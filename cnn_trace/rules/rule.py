@@ -1,4 +1,4 @@
-"""rule."""
+"""What a rule is: how evidence and coefficients pass through one kind of layer or operator."""
 
 from __future__ import annotations
 
