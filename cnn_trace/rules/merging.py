@@ -18,7 +18,7 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
 def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """A sum goes on to the branch with the larger value (negative sense: the smaller one).
+    """Propagate evidence to the branch with the larger value (the smaller one, if the sign is flipped).
 
     *CNN Fixations*, section III, on residual networks. A constant operand is no branch.
     """
@@ -89,7 +89,7 @@ def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
 
 
 def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """A maximum (minimum) goes on to the branch that is the maximum (minimum), in either sense."""
+    """Propagate evidence to the branch that is the maximum (minimum), whatever its sign."""
     if len(step.call.inputs) == 1:
         return [(step.input, broadcast_back(step, evidence, step.input))]
     values = np.stack([values_at(step, evidence, tensor) for tensor in step.call.inputs], axis=1)

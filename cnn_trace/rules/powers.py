@@ -16,7 +16,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """In place; where the function falls, a high output means a low input: the sense turns."""
+    """Keep the place; the sign flips where the function falls, as a high output means a low input."""
     if type(step.layer).__name__ in ("Square", "Absolute"):
         slope = values_at(step, evidence, step.input)
     else:
@@ -25,7 +25,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def walk_power(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """In place, on to the base (to the exponent of a constant); where the power falls, the sense turns."""
+    """Keep the place, in the base (in the exponent of a constant); the sign flips where the power falls."""
     base, exponent = (_at(step, evidence, x) for x in operands(step.call))
     below = _followed(step)
     of_base = below is operands(step.call)[0]

@@ -23,7 +23,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Evidence goes on along the trunk; where the other factors are negative, its sense turns."""
+    """Propagate evidence along the trunk; its sign flips where the other factors are negative."""
     if len(step.call.inputs) == 1:
         return walk_scaled(step, evidence, selection)
     trunk, tensors = factors(step.call), step.call.inputs
@@ -91,9 +91,9 @@ def _is_full(tensor: Tensor, output: Tensor) -> bool:
 
 
 def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Evidence goes on to the dividend; a negative divisor turns its sense.
+    """Propagate evidence to the dividend; a negative divisor flips its sign.
 
-    Below a constant that is divided by a tensor it goes on to the tensor, of which a low value is sought.
+    If a constant is divided by a tensor, propagate it to the tensor, whose low values are sought.
     """
     dividend, divisor = operands(step.call)[:2]
     if not isinstance(divisor, Tensor):

@@ -34,7 +34,7 @@ class OwnSizes(Layer):
 
 
 def test_a_layer_that_reads_the_batch_size_is_traced():
-    set_random_seed(0)  # of some weights nothing speaks for the class
+    set_random_seed(0)  # with some random weights there is no evidence for the class
     model = Model(image := layers.Input((8, 8, 3)), _scores(image))
     images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     assert [len(one) > 0 for one in trace(model, images, 1)] == [True, True]

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gazeback.eval.scenes.drawing import coverage, textured_ground
+from gazeback.eval.scenes.scenes import COLOURS as ALL_COLOURS
 
 SIDE = 64
-COLOURS = {
-    "red": (215, 35, 35),
-    "yellow": (240, 225, 40),
-    "green": (40, 165, 50),
-    "blue": (40, 75, 215),
-    "white": (243, 243, 243),
-    "black": (22, 22, 22),
-}
+COLOURS = {name: ALL_COLOURS[name] for name in ("red", "yellow", "green", "blue", "white", "black")}
 SHAPES = ("circle", "square", "triangle", "cross", "star")
 PAD, START, END, UNKNOWN = "", "startseq", "endseq", "unk"
 WORDS = (PAD, START, END, UNKNOWN, "a", "and", *COLOURS, *SHAPES)
