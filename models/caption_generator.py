@@ -9,7 +9,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from gazeback.models.beam_search import Hypothesis, beam_search
+from gazeback.models.beam_search import Hypothesis, beam_search, greedy_search
 from gazeback.models.language_half import LanguageHalf
 
 BEAM = 3
@@ -179,17 +179,26 @@ class CaptionGenerator(ABC):
         length_normalisation: float = LENGTH_NORMALISATION,
         max_words: int | None = None,
     ) -> list[list[Caption]]:
-        """Search up to ``beam`` captions per row of ``features``, best first; they never have the unknown
-        word."""
+        """Search up to ``beam`` captions per row of ``features``, best first, without the unknown word.
+
+        A beam of 1 is greedy search: the most probable word at each step, even the unknown word, until that
+        is the end word or a number without a word.
+        """
+        limit = self.max_words if max_words is None else max_words
+        start, end = self.vocabulary.start, self.vocabulary.end
+        if beam == 1:
+            ends = {number for number, word in enumerate(self.vocabulary.words) if not word} | {end}
+            greedy = greedy_search(self._steps, features, start=start, ends=ends, max_words=limit)
+            return [[self.caption(hypothesis)] for hypothesis in greedy]
         found = beam_search(
             self._steps,
             features,
-            start=self.vocabulary.start,
-            end=self.vocabulary.end,
+            start=start,
+            end=end,
             forbidden=self.unsaid,
             beam=beam,
             length_normalisation=length_normalisation,
-            max_words=self.max_words if max_words is None else max_words,
+            max_words=limit,
         )
         return [[self.caption(hypothesis) for hypothesis in hypotheses] for hypotheses in found]
 

@@ -10,15 +10,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from gazeback.models.beam_search import greedy_search
-from gazeback.models.caption_generator import (
-    BEAM,
-    LENGTH_NORMALISATION,
-    MAX_WORDS,
-    Caption,
-    CaptionGenerator,
-    Reading,
-)
+from gazeback.models.caption_generator import MAX_WORDS, CaptionGenerator, Reading
 from gazeback.models.errors import UserError
 from gazeback.models.language_half import LanguageHalf
 from gazeback.models.wrapping.pictures import ImageInput
@@ -104,29 +96,6 @@ class WrappedCaptioner(CaptionGenerator):
         once.
         """
         return self.reader.readings(ids)
-
-    def search(
-        self,
-        features: np.ndarray,
-        beam: int = BEAM,
-        length_normalisation: float = LENGTH_NORMALISATION,
-        max_words: int | None = None,
-    ) -> list[list[Caption]]:
-        """Up to ``beam`` captions per row of ``features``, best first.
-
-        A beam of 1 is greedy search, as most captioners are used: the most probable word at each step, be it
-        the unknown word, until that is the end or no word at all.
-        """
-        if beam > 1:
-            return super().search(features, beam, length_normalisation, max_words)
-        found = greedy_search(
-            self.reader,
-            features,
-            start=self.vocabulary.start,
-            ends={i for i, word in enumerate(self.vocabulary.words) if not word} | {self.vocabulary.end},
-            max_words=max_words or self.max_words,
-        )
-        return [[self.caption(hypothesis)] for hypothesis in found]
 
     @property
     def unsaid(self) -> tuple[int, ...]:

@@ -76,6 +76,16 @@ def test_generated_captions_carry_their_own_log_probabilities(tiny_captioner, im
         assert "<unknown>" not in caption.words
 
 
+def test_a_beam_of_one_is_greedy_search(tiny_captioner, images):
+    for image, (caption,) in zip(
+        images, tiny_captioner.search(tiny_captioner.features(images), beam=1, max_words=6), strict=True
+    ):
+        ids = [tiny_captioner.vocabulary.start, *caption.ids]
+        best = whole_model(tiny_captioner, image[None], np.array([ids]))[0].argmax(axis=-1).tolist()
+        assert best[: len(caption.ids)] == list(caption.ids)
+        assert len(caption.ids) == 6 or best[-1] == tiny_captioner.vocabulary.end
+
+
 def test_decoder_shares_the_captioners_layers(tiny_captioner, images):
     decoder = show_and_tell.decoder(tiny_captioner.model)
     logits = decoder([tiny_captioner.features(images).mean((1, 2)), WORDS])
