@@ -19,10 +19,9 @@ from keras import KerasTensor, tree
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.masks import Masks, set_keras_mask
+from gazeback.cnn_trace.open_sizes import open_sizes
 from gazeback.cnn_trace.openings import opening_of, variables_meet_tensors
 from gazeback.cnn_trace.raw_tensorflow import RawFunction, raw_functions_become_operators
-from gazeback.models.functional import graph_of
-from gazeback.models.open_sizes import open_sizes
 
 
 @dataclass(eq=False, repr=False)
@@ -496,11 +495,23 @@ def _match(structure: Any, arguments: Any, keywords: Any) -> list[tuple[KerasTen
 
 
 def _as_functional(operation: keras.Operation) -> Any | None:
-    """The functional graph of a functional or sequential model, or None."""
-    functional = graph_of(operation)
-    if functional is None and isinstance(operation, keras.Sequential):
-        raise _not_built(operation)
-    return functional
+    """The functional graph of a functional or (built) sequential model, or None."""
+    if isinstance(operation, keras.Sequential):
+        if not operation.built or operation._functional is None:
+            raise _not_built(operation)
+        return operation._functional
+    if isinstance(operation, keras.Model) and hasattr(operation, "_inputs_struct"):
+        # A subclass of a functional model may have a ``call`` of its own.
+        return operation if type(operation).call is _FUNCTIONAL_CALL else None
+    return None
+
+
+def _functional_call() -> Any:
+    x = keras.Input((1,))
+    return type(keras.Model(x, x)).call
+
+
+_FUNCTIONAL_CALL = _functional_call()
 
 
 def _symbolic_inputs(model: keras.Model) -> Any:

@@ -35,23 +35,6 @@ def test_the_core_imports_no_backend_by_itself() -> None:
         assert not [s for s in sources if f"import {backend}" in s or f"from {backend}" in s]
 
 
-def test_folders_import_one_way() -> None:
-    order = ["cnn_trace", "lstm_trace", "grounding", "eval"]
-    forbidden = {folder: set(order[order.index(folder) + 1 :]) for folder in order}
-    forbidden["models"] = set(order)
-    for folder in ("cnn_trace", "lstm_trace"):
-        forbidden[folder].add("models")
-    for folder, others in forbidden.items():
-        for path in (ROOT / folder).rglob("*.py"):
-            lines = [
-                line
-                for line in path.read_text().splitlines()
-                if line.lstrip().startswith(("from ", "import "))
-            ]
-            wrong = [line for line in lines for other in others if f"gazeback.{other}" in line]
-            assert not wrong, f"{path}: {wrong}"
-
-
 def test_importing_the_doors_loads_no_tensorflow() -> None:
     code = (
         "import sys, gazeback.grounding, gazeback.grounding.commands.main; print('tensorflow' in sys.modules)"

@@ -12,9 +12,8 @@ import keras
 from keras import KerasTensor, tree
 
 from gazeback.models.errors import ModelError
-from gazeback.models.functional import graph_of
 from gazeback.models.open_sizes import open_sizes
-from gazeback.models.wrapping.graphs import node_of, nodes_before
+from gazeback.models.wrapping.graphs import graph_of, node_of, nodes_before
 
 Size = tuple[int, int]
 

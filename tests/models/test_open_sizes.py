@@ -1,5 +1,7 @@
 """Reshapes by a batch size that is not known yet."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from keras import KerasTensor, Layer, Model, layers, ops
@@ -41,3 +43,9 @@ def test_a_layer_that_reads_the_batch_size_is_traced():
 def _scores(image):
     places = OwnSizes()(layers.Conv2D(4, 3)(image))
     return layers.Dense(3)(layers.GlobalAveragePooling1D()(places))
+
+
+def test_the_core_has_the_same_module_because_neither_folder_may_import_the_other():
+    root = Path(__file__).parents[2]
+    core, models = ((root / folder / "open_sizes.py").read_text() for folder in ("cnn_trace", "models"))
+    assert core == models
