@@ -10,8 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.kernels import as_array
-from gazeback.cnn_trace.rules.merging import broadcast_back, sum_back
+from gazeback.cnn_trace.rules.broadcasting import at, broadcast_back, inner, number, sum_back
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -70,7 +69,7 @@ def adjoint_stack(step: Step, coefficients: np.ndarray) -> Below:
     slices = {i: coefficients.take(i, axis=axis) for i in range(coefficients.shape[axis])}
     below = [(tensor, slices.pop(index)) for index, tensor in _members(step.call)]
     constants = keras.tree.flatten(step.call.arguments[0])
-    bias = sum((_inner(k, _number(constants[i])) for i, k in slices.items()), np.zeros(len(coefficients)))
+    bias = sum((inner(k, number(constants[i])) for i, k in slices.items()), np.zeros(len(coefficients)))
     return below, bias
 
 
@@ -87,10 +86,7 @@ def _new_axis(step: Step) -> int:
 
 def walk_where(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
     """Evidence propagates to the operand that the condition chose; it ends at a constant."""
-    chosen = _condition(step)
-    chosen = np.broadcast_to(chosen, (len(chosen), *step.shape(step.output)[1:]))
-    image = evidence.image if len(chosen) > 1 else 0 * evidence.image
-    first = chosen[(image, *evidence.coordinates[:, 1:].T)]
+    first = at(_condition(step), evidence.coordinates)
     return [
         (operand, broadcast_back(step, evidence.take(first if place == 0 else ~first), operand))
         for place, operand in enumerate(_branches(step.call))
@@ -107,14 +103,14 @@ def adjoint_where(step: Step, coefficients: np.ndarray) -> Below:
         if isinstance(operand, Tensor):
             below.append((operand, sum_back(step, kept, operand)))
         else:
-            bias = bias + _inner(kept, _number(operand))
+            bias = bias + inner(kept, number(operand))
     return below, bias
 
 
 def _condition(step: Step) -> np.ndarray:
     """The condition, bool, batch first, which broadcasts to the output."""
     condition = (*step.call.arguments, *step.call.keywords.values())[0]
-    value = step.value(condition) if isinstance(condition, Tensor) else _number(condition)
+    value = step.value(condition) if isinstance(condition, Tensor) else number(condition)
     value = value.astype(bool)
     rank = len(step.output.shape)
     if value.ndim < rank and isinstance(condition, Tensor):
@@ -125,12 +121,3 @@ def _condition(step: Step) -> np.ndarray:
 def _branches(call: Call) -> tuple[Any, Any]:
     first, second = (*call.arguments, *call.keywords.values())[1:3]
     return first, second
-
-
-def _number(constant: Any) -> np.ndarray:
-    return np.asarray(as_array(constant), np.float32)
-
-
-def _inner(coefficients: np.ndarray, constant: np.ndarray) -> np.ndarray:
-    full = coefficients * constant
-    return full.reshape(len(full), -1).sum(axis=1)

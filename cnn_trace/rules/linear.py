@@ -1,7 +1,8 @@
 """Linear layers, described once: which inputs each neuron weighs, and with what weights.
 
-From this description come the exact adjoint (the head), the products that walks choose from
-(:mod:`gazeback.cnn_trace.rules.fan`), the receptive field and the proportional spread.
+The walk, the exact adjoint (the head), the products that walks choose from
+(:mod:`gazeback.cnn_trace.rules.fan`), the receptive field and the proportional spread are derived from the
+description.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.rules.broadcasting import inner, sum_back
 from gazeback.cnn_trace.rules.kernels import as_array, derived
 from gazeback.cnn_trace.rules.window import TransposedWindow, Window
 from gazeback.cnn_trace.step import Step
@@ -151,3 +153,26 @@ def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     found[single] = matrix[entry] * rows[single, entry, None]
     found[several] = rows[several] @ matrix
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """A layer with ``y_i = w_i a_i + b_i``: a normalisation, or a constant factor.
+
+    Attributes:
+        sign: has the signs of ``w``; its magnitudes do not matter.
+        terms: ``terms()`` -> ``(w, b)``; statistics of the input count as constants. Only the adjoint asks.
+
+    All three are numbers, or arrays that broadcast to the output with its batch axis.
+    """
+
+    sign: np.ndarray
+    terms: Callable[[], tuple[Any, Any]]
+
+
+def adjoint_elementwise(
+    describe: Callable[[Step], Elementwise], step: Step, coefficients: np.ndarray
+) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
+    """``x_i = w_i k_i``; the shift takes its own part."""
+    factor, shift = describe(step).terms()
+    return [(step.input, sum_back(step, coefficients * factor, step.input))], inner(coefficients, shift)

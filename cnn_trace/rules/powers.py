@@ -9,8 +9,8 @@ import numpy as np
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.activation import frozen_ratio
+from gazeback.cnn_trace.rules.broadcasting import broadcast_back, operands, sum_back, values_at
 from gazeback.cnn_trace.rules.kernels import as_array
-from gazeback.cnn_trace.rules.merging import broadcast_back, operands, sum_back, values_at
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -26,7 +26,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 def walk_power(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Keep the place, in the base (in the exponent of a constant); the sign flips where the power falls."""
-    base, exponent = (_at(step, evidence, x) for x in operands(step.call))
+    base, exponent = (values_at(step, evidence, x) for x in operands(step.call))
     below = _followed(step)
     of_base = below is operands(step.call)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -53,12 +53,3 @@ def _followed(step: Step) -> Tensor:
     """The operand that depends on the image: the base if both do."""
     seen = [t for t in step.call.inputs if t.call is None or t.call.depends_on_image]
     return seen[0]
-
-
-def _at(step: Step, evidence: Evidence, operand: Any) -> np.ndarray:
-    """The values of an operand, tensor or constant, where the evidence lies on the output, ``[n]``."""
-    if isinstance(operand, Tensor):
-        return values_at(step, evidence, operand)
-    full = np.broadcast_to(np.asarray(as_array(operand), np.float32), (1, *step.shape(step.output)[1:]))
-    found: np.ndarray = full[(0, *evidence.coordinates[:, 1:].T)]
-    return found

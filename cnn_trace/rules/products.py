@@ -8,24 +8,32 @@ import numpy as np
 
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
-from gazeback.cnn_trace.rules.gates import is_gate
-from gazeback.cnn_trace.rules.merging import (
-    adjoint_scaled,
+from gazeback.cnn_trace.rules import elementwise
+from gazeback.cnn_trace.rules.broadcasting import (
+    at,
     broadcast_back,
     constants,
     operands,
     sum_back,
     values_at,
-    walk_scaled,
 )
+from gazeback.cnn_trace.rules.gates import is_gate
+from gazeback.cnn_trace.rules.linear import Elementwise, adjoint_elementwise
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
+
+
+def scaled(step: Step) -> Elementwise:
+    """Times a constant, or divided by it."""
+    _, factor = constants(step.call)[0]
+    factor = 1 / factor if type(step.layer).__name__ in ("Divide", "TrueDivide") else factor
+    return Elementwise(factor, lambda: (factor, 0.0))
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Propagate evidence along the trunk; its sign flips where the other factors are negative."""
     if len(step.call.inputs) == 1:
-        return walk_scaled(step, evidence, selection)
+        return elementwise.walk(scaled, step, evidence, selection)
     trunk, tensors = factors(step.call), step.call.inputs
     if len(trunk) == 1:
         for i, tensor in enumerate(tensors):
@@ -57,7 +65,7 @@ def walk_reads(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
     """The gates are frozen; several other factors share the product evenly, so that the sum stays exact."""
     if len(step.call.inputs) == 1:
-        return adjoint_scaled(step, coefficients)
+        return adjoint_elementwise(scaled, step, coefficients)
     trunk = factors(step.call)
     values = [step.value(tensor) for tensor in step.call.inputs]
     below = []
@@ -97,20 +105,19 @@ def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list
     """
     dividend, divisor = operands(step.call)[:2]
     if not isinstance(divisor, Tensor):
-        return walk_scaled(step, evidence, selection)
+        return elementwise.walk(scaled, step, evidence, selection)
     if isinstance(dividend, Tensor):
-        sign = np.where(values_at(step, evidence, divisor) < 0, -1, 1)
-        return [(dividend, broadcast_back(step, evidence.turned(sign), dividend))]
-    constant = np.broadcast_to(constants(step.call)[0][1], (1, *step.shape(step.output)[1:]))
-    sign = np.where(constant[(0, *evidence.coordinates[:, 1:].T)] < 0, 1, -1)
-    return [(divisor, broadcast_back(step, evidence.turned(sign), divisor))]
+        turned = evidence.turned(values_at(step, evidence, divisor))
+        return [(dividend, broadcast_back(step, turned, dividend))]
+    falling = -at(constants(step.call)[0][1], evidence.coordinates)
+    return [(divisor, broadcast_back(step, evidence.turned(falling), divisor))]
 
 
 def adjoint_divide(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
     """The divisor is frozen; a constant over x is frozen as ``x * (c / x^2)``."""
     dividend, divisor = operands(step.call)[:2]
     if not isinstance(divisor, Tensor):
-        return adjoint_scaled(step, coefficients)
+        return adjoint_elementwise(scaled, step, coefficients)
     below = coefficients / _aligned(step.value(divisor), coefficients.ndim)
     if isinstance(dividend, Tensor):
         return [(dividend, sum_back(step, below, dividend))], 0.0

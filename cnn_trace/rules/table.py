@@ -25,6 +25,7 @@ from gazeback.cnn_trace.rules import (
     contraction,
     convolution,
     dense,
+    elementwise,
     gather,
     joining,
     linear,
@@ -127,7 +128,7 @@ _GLOBAL_MAX = _global(pooling.walk_global_max, pooling.adjoint_global_max, input
 
 _MINIMUM = _global(pooling.walk_min, pooling.adjoint_min, inputs, inputs)
 
-_RESCALING = _in_place(normalization.walk_rescaling, normalization.adjoint_rescaling, nothing, nothing)
+_RESCALING = elementwise.rule(normalization.rescaling)
 
 LAYERS: dict[type, Rule] = {
     layers.Conv1D: _CONVOLUTION,
@@ -142,23 +143,9 @@ LAYERS: dict[type, Rule] = {
     layers.Conv3DTranspose: _TRANSPOSED,
     layers.Dense: dense.RULE,
     layers.EinsumDense: _CONTRACTION,
-    layers.BatchNormalization: _in_place(
-        normalization.walk_batch, normalization.adjoint_batch, nothing, nothing
-    ),
-    layers.LayerNormalization: Rule(
-        normalization.walk_layer,
-        normalization.adjoint_layer,
-        nothing,
-        inputs,
-        geometry=normalization.geometry,
-    ),
-    layers.GroupNormalization: Rule(
-        normalization.walk_group,
-        normalization.adjoint_group,
-        nothing,
-        inputs,
-        geometry=normalization.geometry_group,
-    ),
+    layers.BatchNormalization: elementwise.rule(normalization.batch),
+    layers.LayerNormalization: elementwise.rule(normalization.layer, inputs, normalization.geometry),
+    layers.GroupNormalization: elementwise.rule(normalization.group, inputs, normalization.geometry_group),
     layers.UnitNormalization: _NORMALIZED,
     layers.Embedding: Rule(shape.walk_nowhere, shape.adjoint_nowhere, nothing, nothing),
     layers.Rescaling: _RESCALING,
@@ -207,12 +194,8 @@ LAYERS: dict[type, Rule] = {
 }
 
 if hasattr(layers, "RMSNormalization"):  # Keras 3.9 and later
-    LAYERS[layers.RMSNormalization] = Rule(
-        normalization.walk_root_mean_square,
-        activation.adjoint,
-        nothing,
-        inputs_and_outputs,
-        geometry=normalization.geometry,
+    LAYERS[layers.RMSNormalization] = elementwise.rule(
+        normalization.root_mean_square, inputs, normalization.geometry
     )
 
 
@@ -225,7 +208,7 @@ def _as_layer(layer_of: Callable[[Step], operators.LayerOf], layer: type[keras.L
 OPERATORS: dict[str, Rule] = {
     "Add": _ADD,
     "Subtract": _SUBTRACT,
-    "Negative": _in_place(merging.walk_negative, merging.adjoint_negative, nothing, nothing),
+    "Negative": elementwise.rule(merging.negative),
     "Multiply": _PRODUCT,
     "Maximum": _EXTREME,
     "Minimum": _EXTREME,
