@@ -20,6 +20,7 @@ import numpy as np
 
 from gazeback.cnn_trace import METHODS
 from gazeback.models.caption_generator import CaptionGenerator, Reading
+from gazeback.models.contents import digest
 from gazeback.models.errors import UserError
 
 GROUP = "gazeback.methods"
@@ -128,6 +129,14 @@ def _output(output: int) -> dict[str, int]:
 
 def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def code_of(method: str) -> str:
+    """A hash of the code of a method of another package; "" for those of gazeback, which has a version."""
+    entry = _registered().get(method)
+    if entry is None or entry.value.startswith("gazeback."):
+        return ""
+    return digest(entry.dist and entry.dist.version, load_method(method))
 
 
 def load_method(method: str) -> Explain:

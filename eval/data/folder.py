@@ -37,7 +37,7 @@ class ObjectData:
         class_names: the classes of the labels, or all categories.
         ordered: whether labels are indices of a classifier's classes; otherwise classes are matched by name.
         skipped: the number of left out annotations, by reason.
-        digest: a hash of everything that was read.
+        digest: a hash of all annotations.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ObjectData:
         self.class_names, self.split, self.ordered = read.class_names, read.split, read.ordered
         images = unique(read.images, lambda image: image.name, "duplicated image", self.skipped)
         images = [image for image in images if self._is_usable(image, need)]
-        self.digest = _digest(images)
+        self.digest = _digest(images, read.class_names)
         self.images = select(images, [image.name for image in images], part, limit)
         if not self.images:
             counts = ", ".join(f"{reason}: {count}" for reason, count in self.skipped.items() if count)
@@ -84,14 +84,12 @@ def _lack(image: ObjectImage, need: Need | None) -> str:
     return "" if need is None or NEEDS[need][1](image) else f"image without {NEEDS[need][0]}"
 
 
-def _digest(images: Sequence[ObjectImage]) -> str:
-    """sha256 of the images' annotations and the sizes of their files: 16 hex digits."""
-    digest = hashlib.sha256()
+def _digest(images: Sequence[ObjectImage], class_names: Sequence[str]) -> str:
+    """sha256 of the images' annotations and of the classes: 16 hex digits."""
+    digest = hashlib.sha256(repr(tuple(class_names)).encode(errors="surrogatepass"))
     for image in sorted(images, key=lambda image: image.name):
-        sizes = [path.stat().st_size for path in (image.path, image.mask_path) if path is not None]
-        digest.update(
-            repr((image.name, image.size, image.original, image.label, image.objects, sizes)).encode()
-        )
+        about = (image.name, image.size, image.original, image.label, image.objects)
+        digest.update(repr(about).encode(errors="surrogatepass"))
     return digest.hexdigest()[:16]
 
 

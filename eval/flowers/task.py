@@ -19,8 +19,8 @@ from gazeback.eval.flowers.protocol import Measured, Picture
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.eval.subjects.methods import ACTIVATION, CENTRE, chosen_methods
-from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.models.contents import digest
 from gazeback.models.errors import UserError
 
 TUNED, REPORTED = 60, 180
@@ -83,8 +83,13 @@ class FlowersTask(Task[FlowersSubject]):
     def cache_key(self) -> Mapping[str, Any]:
         if self.model is not None and not Path(self.model).is_file():
             raise UserError(f"--model {self.model}: no such file; expected one of gazeback train flowers")
-        model = "bundled" if self.model is None else fingerprint(Path(self.model))
-        return {"kind": self.kind, "model": model}
+        return {"kind": self.kind}
+
+    def files(self, name: str) -> Sequence[Path]:
+        return ()
+
+    def model_digest(self, subject: FlowersSubject) -> str:
+        return digest(subject.classifier)
 
     def subject(self) -> FlowersSubject:
         classifier = load_network(self.kind) if self.model is None else load_classifier(self.model)

@@ -36,6 +36,7 @@ class Content:
     """The content of a page."""
 
     task: Task[Any]
+    subject: Any
     records: Records
     tables: Sequence[Table]
     notes: Sequence[str]
@@ -43,10 +44,9 @@ class Content:
 
 
 def html(content: Content) -> str:
-    """Build the page, one file that needs no network. The subject is loaded if there are images to show."""
+    """Build the page, one file that needs no network."""
     first = content.records[content.task.methods[0]]
     best, worst = extremes({name: content.task.score(record) for name, record in first.items()})
-    subject = content.task.subject() if best else None
     return render(
         "result.html.j2",
         styles=("base.css", "result.css"),
@@ -58,7 +58,7 @@ def html(content: Content) -> str:
         notes=content.notes,
         spreads=spreads(content.task, content.records),
         galleries=[
-            (title, [panel for name in names if (panel := _panel(subject, content, name))])
+            (title, [panel for name in names if (panel := _panel(content, name))])
             for title, names in (("Best", best), ("Worst", worst))
         ],
         first=content.task.methods[0],
@@ -106,10 +106,10 @@ def spreads(task: Task[Any], records: Records) -> dict[str, Any]:
     return {"rows": rows, "low": low, "high": high}
 
 
-def _panel(subject: Any, content: Content, name: str) -> dict[str, Any] | None:
+def _panel(content: Content, name: str) -> dict[str, Any] | None:
     """A photo with each method's map on it; None if it cannot be shown."""
     try:
-        shown = content.task.example(subject, name, content.task.methods)
+        shown = content.task.example(content.subject, name, content.task.methods)
     except UserError:
         return None
     if shown is None:

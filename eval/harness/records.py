@@ -1,26 +1,39 @@
 """Store the records of a run: one line of JSON for each image and method, appended as soon as it is measured.
 
-A line is keyed by task, version and everything else that the record depends on. So a second run measures only
-what is missing, and never uses a figure of other data, another model or another version. A process that is
-killed leaves at most one incomplete line, which is ignored.
+A line is keyed by the task, the versions of the libraries, the model's weights, and the contents of the
+image's files. So a second run measures only what is missing, and never uses a figure of other data, another
+model or another version. A process that is killed leaves at most one incomplete line, which is ignored.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gazeback.eval.harness.task import Record, Task
+from gazeback.grounding.methods import code_of
+from gazeback.grounding.output.files import append_line
+from gazeback.models.contents import files_digest, versions
 from gazeback.models.errors import UserError
 
 
-def key_of(task: Task) -> str:
-    """The name under which a task's records are kept: sha256 of task, version and `about`."""
-    content = {"task": task.name, "gazeback": version("gazeback"), "about": dict(task.cache_key())}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def keys_of(task: Task, subject: Any) -> dict[tuple[str, str], str]:
+    """The key of the record of each image and method: a hash of everything that the record depends on."""
+    about = {"task": task.name, "versions": versions(), "about": dict(task.cache_key())}
+    about["model"] = task.model_digest(subject)
+    of_task = json.dumps(about, sort_keys=True, default=str)
+    files = {name: files_digest(task.files(name)) for name in task.names()}
+    return {
+        (name, method): _short_hash(f"{of_method}\n{digest}")
+        for method in task.methods
+        for of_method in (f"{of_task}\n{code_of(method)}",)
+        for name, digest in files.items()
+    }
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def records_path(json_path: Path) -> Path:
@@ -31,16 +44,17 @@ def records_path(json_path: Path) -> Path:
 class Records:
     """The records of one task, in memory and, with a path, in a file. None: there was nothing to measure."""
 
-    def __init__(self, path: Path | None, key: str, fresh: bool = False) -> None:
-        """Read the file's records under the key. `fresh`: delete the file instead. Raises UserError."""
-        self._path, self._key = path, key
+    def __init__(self, path: Path | None, keys: Mapping[tuple[str, str], str], fresh: bool = False) -> None:
+        """Read the file's records under the keys of their image and method. `fresh`: delete the file instead.
+        Raises UserError."""
+        self._path, self._keys = path, keys
         self._found: dict[tuple[str, str], Record | None] = {}
         if path is None:
             return
         if fresh:
             path.unlink(missing_ok=True)
         for line in _lines(path):
-            if line["key"] == key:
+            if line["key"] == keys.get((line["image"], line["method"])):
                 self._found[line["image"], line["method"]] = line["record"]
 
     def missing(self, image: str, methods: Sequence[str]) -> tuple[str, ...]:
@@ -52,9 +66,13 @@ class Records:
         lines = []
         for method, record in answers.items():
             self._found[image, method] = record
-            lines.append({"key": self._key, "image": image, "method": method, "record": record})
+            key = self._keys.get((image, method))
+            lines.append({"key": key, "image": image, "method": method, "record": record})
         if self._path is not None:
-            _append(self._path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+            try:
+                append_line(self._path, "\n".join(json.dumps(line, allow_nan=False) for line in lines))
+            except OSError as error:
+                raise UserError(f"cannot write {self._path}: {error.strerror}") from error
 
     def by_method(self, images: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
         """The records `[method][image]`, in the order of the images, of the images that every method was
@@ -81,20 +99,3 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
                     yield line
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("ab+") as file:
-            if file.tell() and not _ends_with_newline(file):
-                text = "\n" + text  # after an incomplete line
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _ends_with_newline(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")

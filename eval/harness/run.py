@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness import page
-from gazeback.eval.harness.records import Records, key_of, records_path
+from gazeback.eval.harness.records import Records, keys_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
 from gazeback.eval.harness.task import Task, skipped_line
-from gazeback.eval.harness.workers import Batch, measured
+from gazeback.eval.harness.workers import Batch, Measured, measured
 from gazeback.grounding.output.files import write_atomically
 from gazeback.models.errors import DataError, UserError
 
@@ -65,8 +65,11 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
     """
     check_writable(json_path)
     names, methods = list(task.names()), list(task.methods)
-    records = Records(None if json_path is None else records_path(json_path), key_of(task), fresh)
-    unusable = _measure_missing(task, names, methods, records, workers)
+    subject = task.subject()
+    path = None if json_path is None else records_path(json_path)
+    records = Records(path, {} if path is None else keys_of(task, subject), fresh)
+    batches = list(_batches(names, methods, records, task.batch))
+    unusable = _measure_missing(task, measured(task, subject, batches, workers), batches, records)
     found = records.by_method(names, methods)
     skipped = Counter(task.skipped)
     skipped["unusable image"] += len(unusable)
@@ -89,7 +92,7 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
     }
     write_result(json_path, task.name, result)
     write_text(json_path.with_suffix(".csv"), as_csv(tables))
-    content = page.Content(task, found, tables, notes, command_line())
+    content = page.Content(task, subject, found, tables, notes, command_line())
     write_text(json_path.with_suffix(".html"), page.html(content))
     task.write_pages(found, json_path.with_suffix(""))
 
@@ -100,15 +103,15 @@ def command_line() -> str:
 
 
 def _measure_missing(
-    task: Task[Any], names: Sequence[str], methods: Sequence[str], records: Records, workers: int
+    task: Task[Any], answers: Iterable[tuple[Batch, Measured]], batches: Sequence[Batch], records: Records
 ) -> dict[str, str]:
-    """Measure the missing records; returns the images that cannot be used, with the reasons."""
+    """Keep the missing records; returns the images that cannot be used, with the reasons."""
     unusable: dict[str, str] = {}
-    batches = list(_batches(names, methods, records, task.batch))
     left = sum(len(batch.names) for batch in batches)
+    total = len(task.names())
     with _progress() as progress:
-        bar = progress.add_task(task.name, total=len(names), completed=len(names) - left)
-        for batch, answer in measured(task, batches, workers):
+        bar = progress.add_task(task.name, total=total, completed=total - left)
+        for batch, answer in answers:
             unusable |= answer.unusable
             for name in batch.names:
                 if name not in answer.unusable:

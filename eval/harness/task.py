@@ -73,8 +73,15 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def cache_key(self) -> Mapping[str, Any]:
-        """Everything that a record depends on besides image, method and version: data, model, settings.
-        JSON."""
+        """The annotations and settings that a record depends on. JSON."""
+
+    @abstractmethod
+    def files(self, name: str) -> Sequence[Path]:
+        """The files of an image, whose contents its records depend on; none for a drawn image."""
+
+    @abstractmethod
+    def model_digest(self, subject: S) -> str:
+        """A hash of the model, of its weights too (`gazeback.models.contents.digest`)."""
 
     @abstractmethod
     def subject(self) -> S:

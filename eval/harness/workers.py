@@ -36,13 +36,14 @@ class Measured:
     unusable: dict[str, str] = field(default_factory=dict)
 
 
-def measured(task: Task[Any], batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, Measured]]:
-    """Yield every batch with its outcome as soon as it is ready. Raises UserError if a method cannot be
-    used."""
+def measured(
+    task: Task[S], subject: S, batches: Sequence[Batch], workers: int
+) -> Iterator[tuple[Batch, Measured]]:
+    """Yield every batch with its outcome as soon as it is ready; each of several workers loads a subject of
+    its own. Raises UserError if a method cannot be used."""
     if not batches:
         return
     if workers == 1:
-        subject = task.subject()
         for batch in batches:
             yield batch, measure(task, subject, batch)
     else:

@@ -7,7 +7,6 @@ each image, written after its row. `about.json` says what they were made from. A
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from gazeback.eval.harness.run import tracked
 from gazeback.eval.interpretation.forward import Forward, Network
 from gazeback.eval.interpretation.lasso import ROWS, Rows
 from gazeback.grounding.output.files import write_atomically
+from gazeback.models.contents import digest, files_digest, versions
 from gazeback.models.errors import PhotoError, UserError
 
 
@@ -158,21 +158,14 @@ def _readable(
 
 
 def _about(network: Network, paths: Sequence[Path]) -> str:
-    """The weights, filters and photos that the responses are made from, as JSON."""
-    weights = hashlib.sha256()
-    for array in network.model.get_weights():
-        weights.update(np.ascontiguousarray(array).tobytes())
-    photos = "\n".join(f"{path.resolve()}:{_size(path)}" for path in paths)
+    """The model, its preprocessing, the filters and the photos that the responses are made from, as JSON."""
     about = {
-        "weights": weights.hexdigest(),
-        "photos": hashlib.sha256(photos.encode()).hexdigest(),
+        "versions": versions(),
+        "model": digest(network.model, network.preprocess, network.last),
+        "photos": digest([str(path.resolve()) for path in paths], files_digest(paths)),
         "layers": [[layer.name, layer.channels] for layer in network.forward.layers],
     }
     return json.dumps(about, indent=1)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
 
 
 def _open(folder: Path, images: int, filters: int, about: str) -> dict[str, np.memmap]:

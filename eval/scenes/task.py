@@ -17,8 +17,8 @@ from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
 from gazeback.eval.subjects.captioner import CaptionerSubject, Question
 from gazeback.eval.subjects.methods import chosen_methods
-from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import load_captioner
+from gazeback.models.contents import digest
 
 SCENES = 400
 """The number of scenes if no limit is given."""
@@ -49,9 +49,13 @@ class ScenesTask(Task[CaptionerSubject]):
         return list(self._numbers)
 
     def cache_key(self) -> Mapping[str, Any]:
-        file = Path(self.model)
-        model = fingerprint(file) if file.is_file() else self.model
-        return {"model": model, "seed": protocol.HELD_OUT_SEED}
+        return {"seed": protocol.HELD_OUT_SEED}
+
+    def files(self, name: str) -> Sequence[Path]:
+        return ()
+
+    def model_digest(self, subject: CaptionerSubject) -> str:
+        return digest(subject.captioner)
 
     def subject(self) -> CaptionerSubject:
         return CaptionerSubject(load_captioner(self.model))

@@ -16,8 +16,8 @@ from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Record, Task
 from gazeback.eval.harness.tuning import measured_part
 from gazeback.eval.subjects.methods import EVIDENCE, chosen_methods, word_maps
-from gazeback.grounding.coco.run import fingerprint
 from gazeback.models.captioner import Captioner, load_captioner
+from gazeback.models.contents import digest
 from gazeback.models.photos import load_photo, squeeze
 from gazeback.models.vocabulary import Vocabulary
 
@@ -113,14 +113,13 @@ class CaptionerTask(Task[CaptionerSubject]):
         return self.read.names()
 
     def cache_key(self) -> dict[str, Any]:
-        """The annotations and the captioner; files count by their contents."""
-        return {"data": self.read.digest, "split": self.split, "model": self._model()}
+        return {"data": self.read.digest, "split": self.split, "model": self.model or "bundled"}
 
-    def _model(self) -> str:
-        if self.model is None:
-            return "bundled"
-        path = Path(self.model)
-        return fingerprint(path) or self.model if path.is_file() else self.model
+    def files(self, name: str) -> Sequence[Path]:
+        return (self.images[name].path,)
+
+    def model_digest(self, subject: CaptionerSubject) -> str:
+        return digest(subject.captioner)
 
     def subject(self) -> CaptionerSubject:
         return CaptionerSubject(load_captioner(self.model))

@@ -19,6 +19,7 @@ from gazeback.eval.subjects.methods import chosen_methods, class_maps
 from gazeback.grounding.explanation import on_photo
 from gazeback.models.classifiers import Classifier, ModelInput, load_classifier
 from gazeback.models.classifiers import class_names as class_names_of
+from gazeback.models.contents import digest
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
 
@@ -117,6 +118,9 @@ class ClassifierTask(Task[ClassifierSubject]):
     def subject(self) -> ClassifierSubject:
         return ClassifierSubject(load_named(self.model, self.weights))
 
+    def model_digest(self, subject: ClassifierSubject) -> str:
+        return digest(subject.classifier)
+
     def details(self, records: Records) -> Mapping[str, Any]:
         return {"model": self.model, "part": self.part, "limit": self.limit}
 
@@ -158,6 +162,10 @@ class ObjectTask(ClassifierTask):
 
     def cache_key(self) -> Mapping[str, Any]:
         return {"data": self.read.digest, "model": self.model, "weights": self.weights, **self.settings}
+
+    def files(self, name: str) -> Sequence[Path]:
+        image = self.read[name]
+        return (image.path,) if image.mask_path is None else (image.path, image.mask_path)
 
     def subject(self) -> ClassifierSubject:
         subject = ClassifierSubject(load_named(self.model, self.weights), self.read)

@@ -3,10 +3,10 @@
 Only sketches that `gazeback train sketch` holds out are used.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,9 +116,11 @@ class SketchTask(ClassifierTask):
         return list(self.images)
 
     def cache_key(self) -> Mapping[str, Any]:
-        files = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in self._read[1].paths]
-        digest = hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
-        return {"data": digest, "model": self.model, "weights": self.weights, "ink": INK, "reach": REACH}
+        data = {"classes": list(self.classes), "model": self.model, "weights": self.weights}
+        return {**data, "ink": INK, "reach": REACH}
+
+    def files(self, name: str) -> Sequence[Path]:
+        return (self.images[name].path,)
 
     def tables(self, records: Records) -> Sequence[Table]:
         return tables(records)

@@ -1,14 +1,14 @@
 """Ground a whole COCO split, image by image: a run resumes, and images that cannot be read are skipped.
 
-It writes `OUT/images/STEM.{html,png,json,jpg}` for each image (the last is a thumbnail) and
-`OUT/settings.json`. At the end it writes `OUT/results.json` (COCO results) and `OUT/index.html` from the
-images' JSON files.
+It writes `OUT/images/STEM.{html,png,json,jpg}` for each image (the last is a thumbnail), `OUT/settings.json`,
+and `OUT/photos.jsonl` with a hash of each photo that it has grounded. At the end it writes
+`OUT/results.json` (COCO results) and `OUT/index.html` from the images' JSON files.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from gazeback.grounding.coco.annotations import Instances, word_outlines, write_results
-from gazeback.grounding.output.files import unique_stems, write_atomically, writing_to
+from gazeback.grounding.output.files import append_line, unique_stems, write_atomically, writing_to
 from gazeback.grounding.output.index import IndexEntry, write_index
 from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.captions_file import CaptionsFile, CocoImage
+from gazeback.models.contents import files_digest
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding
+
+PHOTOS = "photos.jsonl"
 
 KINDS = ("jpg", "html", "png", "json")
 
@@ -76,6 +79,7 @@ class CocoRun:
         self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
         self.settings = settings
         self._check_settings()
+        self._grounded = dict(_grounded(self.out / PHOTOS))
         # Stems are made from the whole split, so that they do not depend on the limit.
         stems = unique_stems([image.file_name for image in split.images])
         self.items = [Item(image, stem) for image, stem in zip(split.images, stems, strict=True)]
@@ -99,8 +103,14 @@ class CocoRun:
             write_atomically(path, json.dumps(self.settings, indent=2).encode())
 
     def todo(self, items: Sequence[Item]) -> list[Item]:
-        """The items of which a file is missing."""
-        return [item for item in items if not all(path.is_file() for path in self.files(item))]
+        """The items of which a file is missing, or whose photo is another one than before."""
+        return [item for item in items if not self._is_done(item)]
+
+    def _is_done(self, item: Item) -> bool:
+        if not all(path.is_file() for path in self.files(item)):
+            return False
+        photo = self.photo(item)
+        return not photo.is_file() or self._grounded.get(item.stem) == files_digest([photo])
 
     def files(self, item: Item) -> list[Path]:
         return [self.out / "images" / f"{item.stem}.{kind}" for kind in KINDS]
@@ -110,6 +120,7 @@ class CocoRun:
 
     def ground(self, item: Item, ground: "Callable[[Photo], Grounding]") -> None:
         """Write one image's files. Raises PhotoError."""
+        before = files_digest([self.photo(item)])
         photo = load_photo(self.photo(item))
         grounding = ground(photo)
         words = [word.text for word in grounding.words]
@@ -118,6 +129,8 @@ class CocoRun:
             self._claim()
             write_outputs(grounding, self.out / "images", item.stem, outlines)
             write_atomically(self.files(item)[0], _thumbnail(photo))
+            append_line(self.out / PHOTOS, json.dumps([item.stem, before]))
+        self._grounded[item.stem] = before
 
     def run(
         self,
@@ -179,12 +192,12 @@ def _thumbnail(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-def fingerprint(path: Path | None) -> str | None:
-    """SHA-256 of a file, None for no file. Settings compare the contents of files, not their names."""
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _grounded(path: Path) -> Iterator[tuple[str, str]]:
+    """The stems of grounded photos with their hashes; a line that was cut off is left out."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            stem, photo = json.loads(line)
+            yield str(stem), str(photo)
 
 
 def _differences(path: Path, settings: dict[str, Any]) -> str:

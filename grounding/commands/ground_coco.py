@@ -3,16 +3,16 @@
 import json
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gazeback.grounding.coco.annotations import read_instances
-from gazeback.grounding.coco.run import CocoRun, Item, Summary, fingerprint
+from gazeback.grounding.coco.run import CocoRun, Item, Summary
 from gazeback.grounding.commands.terminal import Screen, screen
 from gazeback.models.captions_file import read_captions_file
+from gazeback.models.contents import file_digest, versions
 from gazeback.models.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def _identity(
 ) -> dict[str, Any]:
     """The settings that must be equal for all runs into one folder."""
     return {
-        "version": version("gazeback"),
+        **versions(),
         "images": str(images_dir.resolve()),
-        "annotations": fingerprint(annotations),
-        "instances": fingerprint(instances),
-        "model": fingerprint(Path(settings.model)) if settings.model else None,
+        "annotations": file_digest(annotations),
+        "instances": file_digest(instances) if instances else None,
+        "model": settings.model_key(),
         "method": settings.method,
         "methods": settings.methods,
         "preceding": settings.preceding,

@@ -1,6 +1,7 @@
 """Settings of `gazeback ground`, checked before TensorFlow is imported."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,22 @@ class Settings:
         return tuple(name.strip() for name in (self.methods or "").split(",") if name.strip())
 
     def load(self) -> "CaptionGenerator":
+        """Load the captioner, once. Raises UserError."""
+        return self._captioner
+
+    @cached_property
+    def _captioner(self) -> "CaptionGenerator":
         from gazeback.models import load_captioner  # brings TensorFlow: seconds
 
         captioner: CaptionGenerator = load_captioner(self.model)
         return captioner
+
+    def model_key(self) -> str | None:
+        """What the captioner is, for a run that resumes: a bundled one by its name, any other by its
+        contents."""
+        from gazeback.models.contents import digest
+
+        return self.model if self.model in bundled.LOADERS else digest(self.load())
 
     def ground(self, captioner: "CaptionGenerator", photo: "Photo") -> "Grounding":
         """Ground a photo. Raises PhotoError if this photo cannot be grounded; other photos may."""

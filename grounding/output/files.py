@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gazeback.models.errors import UserError
 
@@ -30,6 +31,21 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, on disk before this returns. After a line that was cut off when a process was
+    killed, it begins a new one. Raises `OSError`."""
+    with path.open("ab+") as file:
+        cut_off = file.tell() and not _ends_with_newline(file)
+        file.write(("\n" * cut_off + line + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _ends_with_newline(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 @contextmanager

@@ -1,16 +1,16 @@
 """Activations of the frozen part of the encoder, computed once per photo and view and kept on disk."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from gazeback.models.contents import digest, versions
 from gazeback.models.training.captions_folder import Split
 from gazeback.models.training.views import view
 
@@ -47,10 +47,12 @@ class ActivationCache:
         }
 
     def _file(self, split: Split, layer: str, number: int) -> Path:
-        photos = [f"{path.name}:{path.stat().st_size}" for path in split.photos]
-        key = "\n".join([self.encoder.name, str(self.encoder.input.shape), str(self.seed), *photos])
-        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        return self.folder / f"{split.name}-{layer}-view{number}-{digest}.npy"
+        key = digest(self._encoder_digest, self.seed, split.photos_digest)[:12]
+        return self.folder / f"{split.name}-{layer}-view{number}-{key}.npy"
+
+    @cached_property
+    def _encoder_digest(self) -> str:
+        return digest(self.encoder, versions())
 
     def _compute(self, split: Split, number: int, progress: Callable[[int], None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

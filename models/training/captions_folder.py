@@ -1,9 +1,11 @@
 """Read a folder of photos with captions in COCO's format into photos and tokenised captions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gazeback.models.captions_file import read_captions_file
+from gazeback.models.contents import digest, files_digest
 from gazeback.models.errors import DataError
 from gazeback.models.vocabulary import tokenize
 
@@ -27,6 +29,16 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    @cached_property
+    def photos_digest(self) -> str:
+        """A hash of the contents of the photos."""
+        return files_digest(self.photos)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of everything that is learned from: photos and captions."""
+        return digest(self.photos_digest, self.captions)
 
 
 def read_captions_folder(folder: str | Path) -> tuple[Split, Split]:

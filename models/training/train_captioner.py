@@ -12,6 +12,7 @@ import numpy as np
 
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner
+from gazeback.models.contents import digest, versions
 from gazeback.models.encoders import build_encoder, last_map_layer
 from gazeback.models.errors import UserError
 from gazeback.models.training.activation_cache import ActivationCache
@@ -45,6 +46,7 @@ class Run:
             settings.feature_dropout,
             settings.word_dropout,
         )
+        self._start = digest(self.encoder, versions())
         self.cut = settings.fine_tune_layer()
         self.tail = None if self.cut is None else self._between(self.cut, POOL)
         self.decoder = show_and_tell.decoder(self.model)
@@ -83,7 +85,7 @@ class Run:
     def phase(self, plan: Plan, trainee: Trainee, views: dict, layer: str, report: Callable) -> Standing:
         """Run one phase on the cached activations of ``layer``."""
         relevant = self.settings.relevant_to(plan.name)
-        settings = json.dumps([relevant, len(self.train), len(self.dev), len(self.vocabulary)])
+        settings = json.dumps([relevant, self.train.digest, self.dev.digest, self._start])
         train, dev = (
             Material(EncodedCaptions.of(split, self.vocabulary, self.settings.max_words), views[name][layer])
             for name, split in (("train", self.train), ("dev", self.dev))

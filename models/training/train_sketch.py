@@ -1,6 +1,5 @@
 """Train a classifier of sketches from random weights, on the processor, in minutes."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from gazeback.models.classifiers.classifier import Classifier
 from gazeback.models.classifiers.half_precision import NETWORKS
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.classifiers.strokes import Strokes
+from gazeback.models.contents import digest, files_digest, versions
 from gazeback.models.photos import load_photo
 from gazeback.models.training.checkpoint import Checkpoint, Standing
 from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
@@ -109,7 +109,9 @@ def train_sketch(
     out = Path(out)
     run = Run(Path(data), settings)
     run.compile()
-    facts = json.dumps([asdict(settings), OPTIONS[settings.network], run.class_names, len(run.drawings)])
+    learned = files_digest(path for name in ("train", "dev") for path in run.splits[name].paths)
+    labels = [run.splits[name].labels for name in ("train", "dev")]
+    facts = digest(asdict(settings), OPTIONS[settings.network], run.class_names, learned, labels, versions())
     folder = out.with_name(out.name + ".training")
     _fit(run, Checkpoint(folder / f"{settings.network}.npz", facts), report)
     classifier = run.classifier(out.stem)

@@ -178,9 +178,24 @@ def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
 
 def test_records_of_another_key_do_not_count(tmp_path):
     path = tmp_path / "r.jsonl"
-    Records(path, "a").add("image", {"m": {"x": 1}})
-    assert Records(path, "a").missing("image", ["m", "n"]) == ("n",)
-    assert Records(path, "b").missing("image", ["m"]) == ("m",)
+    Records(path, {("image", "m"): "a"}).add("image", {"m": {"x": 1}})
+    assert Records(path, {("image", "m"): "a"}).missing("image", ["m", "n"]) == ("n",)
+    assert Records(path, {("image", "m"): "b"}).missing("image", ["m"]) == ("m",)
+    assert Records(path, {}).missing("image", ["m"]) == ("m",)
+
+
+def test_a_replaced_photo_and_other_weights_are_measured_anew(tmp_path):
+    path = tmp_path / "out.json"
+    photo = tmp_path / "xxx.png"
+    photo.write_bytes(b"one")
+    run_task(Lengths(tmp_path), path)
+    before = len(asked(tmp_path))
+    photo.write_bytes(b"two")  # the same size
+    run_task(Lengths(tmp_path), path)
+    assert {line.split()[0] for line in asked(tmp_path)[before:]} == {"xxx.png"}
+    before = len(asked(tmp_path))
+    run_task(Lengths(tmp_path, model="other weights"), path)
+    assert len(asked(tmp_path)) == before + 20
 
 
 def test_forms_of_a_table():

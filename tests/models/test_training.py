@@ -182,6 +182,26 @@ def test_other_settings_start_again(tiny, captions_folder, tmp_path):
     assert epochs == [1, 2, 1, 2]
 
 
+def test_other_photos_and_captions_of_the_same_number_start_again(tiny, captions_folder, tmp_path):
+    settings = replace(FROZEN_ONLY, epochs=2, patience=9)
+    epochs = []
+
+    def trained():
+        epochs.clear()
+        training.train_captioner(
+            captions_folder, tmp_path / "x.keras", settings, lambda what, *_: epochs.append(what)
+        )
+        return epochs.count("dev")
+
+    assert [trained(), trained()] == [2, 0]
+    photo = captions_folder / "train" / "0.png"
+    Image.fromarray(255 - np.asarray(Image.open(photo))).save(photo)
+    assert trained() == 2
+    file = captions_folder / "captions_train.json"
+    file.write_text(file.read_text().replace("all of it is", "it is all", 1))
+    assert trained() == 2
+
+
 def test_it_stops_early_and_keeps_the_best_epoch(tiny, captions_folder, tmp_path):
     settings = replace(FROZEN_ONLY, epochs=60, learning_rate=0.1, patience=1)
     losses = []

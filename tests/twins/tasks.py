@@ -23,6 +23,7 @@ class Lengths(Task[None]):
     methods: tuple[str, ...] = ("letters", "half")
     bad: tuple[str, ...] = ()
     pause: float = 0.0
+    model: str = ""
 
     name = "lengths"
     batch = 4
@@ -36,6 +37,12 @@ class Lengths(Task[None]):
 
     def cache_key(self):
         return {"count": self.count}
+
+    def files(self, name):
+        return (self.folder / name,)
+
+    def model_digest(self, subject):
+        return self.model
 
     def subject(self):
         return None

@@ -133,6 +133,15 @@ def test_other_weights_or_photos_start_anew(network, photos, tmp_path):
         network.model.set_weights(weights)
 
 
+def test_a_replaced_photo_is_read_anew(network, photos, tmp_path):
+    before = np.array(collect(network, photos.paths, tmp_path / "out").values)
+    pixels = np.array(Image.open(photos.paths[0]))
+    Image.fromarray(pixels[..., ::-1]).save(photos.paths[0])
+    after = collect(network, photos.paths, tmp_path / "out").values
+    assert not np.array_equal(before[0], after[0])
+    assert np.array_equal(before[1:], after[1:])
+
+
 def test_unreadable_photos_are_reported_and_left_out(network, photos, tmp_path):
     photos.paths[5].write_text("no photo")
     photos.paths[7].unlink()

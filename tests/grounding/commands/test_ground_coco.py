@@ -102,6 +102,18 @@ def test_a_second_run_does_only_what_is_missing(run, stage, coco) -> None:
     assert [name for name, *_ in stage.grounded][3:] == ["three.jpg"]
 
 
+def test_a_replaced_photo_is_grounded_anew(run, stage, coco) -> None:
+    run(*OPTIONS)
+    photo = Path("images/three.jpg")
+    size = photo.stat().st_size
+    Image.fromarray(np.full((24, 32, 3), 91, np.uint8)).save(photo)
+    assert photo.stat().st_size == size
+    run(*OPTIONS)
+    assert [name for name, *_ in stage.grounded][3:] == ["three.jpg"]
+    run(*OPTIONS)
+    assert len(stage.grounded) == 4
+
+
 def test_where_everything_is_done_no_captioner_is_loaded(run, stage, coco) -> None:
     run(*OPTIONS, "--limit", 1)
     stage.loaded.clear()
@@ -173,7 +185,8 @@ def test_a_file_in_the_way_is_told(run, stage, coco) -> None:
     result = run(*OPTIONS)
     assert result.exit_code == 2
     assert result.stderr.endswith("Error: out: cannot be written to (Is a directory)\n")
-    assert sorted(path.name for path in Path("out").iterdir()) == ["images", "results.json", "settings.json"]
+    names = ["images", "photos.jsonl", "results.json", "settings.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == names
 
 
 def test_a_broken_image_json_is_told(run, stage, coco) -> None:
