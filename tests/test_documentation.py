@@ -10,6 +10,7 @@ import pytest
 from gazeback.models.photos import bundled_photo
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("models", "cnn_trace", "lstm_trace", "grounding", "eval")
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -56,6 +57,26 @@ def test_every_task_is_documented() -> None:
 
     listed = re.findall(r"^\| `([a-z]+)` \|", (ROOT / "docs/evaluating.md").read_text(), flags=re.MULTILINE)
     assert sorted(listed) == sorted(set(evaluate.commands) - {"report"})
+
+
+def test_every_module_is_in_a_room_of_the_map() -> None:
+    """A name without a folder is beside the name before it; a folder's name ends in ``/``."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.split("### The rooms inside")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    named = []
+    for row in rows:
+        folder = ""
+        for name in re.findall(r"`(.*?)`", row):
+            named.append(name if name.split("/")[0] in FOLDERS else folder + name)
+            folder = folder or named[-1].split("/")[0] + "/"
+    missing = [name for name in named if not (ROOT / name).exists()]
+    paths = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+    modules = [path.relative_to(ROOT).as_posix() for path in paths]
+    homeless = [name for name in modules if name not in named and not name.endswith("__init__.py")]
+    rooms = tuple(name for name in named if name.endswith("/"))
+    assert missing == []
+    assert [name for name in homeless if not name.startswith(rooms)] == []
 
 
 def test_the_document_of_results_is_made_from_the_results() -> None:

@@ -18,7 +18,7 @@ from gazeback.cnn_trace.rules import linear
 from gazeback.cnn_trace.rules.fan import fan_of
 from gazeback.cnn_trace.rules.geometry import Field, undefined
 from gazeback.cnn_trace.rules.linear import Linear, Stages
-from gazeback.cnn_trace.rules.rule import Reads, Rule, inputs, nothing
+from gazeback.cnn_trace.rules.rule import Excitation, Reads, Rule, inputs, nothing
 from gazeback.cnn_trace.rules.window import TransposedWindow, Window
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
@@ -88,7 +88,11 @@ def geometry(describe: Callable[[Step], Stages], step: Step, tensor: Tensor, fie
     return window.seen(field)
 
 
-def rule(describe: Callable[[Step], Stages], walk_reads: Reads = inputs) -> Rule:
+def rule(
+    describe: Callable[[Step], Stages],
+    walk_reads: Reads = inputs,
+    excitation: Excitation | None = "linear",
+) -> Rule:
     """The rule of a kind of convolution, from its description."""
     return Rule(
         partial(walk, describe),
@@ -97,4 +101,5 @@ def rule(describe: Callable[[Step], Stages], walk_reads: Reads = inputs) -> Rule
         nothing,
         feeding=partial(feeding, describe),
         geometry=partial(geometry, describe),
+        excitation=excitation,
     )

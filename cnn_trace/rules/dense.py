@@ -62,4 +62,4 @@ def feeding(step: Step, evidence: Evidence) -> np.ndarray:
     return largest
 
 
-RULE = Rule(walk, partial(linear.adjoint, weighing), inputs, nothing, feeding, in_place)
+RULE = Rule(walk, partial(linear.adjoint, weighing), inputs, nothing, feeding, in_place, excitation="linear")

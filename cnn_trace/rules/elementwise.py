@@ -35,4 +35,4 @@ def rule(
         geometry: where the statistics come from more than one location.
     """
     parts = partial(walk, describe), partial(adjoint_elementwise, describe)
-    return Rule(*parts, nothing, reads, geometry=geometry)
+    return Rule(*parts, nothing, reads, geometry=geometry, excitation="in place")

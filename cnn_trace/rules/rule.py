@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,9 @@ Walk = Callable[[Step, Evidence, CNNFixations], list[tuple[Tensor, Evidence]]]
 Adjoint = Callable[[Step, np.ndarray], tuple[list[tuple[Tensor, np.ndarray]], Any]]
 
 Geometry = Callable[[Step, Tensor, Field], Field]
+
+# How a kind of layer passes winning probabilities of excitation backpropagation.
+Excitation = Literal["linear", "separable", "sum", "difference", "product", "in place", "routed"]
 
 Reads = Callable[[Call, CNNFixations], Iterable[Tensor]]
 
@@ -78,6 +81,11 @@ class Rule:
             or ``SeesEverything`` (:mod:`gazeback.cnn_trace.rules.geometry`) where the place does not matter.
         below: the inputs that evidence and coefficients may go on to: not those that count as constants,
             such as gates and attention weights.
+        excitation: how the layer passes probabilities in excitation backpropagation
+            (:mod:`gazeback.eval.baselines.excitation`): ``"linear"``, to its inputs by all its positive
+            weights but its ``bias``; ``"separable"``, by two kernels in turn; to the terms of a ``"sum"`` or
+            a ``"difference"``; to the trunk of a ``"product"``; ``"in place"``; ``"routed"``, as a gradient.
+            None: it cannot.
     """
 
     walk: Walk | None = None
@@ -87,6 +95,7 @@ class Rule:
     feeding: Callable[[Step, Evidence], np.ndarray] | None = None
     geometry: Geometry | None = None
     below: Callable[[Call], Iterable[Tensor]] = all_inputs
+    excitation: Excitation | None = None
 
     def through(self, change: Callable[[Step], Step]) -> Rule:
         """The same rule, every part of which sees a step as ``change`` makes it."""

@@ -54,7 +54,12 @@ from gazeback.cnn_trace.step import Step
 # Each unit sees its own place only.
 _in_place = partial(Rule, geometry=in_place)
 
-_ACTIVATION = _in_place(activation.walk, activation.adjoint, nothing, inputs_and_outputs)
+# What a unit holds was copied from one place.
+_routed = partial(Rule, excitation="routed")
+
+_ACTIVATION = _in_place(
+    activation.walk, activation.adjoint, nothing, inputs_and_outputs, excitation="in place"
+)
 
 # They divide by something that is taken from many elements.
 _NORMALIZED = replace(_ACTIVATION, geometry=normalization.geometry)
@@ -63,16 +68,21 @@ _FALLING = _in_place(powers.walk, activation.adjoint, inputs, inputs_and_outputs
 
 _POWER = _in_place(powers.walk_power, powers.adjoint_power, inputs, inputs_and_outputs)
 
-_TRANSPARENT = _in_place(activation.walk_transparent, activation.adjoint_transparent, nothing, nothing)
+_TRANSPARENT = _in_place(
+    activation.walk_transparent, activation.adjoint_transparent, nothing, nothing, excitation="in place"
+)
 
-_ADD = _in_place(merging.walk_add, merging.adjoint_add, branches, nothing)
+_ADD = _in_place(merging.walk_add, merging.adjoint_add, branches, nothing, excitation="sum")
 
-_SUBTRACT = _in_place(merging.walk_subtract, merging.adjoint_subtract, branches, nothing)
+_SUBTRACT = _in_place(
+    merging.walk_subtract, merging.adjoint_subtract, branches, nothing, excitation="difference"
+)
 
-_EXTREME = _in_place(merging.walk_extreme, merging.adjoint_extreme, branches, inputs)
+_EXTREME = _in_place(merging.walk_extreme, merging.adjoint_extreme, branches, inputs, excitation="routed")
 
 _PRODUCT = replace(
-    _in_place(products.walk, products.adjoint, products.walk_reads, branches), below=products.followed
+    _in_place(products.walk, products.adjoint, products.walk_reads, branches, excitation="product"),
+    below=products.followed,
 )
 
 _CONTRACTION = Rule(
@@ -84,21 +94,25 @@ _CONTRACTION = Rule(
     below=contraction.followed,
 )
 
-_QUOTIENT = _in_place(products.walk_divide, products.adjoint_divide, branches, inputs)
+_QUOTIENT = _in_place(products.walk_divide, products.adjoint_divide, branches, inputs, excitation="product")
 
-_CONCATENATE = _in_place(joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing)
+_CONCATENATE = _in_place(
+    joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing, excitation="routed"
+)
 
-_STACK = Rule(joining.walk_stack, joining.adjoint_stack, nothing, nothing)
+_STACK = _routed(joining.walk_stack, joining.adjoint_stack, nothing, nothing)
 
-_RESHAPE = Rule(shape.walk_reshape, shape.adjoint_reshape, nothing, nothing, geometry=shape.geometry_reshape)
+_RESHAPE = _routed(
+    shape.walk_reshape, shape.adjoint_reshape, nothing, nothing, geometry=shape.geometry_reshape
+)
 
-_GATHER = Rule(gather.walk, gather.adjoint, nothing, nothing, geometry=gather.geometry)
+_GATHER = _routed(gather.walk, gather.adjoint, nothing, nothing, geometry=gather.geometry)
 
-_PAD = Rule(shape.walk_pad, shape.adjoint_pad, nothing, nothing, geometry=shape.geometry_pad)
+_PAD = _routed(shape.walk_pad, shape.adjoint_pad, nothing, nothing, geometry=shape.geometry_pad)
 
-_CROP = Rule(shape.walk_crop, shape.adjoint_crop, nothing, nothing, geometry=shape.geometry_crop)
+_CROP = _routed(shape.walk_crop, shape.adjoint_crop, nothing, nothing, geometry=shape.geometry_crop)
 
-_RESAMPLE = Rule(
+_RESAMPLE = _routed(
     resampling.walk, resampling.adjoint, inputs_if_proportional, nothing, geometry=resampling.geometry
 )
 
@@ -106,11 +120,11 @@ _CONVOLUTION = convolution.rule(convolution.ordinary)
 
 _DEPTHWISE = convolution.rule(convolution.depthwise, inputs_for_windows)
 
-_SEPARABLE = convolution.rule(convolution.separable)
+_SEPARABLE = convolution.rule(convolution.separable, excitation="separable")
 
-_TRANSPOSED = convolution.rule(convolution.transposed)
+_TRANSPOSED = convolution.rule(convolution.transposed, excitation=None)
 
-_MAX_POOL = Rule(pooling.walk_max, pooling.adjoint_max, inputs, inputs, geometry=pooling.geometry)
+_MAX_POOL = _routed(pooling.walk_max, pooling.adjoint_max, inputs, inputs, geometry=pooling.geometry)
 
 _AVERAGE_POOL = Rule(
     pooling.walk_average,
@@ -118,15 +132,20 @@ _AVERAGE_POOL = Rule(
     inputs,
     nothing,
     geometry=pooling.geometry,
+    excitation="linear",
 )
 
 _global = partial(Rule, geometry=pooling.geometry_global)
 
-_GLOBAL_AVERAGE = _global(pooling.walk_mean, pooling.adjoint_global_average, inputs, pooling.masks)
+_GLOBAL_AVERAGE = _global(
+    pooling.walk_mean, pooling.adjoint_global_average, inputs, pooling.masks, excitation="linear"
+)
 
-_GLOBAL_MAX = _global(pooling.walk_global_max, pooling.adjoint_global_max, inputs, inputs)
+_GLOBAL_MAX = _global(
+    pooling.walk_global_max, pooling.adjoint_global_max, inputs, inputs, excitation="routed"
+)
 
-_MINIMUM = _global(pooling.walk_min, pooling.adjoint_min, inputs, inputs)
+_MINIMUM = _global(pooling.walk_min, pooling.adjoint_min, inputs, inputs, excitation="routed")
 
 _RESCALING = elementwise.rule(normalization.rescaling)
 
@@ -163,7 +182,7 @@ LAYERS: dict[type, Rule] = {
     layers.GlobalMaxPooling2D: _GLOBAL_MAX,
     layers.GlobalMaxPooling3D: _GLOBAL_MAX,
     layers.Add: _ADD,
-    layers.Average: _in_place(merging.walk_add, merging.adjoint_average, branches, nothing),
+    layers.Average: replace(_ADD, adjoint=merging.adjoint_average),
     layers.Maximum: _EXTREME,
     layers.Minimum: _EXTREME,
     layers.Multiply: _PRODUCT,
@@ -225,7 +244,7 @@ OPERATORS: dict[str, Rule] = {
     "Reshape": _RESHAPE,
     "ExpandDims": _RESHAPE,
     "Squeeze": _RESHAPE,
-    "Pad": Rule(
+    "Pad": _routed(
         shape.walk_pad_operator,
         shape.adjoint_pad_operator,
         nothing,
@@ -233,19 +252,19 @@ OPERATORS: dict[str, Rule] = {
         geometry=shape.geometry_pad_operator,
     ),
     "Resize": _RESAMPLE,
-    "ExtractPatches": Rule(patches.walk, patches.adjoint, nothing, nothing, geometry=patches.geometry),
+    "ExtractPatches": _routed(patches.walk, patches.adjoint, nothing, nothing, geometry=patches.geometry),
     "Mean": _GLOBAL_AVERAGE,
     "Max": _GLOBAL_MAX,
     "Amax": _GLOBAL_MAX,
     "Min": _MINIMUM,
     "Amin": _MINIMUM,
-    "Sum": _global(pooling.walk_sum, pooling.adjoint_sum, inputs, nothing),
+    "Sum": _global(pooling.walk_sum, pooling.adjoint_sum, inputs, nothing, excitation="linear"),
     "Matmul": _CONTRACTION,
     "Einsum": _CONTRACTION,
     "Dot": _CONTRACTION,
     "Tensordot": _CONTRACTION,
-    "Conv": _as_layer(operators.convolution, layers.Conv2D),
-    "DepthwiseConv": _as_layer(operators.depthwise, layers.DepthwiseConv2D),
+    "Conv": replace(_as_layer(operators.convolution, layers.Conv2D), excitation=None),
+    "DepthwiseConv": replace(_as_layer(operators.depthwise, layers.DepthwiseConv2D), excitation=None),
     "MaxPool": _as_layer(operators.pool, layers.MaxPooling2D),
     "AveragePool": _as_layer(operators.pool, layers.AveragePooling2D),
     "BatchNorm": _as_layer(operators.batch_normalization, layers.BatchNormalization),

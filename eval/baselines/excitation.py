@@ -1,19 +1,40 @@
 """Excitation backpropagation: winning probabilities that pass down from one neuron.
 
 Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, *Top-Down Neural Attention by Excitation Backprop*, IJCV 2018
-(ECCV 2016), section 3. The rules of the layers are in :mod:`gazeback.eval.baselines.excitation_rules`.
+(ECCV 2016), section 3. Each rule of the tracer says by its ``excitation`` how its layer passes probabilities;
+:data:`PASSED` has the computation for each.
+
+*Excitatory* (a layer with weights, a mean): ``p_in = a * W+^T (p_out / (W+ a))``, with ``a`` the layer's
+activations, W+ its positive weights and no bias. The paper assumes a >= 0. If a layer reads negative values
+(pixels, a linear bottleneck), the smallest value of the image is subtracted from all. A batch normalisation
+that is the only reader of a layer with weights is folded into it; a negative gamma flips the sign of the
+weights. A *sum* splits the probability in proportion to the positive parts of its terms.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from gazeback.cnn_trace.graph import Tensor
-from gazeback.eval.baselines.backward import Kind, ask
-from gazeback.eval.baselines.excitation_rules import losing, winning
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.rules.table import find_rule
+from gazeback.eval.baselines.backward import Kind, Rule, applied, ask, carried
 from gazeback.eval.baselines.query import Query, compared
 from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
+
+# A smaller sum of excitations counts as 0.
+_NOTHING = 1e-20
+# A sum without a positive term is split evenly.
+_EVEN = 1e-9
+
+Positive = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 INPUT = "input"
 SHARE_OF_SIDE = 8
@@ -86,3 +107,200 @@ def _sees_all(query: Query, tensor: Tensor) -> bool:
 
 def _sized(maps: np.ndarray, query: Query, raw: bool) -> np.ndarray:
     return maps if raw else upsampled(maps, *query.pixels.shape[1:3])
+
+
+def winning(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    """The computation for every call."""
+    folded = _folded_normalizations(graph)
+    calls = [call for call in graph.calls if call.depends_on_image and _excitation(call) != "routed"]
+    return {call: _rule_of(call, folded.get(call)) for call in calls}
+
+
+def losing(graph: Graph, start: Tensor) -> dict[Call, Rule]:
+    """The same for the dual neuron: the weights of the layer that computes it are negated."""
+    folded = _folded_normalizations(graph)
+    top = _nearest_with_weights(graph, start)
+    return winning(graph, start) | {call: _rule_of(call, folded.get(call), sense=-1.0) for call in top}
+
+
+def _rule_of(call: Call, normalization: Any, sense: float = 1.0) -> Rule:
+    passed = PASSED.get(_excitation(call) or "", _unknown)
+    return partial(passed, normalization=normalization, sense=sense) if _has_weights(call) else passed
+
+
+def _excitation(call: Call) -> str | None:
+    if call.part == "activation":
+        return "in place"
+    rule = find_rule(call.operation)
+    return None if rule is None else rule.excitation
+
+
+def _has_weights(call: Call) -> bool:
+    layer = call.operation
+    return _excitation(call) in _EXCITATORY and isinstance(layer, keras.Layer) and bool(layer.weights)
+
+
+def _folded_normalizations(graph: Graph) -> dict[Call, Any]:
+    """The batch normalisations that are the only readers of a layer with weights, by the call of this
+    layer."""
+    readers: dict[Tensor, list[Call]] = {}
+    for call in graph.calls:
+        for tensor in call.inputs:
+            readers.setdefault(tensor, []).append(call)
+    folded = {}
+    for tensor, calls in readers.items():
+        layer: Any = calls[0].operation
+        alone = len(calls) == 1 and tensor not in graph.outputs
+        if (
+            alone
+            and isinstance(layer, layers.BatchNormalization)
+            and tensor.call
+            and _has_weights(tensor.call)
+        ):
+            folded[tensor.call] = layer
+    return folded
+
+
+def _nearest_with_weights(graph: Graph, start: Tensor) -> set[Call]:
+    """The calls with weights that lead to the start without another such call between."""
+    found, stack, seen = set(), [start], {start}
+    while stack:
+        call = stack.pop().call
+        if call is None or not call.depends_on_image:
+            continue
+        if _has_weights(call):
+            found.add(call)
+            continue
+        stack += [tensor for tensor in call.inputs if tensor not in seen]
+        seen.update(call.inputs)
+    return found
+
+
+def _excited(positive: Positive, activations: Sequence[tf.Tensor], arriving: tf.Tensor) -> list[tf.Tensor]:
+    """``a * W+^T (p / (W+ a))`` for the activations of each input."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(activations)
+        total = positive(activations)
+    some = total > _NOTHING
+    share = tf.where(some, arriving / tf.where(some, total, 1), 0)
+    passed = tape.gradient(total, activations, share, unconnected_gradients="zero")
+    return [a * p for a, p in zip(activations, passed, strict=True)]
+
+
+def _from_zero(activations: tf.Tensor) -> tf.Tensor:
+    """Shift the activations of each image that has negative ones by its smallest value."""
+    axes = list(range(1, len(activations.shape)))
+    return activations - tf.minimum(tf.reduce_min(activations, axis=axes, keepdims=True), 0)
+
+
+def _one_to_one(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    return carried(output, inputs[:1], lambda arriving: [arriving])
+
+
+def _linear(
+    call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor, normalization: Any = None, sense: float = 1.0
+) -> tf.Tensor:
+    """A layer that weighs its first input by its weights, all but its ``bias``; a mean has none."""
+    layer: Any = call.operation
+    bias = getattr(layer, "bias", None)
+    positive = [
+        (weight, tf.zeros_like(weight) if weight is bias else _positive(weight, normalization, sense))
+        for weight in getattr(layer, "weights", ())
+    ]
+
+    def excited(activations: Sequence[tf.Tensor]) -> tf.Tensor:
+        with keras.StatelessScope(state_mapping=positive):
+            return applied(call, [*activations, *inputs[1:]])
+
+    return _weighted(excited, inputs, output)
+
+
+def _separable(
+    call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor, normalization: Any, sense: float
+) -> tf.Tensor:
+    """A depthwise convolution followed by a 1 x 1 convolution."""
+    layer: Any = call.operation
+    geometry = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+    first = partial(ops.depthwise_conv, data_format=layer.data_format, **geometry)
+    depthwise, pointwise = layer.depthwise_kernel, _positive(layer.pointwise_kernel, normalization, sense)
+    positive = _positive(depthwise, None, 1.0)
+    middle = _weighted(lambda a: first(a[0], positive), inputs, first(inputs[0], depthwise))
+    return _weighted(lambda a: ops.conv(a[0], pointwise, data_format=layer.data_format), [middle], output)
+
+
+def _sum(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    if len(inputs) == 1:  # a constant is added
+        return _one_to_one(call, inputs, output)
+
+    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+        return _excited(_total, [tf.nn.relu(x) + _EVEN for x in inputs], arriving)
+
+    return carried(output, inputs, backward)
+
+
+def _difference(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    if len(inputs) == 1:
+        return _one_to_one(call, inputs, output)
+
+    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+        terms = [tf.nn.relu(inputs[0]) + _EVEN, tf.nn.relu(-inputs[1]) + _EVEN]
+        return _excited(_total, terms, arriving)
+
+    return carried(output, inputs, backward)
+
+
+def _total(terms: Sequence[tf.Tensor]) -> tf.Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _product(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    if len(inputs) == 1:
+        return _one_to_one(call, inputs, output)
+    full = [x for x in call.inputs if x.shape == call.outputs[0].shape]
+    keeps = call.inputs.index(full[0]) if full else 0
+
+    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+        return [arriving if i == keeps else tf.zeros_like(x) for i, x in enumerate(inputs)]
+
+    return carried(output, inputs, backward)
+
+
+def _unknown(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+        raise UserError(
+            f"layer {call.name!r} of class {type(call.operation).__name__} has no rule for excitation "
+            "backprop; name a layer after it with at=, or use another method"
+        )
+
+    return carried(output, inputs, backward)
+
+
+def _weighted(positive: Positive, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    return carried(output, inputs[:1], lambda arriving: _excited(positive, [_from_zero(inputs[0])], arriving))
+
+
+def _positive(weight: Any, normalization: Any, sense: float) -> tf.Tensor:
+    """W+ of weights, after multiplying by the sign of a folded batch normalisation and of the dual.
+
+    The output channels are the last axis, or of a depthwise convolution the last two.
+    """
+    signed = sense * tf.convert_to_tensor(weight)
+    if normalization is not None and normalization.scale:
+        signs = tf.where(tf.convert_to_tensor(normalization.gamma) < 0, -1.0, 1.0)
+        signed *= signs if signed.shape[-1] == signs.shape[0] else tf.reshape(signs, signed.shape[-2:])
+    return tf.nn.relu(signed)
+
+
+_EXCITATORY: dict[str, Any] = {"linear": _linear, "separable": _separable}
+
+# By the ``excitation`` of the tracer's rules. What is "routed" goes where the gradient goes.
+PASSED: dict[str, Any] = {
+    **_EXCITATORY,
+    "sum": _sum,
+    "difference": _difference,
+    "product": _product,
+    "in place": _one_to_one,
+}

@@ -6,6 +6,8 @@ import pytest
 from keras import layers, ops
 from twins import nets
 
+from gazeback.cnn_trace.rules import table
+from gazeback.cnn_trace.rules.rule import Rule
 from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.eval.baselines.excitation import contrastive_excitation_backprop, excitation_backprop
 from gazeback.models.errors import UserError
@@ -186,6 +188,36 @@ def test_a_layer_without_a_rule_is_named(rng):
     assert excitation_backprop(model, images, at="high").shape == (1, 6, 6)
     with pytest.raises(UserError, match="layer 'strange' of class Conv2DTranspose has no rule"):
         excitation_backprop(model, images, at="low")
+
+
+class Own(layers.Layer):
+    """A 1 x 1 convolution with a kernel and a bias."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4), initializer="random_normal")
+        self.bias = self.add_weight(shape=(4,), initializer="ones")
+
+    def call(self, x):
+        return ops.matmul(x, self.kernel) + self.bias
+
+
+def test_a_registered_layer_passes_probabilities_by_its_weights(rng, monkeypatch):
+    """As a convolution with the same weights."""
+    monkeypatch.setattr(table, "_rules_of_classes", {})
+    monkeypatch.setitem(table.LAYERS, Own, Rule(excitation="linear"))
+    image = keras.Input((6, 6, 3))
+    own, known = (
+        keras.Model(image, layers.Dense(3, name="answer")(layers.Flatten()(ops.relu(layer(image)))))
+        for layer in (Own(name="low"), layers.Conv2D(4, 1, name="low"))
+    )
+    nets.randomise(own, rng)
+    kernel, bias = own.get_layer("low").get_weights()
+    known.get_layer("low").set_weights([kernel[None, None], bias])
+    known.get_layer("answer").set_weights(own.get_layer("answer").get_weights())
+    images = nets.images(rng, 2, own)
+    for method in (excitation_backprop, contrastive_excitation_backprop):
+        found, expected = (method(model, images, 1, at="input", raw=True) for model in (own, known))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_images_of_any_size(rng):
