@@ -321,7 +321,10 @@ class _Flattener:
             keras.ops.is_tensor(x) for x in flat if not isinstance(x, Tensor | keras.Variable)
         ):
             self.computing[id(self.layers[-1])] = self.layers[-1]
-        outputs = tuple(Tensor(tuple(x.shape), str(x.dtype), name) for x in node.outputs)
+        shapes = _shapes(node, arguments, keywords)
+        outputs = tuple(
+            Tensor(shape, str(x.dtype), name) for shape, x in zip(shapes, node.outputs, strict=True)
+        )
         if has_fused_activation(operation):
             linear = Tensor(outputs[0].shape, outputs[0].dtype, name)
             self._append(Call(operation, arguments, keywords, inputs, (linear,), name, "linear"))
@@ -394,7 +397,9 @@ class _Flattener:
             if not isinstance(x, KerasTensor):
                 return x
             if id(x) not in copies:
-                copy = KerasTensor((x.shape[0] or images, *x.shape[1:]), dtype=x.dtype, name=x.name)
+                first, *sides = _known_sides(x.shape, known[id(x)].shape) or (images,)
+                shape = (first or images, *sides) if x.shape else ()
+                copy = KerasTensor(shape, dtype=x.dtype, name=x.name)
                 copies[id(x)], inner[id(copy)] = (x, copy), known[id(x)]
                 mask = self.masks.of(x)
                 if mask is not None:
@@ -441,6 +446,34 @@ class _Flattener:
             outer = KerasTensor(mask.shape, dtype=mask.dtype, name=mask.name)
             (known[id(outer)],) = self.expand([mask], inner, prefix)
             self.masks.give(x, outer)
+
+
+Shape = tuple[int | None, ...]
+
+
+def _known_sides(shape: Any, other: Any) -> Shape:
+    """A shape with the sides that another shape of the same tensor knows."""
+    return tuple(b if a is None else a for a, b in zip(shape, other, strict=True))
+
+
+def _shapes(node: Any, arguments: Any, keywords: Any) -> list[Shape]:
+    """The shapes of a call's outputs: where Keras left sides open, what the call makes of inputs that were
+    opened, and are known better by now.
+    """
+    shapes = [tuple(x.shape) for x in node.outputs]
+    inputs = [x for x in tree.flatten((arguments, keywords)) if isinstance(x, Tensor)]
+    if all(None not in shape[1:] for shape in shapes) or any(None in x.shape[1:] for x in inputs):
+        return shapes
+
+    def symbolic(x: Any) -> Any:
+        return KerasTensor(x.shape, dtype=x.dtype) if isinstance(x, Tensor) else x
+
+    arguments, keywords = tree.map_structure(symbolic, (arguments, keywords))
+    try:
+        specs = tree.flatten(node.operation.compute_output_spec(*arguments, **keywords))
+        return [_known_sides(a, b.shape) for a, b in zip(shapes, specs, strict=True)]
+    except Exception:  # whatever a foreign layer raises on shapes that it was not built with
+        return shapes
 
 
 def _line(error: Exception) -> str:

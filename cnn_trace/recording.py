@@ -115,7 +115,9 @@ def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tu
         return [shapes[call.inputs[0]]]
 
     def symbolic(x: Any) -> Any:
-        return keras.KerasTensor((None, *shapes[x]), dtype=x.dtype) if isinstance(x, Tensor) else x
+        if not isinstance(x, Tensor):
+            return x
+        return keras.KerasTensor((None, *shapes[x]) if x.shape else (), dtype=x.dtype)
 
     arguments, keywords = tree.map_structure(symbolic, (call.arguments, call.keywords))
     if isinstance(call.operation, keras.layers.EinsumDense):

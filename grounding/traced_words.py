@@ -11,7 +11,7 @@ import numpy as np
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.head import Decomposition, read_to_embeddings, to_embeddings
+from gazeback.cnn_trace.head import Decomposition, handoff_maps, read_to_embeddings, to_embeddings
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.tracer import Options, Traced, Tracer, tracer_of
 from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Reading
@@ -89,10 +89,11 @@ class WordTracer:
         )
 
     def _first_look(self, tracer: Tracer) -> Recording:
-        """Run the forward pass up to the last map, once for each model."""
+        """Run the forward pass up to the last map, or the last maps of several paths, once for each model."""
         if tracer not in self._seen:
             arrays = self._arrays(tracer, np.zeros((1, 1), np.int32))
-            self._seen[tracer] = tracer.first_recording(arrays, frozenset([self._map(tracer)]), self.options)
+            maps = handoff_maps(tracer.graph, tracer.target(), self.captioner.features_layer)
+            self._seen[tracer] = tracer.first_recording(arrays, maps, self.options)
         return self._seen[tracer]
 
     def _map(self, tracer: Tracer) -> Tensor:

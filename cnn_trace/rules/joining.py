@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,13 +20,14 @@ Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
 def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) -> Found:
-    """Evidence propagates to the branch that owns the element (inception and dense blocks: the channel)."""
+    """Evidence propagates to the branch that owns the element (inception and dense blocks: the channel); it
+    ends at a constant."""
     found, axis = [], concatenation_axis(step.call)
-    start = 0
-    for tensor in step.call.inputs:
-        length = step.shape(tensor)[axis]
+    for tensor, start, end in _joined(step, axis):
+        if not isinstance(tensor, Tensor):
+            continue
         place = evidence.coordinates[:, axis]
-        owned = evidence.take((place >= start) & (place < start + length), unique=True)
+        owned = evidence.take((place >= start) & (place < end), unique=True)
         if start and len(owned):
             coordinates = owned.coordinates.copy()
             coordinates[:, axis] -= start
@@ -33,16 +35,30 @@ def walk_concatenate(step: Step, evidence: Evidence, selection: CNNFixations) ->
         else:
             owned = owned.at(owned.coordinates, unique=True)
         found.append((tensor, owned))
-        start += length
     return found
 
 
 def adjoint_concatenate(step: Step, coefficients: np.ndarray) -> Below:
-    """Each branch gets its own slice."""
+    """Each branch gets its own slice; the part of a constant is a bias term."""
     axis = concatenation_axis(step.call)
-    ends = np.cumsum([step.shape(tensor)[axis] for tensor in step.call.inputs])
-    parts = np.split(coefficients, ends[:-1], axis=axis)
-    return list(zip(step.call.inputs, parts, strict=True)), 0.0
+    below, bias = [], np.zeros(len(coefficients))
+    for member, start, end in _joined(step, axis):
+        part = coefficients[(*[slice(None)] * axis, slice(start, end))]
+        if isinstance(member, Tensor):
+            below.append((member, part))
+        else:
+            bias = bias + inner(part, number(member))
+    return below, bias
+
+
+def _joined(step: Step, axis: int) -> Iterator[tuple[Any, int, int]]:
+    """What a concatenation joins, tensors and constants, and where each begins and ends on the output."""
+    start = 0
+    for member in keras.tree.flatten((step.call.arguments, step.call.keywords)):
+        if isinstance(member, Tensor) or np.ndim(member):
+            shape = step.shape(member) if isinstance(member, Tensor) else np.shape(member)
+            yield member, start, start + shape[axis]
+            start += shape[axis]
 
 
 def concatenation_axis(call: Call) -> int:

@@ -58,6 +58,13 @@ def dependents(nodes: Iterable[Any], roots: Sequence[Any]) -> set[int]:
     return found
 
 
+def nodes_depending(outputs: Iterable[Any], root: Any) -> list[Any]:
+    """The calls that lead from a tensor to the outputs, in the order of the forward pass."""
+    nodes = nodes_before(outputs)
+    found = dependents(nodes, [root])
+    return [node for node in nodes if any(id(x) in found for x in node.input_tensors)]
+
+
 @dataclass(frozen=True, eq=False)
 class Level:
     """A tensor on the way from a source to sinks, in one graph; the sinks are what all evidence ends in."""

@@ -12,8 +12,8 @@ import keras
 from keras import KerasTensor, tree
 
 from gazeback.models.errors import ModelError
-from gazeback.models.open_sizes import open_sizes
-from gazeback.models.wrapping.graphs import graph_of, node_of, nodes_before
+from gazeback.models.wrapping.graphs import graph_of, node_of, nodes_before, nodes_depending
+from gazeback.models.wrapping.opening import hides_a_map, is_opaque, name_of, opened, uncallable
 
 Size = tuple[int, int]
 
@@ -49,6 +49,14 @@ class Joined:
     scores: Any
     prefix: str = ""
 
+    @property
+    def asks_for_length(self) -> bool:
+        """Whether something in it may ask how many words there are, though they may be any number."""
+        words = self.model.inputs[1]
+        return words.shape[1] is None and any(
+            is_opaque(node.operation) for node in nodes_depending(self.model.outputs, words)
+        )
+
 
 def shape_text(tensor: Any) -> str:
     """The shape of a symbolic tensor as ``[n, 224, 224, 3]``."""
@@ -79,10 +87,11 @@ def joined(model: Any, image_size: Size | None, length: int | None, words: int) 
         _words_input(of_words.shape, length, model.name),
     )
     given = _filled(model, {id(image): fresh[0], id(of_words): fresh[1]})
-    found = scores_of(tree.flatten(model(given)), words, model.name)
-    return Joined(
-        keras.Model(list(fresh), found, name="captioner"), image, of_words, scores, f"{model.name}/"
-    )
+    found = scores_of(tree.flatten(opened(model, given)), words, model.name)
+    whole = keras.Model(list(fresh), found, name="captioner")
+    if hides_a_map(model):
+        return Joined(whole, *fresh, found)
+    return Joined(whole, image, of_words, scores, f"{model.name}/")
 
 
 def _called(model: keras.Model, image_size: Size | None, length: int | None, words: int) -> Joined:
@@ -111,15 +120,17 @@ def with_encoder(
         text = _words_input((None, None), length, name_of(decoder))
         scores = _scores(decoder, features, text, words, "the features")
     else:
-        read, of_words = _decoder_roles(decoder, features)
+        parts = tree.flatten(features)
+        read, of_words = _decoder_roles(decoder, parts)
         text = _words_input(of_words.shape, length, decoder.name)
-        given = _filled(decoder, {id(read): _fitted(features, read, decoder.name), id(of_words): text})
-        scores = scores_of(tree.flatten(decoder(given)), words, decoder.name)
+        given = {id(x): _fitted(part, x, decoder.name) for part, x in zip(parts, read, strict=True)}
+        found = opened(decoder, _filled(decoder, given | {id(of_words): text}))
+        scores = scores_of(tree.flatten(found), words, decoder.name)
     return Joined(keras.Model([image, text], scores, name="captioner"), image, text, scores)
 
 
 def encoded(encoder: Any, image_size: Size | None, batch: int | None = None) -> tuple[Any, Any]:
-    """A fresh image input, and what an encoder makes of it.
+    """A fresh image input, and what an encoder makes of it: a tensor, or several in a structure.
 
     Args:
         encoder: a model, layer or function of the image.
@@ -142,12 +153,14 @@ def encoded(encoder: Any, image_size: Size | None, batch: int | None = None) -> 
         )
     shape = shapes[0] if len(shapes) == 1 and len(shapes[0]) == 4 else (None, None, None, 3)
     image = _image_input(shape, image_size, name_of(encoder), batch)
-    found = tree.flatten(opened(encoder, image))
-    if len(found) != 1:
+    features = opened(encoder, image)
+    parts = tree.flatten(features)
+    if not parts or not all(isinstance(x, KerasTensor) for x in parts):
         raise ModelError(
-            f"encoder {name_of(encoder)!r}: expected one output, the features; it has {len(found)}"
+            f"encoder {name_of(encoder)!r}: expected tensors that it computes from the image, the features; "
+            f"got {features!r}"
         )
-    return image, found[0]
+    return image, parts[0] if len(parts) == 1 else features
 
 
 def _image_input(
@@ -205,28 +218,39 @@ def _roles(model: Any) -> tuple[Any, Any]:
     return images[0], rest[0]
 
 
-def _decoder_roles(decoder: Any, features: Any) -> tuple[Any, Any]:
-    """The input of a functional decoder that takes the features, and its words' input."""
+def _decoder_roles(decoder: Any, features: Sequence[Any]) -> tuple[list[Any], Any]:
+    """The inputs of a functional decoder that take the features, in their order, and its words' input."""
     listed = ", ".join(f"{x.name!r} {shape_text(x)}" for x in decoder.inputs)
-    if len(decoder.inputs) != 2:
+    if len(decoder.inputs) != 1 + len(features):
+        given = "the image's features" if len(features) == 1 else f"the {len(features)} features"
         raise ModelError(
-            f"decoder {decoder.name!r}: expected two inputs, the image's features and the words; it has "
+            f"decoder {decoder.name!r}: expected {1 + len(features)} inputs, {given} and the words; it has "
             f"{len(decoder.inputs)}: {listed}"
         )
     for tell in (
         _read_as_words(decoder),
         [x for x in decoder.inputs if "int" in str(x.dtype)],
         [x for x in decoder.inputs if len(x.shape) == 2],
-        [x for x in decoder.inputs if not _fits(features, x)],
+        [x for x in decoder.inputs if not any(_fits(part, x) for part in features)],
         [x for x in decoder.inputs if _sounds_like(x.name, WORD_NAMES)],
     ):
         if len(tell) == 1:
-            words = tell[0]
-            return next(x for x in decoder.inputs if x is not words), words
+            return _paired(features, [x for x in decoder.inputs if x is not tell[0]]), tell[0]
     raise ModelError(
         f"decoder {decoder.name!r}: which of its inputs are the words? {listed} look alike; give the words' "
         'input dtype="int32" or the name "words"'
     )
+
+
+def _paired(features: Sequence[Any], inputs: list[Any]) -> list[Any]:
+    """The inputs that features go to: in their order where that fits, else as their shapes say."""
+    if all(_fits(part, x) for part, x in zip(features, inputs, strict=True)):
+        return inputs
+    found, free = [], list(inputs)
+    for part in features:
+        found.append(next((x for x in free if _fits(part, x)), free[0]))
+        free = [x for x in free if x is not found[-1]]
+    return found
 
 
 def _read_as_words(model: Any) -> list[Any]:
@@ -304,56 +328,16 @@ def scores_of(outputs: Sequence[Any], words: int, name: str) -> Any:
     return found[0]
 
 
-@open_sizes()
-def opened(called: Any, *inputs: Any) -> Any:
-    """Call a model, layer or function on symbolic tensors; what is no functional model is opened.
-
-    An opened model is one whose ``call`` ran: its layers then stand in the graph themselves.
-    """
-    if graph_of(called) is not None or not isinstance(called, keras.Layer):
-        return called(*inputs)
-    quiet = {"training": False} if called._call_has_training_arg else {}
-    _free_lengths(called)
-    # Builds it where it is not built.
-    whole = called(*inputs, **quiet)
-    own = len(called.variables) - len({id(v) for x in _sublayers(called) for v in x.variables})
-    if own or not _sublayers(called):
-        return whole
-    try:
-        inside = type(called).call(called, *inputs, **quiet)
-    except Exception:  # whatever a foreign ``call`` raises; it then stays one layer
-        return whole
-    return inside if all(isinstance(x, KerasTensor) for x in tree.flatten(inside)) else whole
-
-
-def _free_lengths(layer: keras.Layer) -> None:
-    """Let the sequential models in a layer be called on symbolic sequences of any length.
-
-    Their own graphs are of the length that they were called on first, though they run on any.
-    """
-    for part in _sublayers(layer):
-        if isinstance(part, keras.Sequential) and part._functional is not None:
-            shape = part._functional.inputs[0].shape
-            if len(part._functional.inputs) == 1 and len(shape) == 3 and shape[1] is not None:
-                part._functional, part._layers = None, list(part.layers)
-                part.build((None, None, shape[2]))
-
-
-def _sublayers(layer: keras.Layer) -> list[keras.Layer]:
-    return list(layer._flatten_layers(include_self=False))
-
-
 def _scores(called: Any, picture: Any, text: Any, words: int, what: str) -> Any:
     """The scores of a model, layer or function that is called on the image or its features, and the words."""
     name, tried, reasons = name_of(called), [], []
-    for order in _orders(called):
-        inputs = [picture, text] if order[0] == "picture" else [text, picture]
+    for first in _orders(called):
         try:
-            found = opened(called, *(inputs if order[1] else [inputs]))
-            tried.append((order, scores_of(tree.flatten(found), words, name)))
+            found = opened(called, *_arguments_of(called, picture, text, first))
+            tried.append(scores_of(tree.flatten(found), words, name))
         except Exception as error:  # a foreign ``call`` raises nearly anything on the wrong order
             reasons.append(error)
-    tried = [one for one in tried if one[1].shape[-1] >= words] or tried
+    tried = [one for one in tried if one.shape[-1] >= words] or tried
     if not tried:
         raise ModelError(uncallable(name, f"{what} and the words", reasons))
     if len(tried) > 1 and not _tells_order(called):
@@ -361,15 +345,44 @@ def _scores(called: Any, picture: Any, text: Any, words: int, what: str) -> Any:
             f"{name!r} can be called on {what} and the words in either order; say which comes first by the "
             f"names of its arguments (such as features, words), or pass lambda features, words: ..."
         )
-    return tried[0][1]
+    return tried[0]
 
 
-def _orders(called: Any) -> list[tuple[str, bool]]:
-    """In which orders to try the two inputs, the likely one first; whether as arguments of their own."""
-    names = _arguments(called)
-    apart = len(names) >= 2
-    first = "words" if _words_first(called, names) else "picture"
-    return [(first, apart), ("picture" if first == "words" else "words", apart)]
+def _orders(called: Any) -> tuple[str, str]:
+    """What to try as the first of the two inputs, the likely one first."""
+    first = _words_first(called, _arguments(called))
+    return ("words", "picture") if first else ("picture", "words")
+
+
+def _arguments_of(called: Any, picture: Any, text: Any, first: str) -> list[Any]:
+    """The arguments of a call: apart, in one list, or by the names that a subclassed model was built with.
+
+    Masks that the call insists on are None.
+    """
+    names, pictures = _arguments(called), tree.flatten(picture)
+    keys = _built_keys(called)
+    if len(names) < 2 and keys:
+        of_words = _key_of_words(keys)
+        rest = iter(pictures)
+        return [{key: text if key == of_words else next(rest) for key in keys}]
+    asked = [name for name in names if "mask" not in name]
+    spread = len(pictures) > 1 and len(asked) != 2
+    seen = pictures if spread else [picture]
+    inputs = [*seen, text] if first == "picture" else [text, *seen]
+    return [*inputs, *[None] * (len(names) - len(asked))] if len(asked) >= 2 else [inputs]
+
+
+def _built_keys(called: Any) -> dict[str, Sequence[int | None]]:
+    """The names and shapes of the inputs in a dict that a subclassed model was built with, if it was."""
+    shapes = list((getattr(called, "_build_shapes_dict", None) or {}).values())
+    return shapes[0] if len(shapes) == 1 and isinstance(shapes[0], dict) else {}
+
+
+def _key_of_words(keys: dict[str, Sequence[int | None]]) -> str | None:
+    """Which of some named inputs are the words: by their shape, or by their name."""
+    flat = [key for key, shape in keys.items() if len(shape) == 2]
+    named = [key for key in flat if _sounds_like(key, WORD_NAMES)]
+    return next(iter(flat if len(flat) == 1 else named), None)
 
 
 def _words_first(called: Any, names: Sequence[str]) -> bool:
@@ -382,6 +395,8 @@ def _words_first(called: Any, names: Sequence[str]) -> bool:
 def _tells_order(called: Any) -> bool:
     names = _arguments(called)
     shapes = _built_shapes(called)
+    if len(names) < 2 and _built_keys(called):
+        return True
     if len(names) < 2:
         return len(shapes) == 2 and len(shapes[0]) != len(shapes[1])
     heard = [(_sounds_like(n, PICTURE_NAMES), _sounds_like(n, WORD_NAMES)) for n in names[:2]]
@@ -410,22 +425,6 @@ def _built_shapes(model: Any) -> list[tuple[int | None, ...]]:
         else:
             flat.extend(tuple(one) for one in nested)
     return flat
-
-
-def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
-    """Why something could not be called on symbolic tensors, in one line."""
-    reason = next(iter(str(reasons[0]).strip().splitlines()), type(reasons[0]).__name__)
-    if any("KerasTensor" in str(error) and "TensorFlow" in str(error) for error in reasons):
-        return (
-            f"{name!r} uses TensorFlow operations where Keras needs its own: write keras.ops in the place of "
-            "tf in its call"
-        )
-    return f"{name!r} cannot be called on {what} ({reason})"
-
-
-def name_of(called: Any) -> str:
-    """What to call a model, layer or function."""
-    return str(getattr(called, "name", None) or getattr(called, "__name__", type(called).__name__))
 
 
 def _kind(given: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -25,11 +25,14 @@ class PrefixReader:
     Attributes:
         model: of the image and the words, for tracing.
         stages: the image's way through it.
+        build: the same model for words of one length, made once; None where that for any length can be
+        traced.
         say: what the image becomes there and the words to the scores.
         prediction: how it predicts; ``words``: its words.
     """
 
     model: keras.Model
+    build: Callable[[int], keras.Model] | None
     stages: Stages
     say: Stage
     prediction: Prediction
@@ -131,4 +134,5 @@ class PrefixReader:
         words, columns = (np.stack(part) for part in zip(*rows, strict=True))
         # The prefix begins with the start word, which is no word of the caption.
         columns = np.where(columns > 0, columns - 1, NO_WORD)
-        return Reading(self.model, words, columns, positions, neurons)
+        model = self.model if self.build is None else self.build(words.shape[1])
+        return Reading(model, words, columns, positions, neurons)

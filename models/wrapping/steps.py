@@ -15,7 +15,8 @@ from keras import KerasTensor, ops, tree
 from gazeback.models.caption_generator import NO_WORD, Reading
 from gazeback.models.errors import ModelError
 from gazeback.models.language_half import State
-from gazeback.models.wrapping.joining import name_of, opened, scores_of, uncallable
+from gazeback.models.wrapping.joining import scores_of
+from gazeback.models.wrapping.opening import name_of, opened, uncallable
 from gazeback.models.wrapping.prediction import Prediction
 from gazeback.models.wrapping.stages import Stage, Stages
 from gazeback.models.wrapping.tokenizers import TokenizerWords
@@ -43,7 +44,7 @@ class StepModels:
 
         Args:
             step: ``(word, features, state) -> (scores, state, ...)``.
-            features: what the encoder makes of the image.
+            features: what the encoder makes of the image, one tensor or several in a structure.
             words: the number of words.
             batch: how many images, or None where the function does not ask for it.
             zeros: it cannot begin without a state: zeros of a size that its layers tell.
@@ -73,9 +74,12 @@ class StepModels:
     ) -> StepModels:
         shape = (1,) if word_axis else ()
         word = keras.Input(shape, batch_size=batch, dtype="int32", name="word")
-        seen = keras.Input(features.shape[1:], batch_size=batch, name="features")
+        seen = tree.map_structure(
+            lambda x: keras.Input(x.shape[1:], batch_size=batch, dtype=x.dtype), features
+        )
+        inputs = [word, *tree.flatten(seen)]
         scores, after = _split(opened(step, word, seen, state(word)), words, step)
-        first = keras.Model([word, seen], [scores, *tree.flatten(after)], name="first_step")
+        first = keras.Model(inputs, [scores, *tree.flatten(after)], name="first_step")
         before = tree.map_structure(
             lambda x: keras.Input(batch_shape=(batch, *x.shape[1:]), dtype=x.dtype), after
         )
@@ -85,7 +89,7 @@ class StepModels:
                 f"step {name_of(step)!r} returns a state of other shapes than it is given; expected the same"
             )
         onward = keras.Model(
-            [word, seen, *tree.flatten(before)], [scores, *tree.flatten(again)], name="onward_step"
+            [*inputs, *tree.flatten(before)], [scores, *tree.flatten(again)], name="onward_step"
         )
         return cls(first, onward, word_axis)
 
@@ -99,8 +103,8 @@ class StepModels:
         outputs, state = [], None
         for t in range(length):
             word = words[:, t : t + 1] if self.word_axis else words[:, t]
-            found = self.first([word, features]) if state is None else self.onward([word, features, *state])
-            scores, *state = found
+            read = [word, *tree.flatten(features)]
+            scores, *state = self.first(read) if state is None else self.onward([*read, *state])
             outputs.append(scores)
         return keras.Model([image, words], outputs, name="captioner")
 
@@ -158,12 +162,10 @@ def _split(found: Any, words: int, step: Any) -> tuple[Any, Any]:
             f"step {name_of(step)!r}: expected (scores, state), it returns a {type(found).__name__}"
         )
     scores = scores_of([found[0]], words, name_of(step))
-    if len(scores.shape) == 3:
-        if scores.shape[1] != 1:
-            raise ModelError(
-                f"step {name_of(step)!r}: expected scores of one word [n, words], got {[*scores.shape]}"
-            )
-        scores = scores[:, 0]
+    if len(scores.shape) == 3 and scores.shape[1] != 1:
+        raise ModelError(
+            f"step {name_of(step)!r}: expected scores of one word [n, words], got {[*scores.shape]}"
+        )
     state = tree.map_structure(lambda x: x, found[1])
     if not all(isinstance(x, KerasTensor) for x in tree.flatten(state)):
         raise ModelError(f"step {name_of(step)!r}: expected a state of tensors, got {found[1]!r}")
@@ -204,12 +206,12 @@ class StepReader:
 
     def scores(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         """The same with the scores as the decoder gives them."""
-        seen, *before = state
         word = np.asarray(words, np.int32)
         word = word[:, None] if self.models.word_axis else word
-        stage = self._stage("onward" if before else "first", len(word) if self.sized else None)
-        scores, *after = stage(word, seen, *before)
-        return scores, (seen, *after)
+        seen = len(tree.flatten(self.features))
+        which = "onward" if len(state) > seen else "first"
+        scores, *after = self._stage(which, len(word) if self.sized else None)(word, *state)
+        return scores.reshape(len(word), -1), (*state[:seen], *after)
 
     def _stage(self, which: str, batch: int | None) -> Stage:
         if (which, batch) not in self._compiled:
@@ -237,7 +239,10 @@ class StepReader:
         words = np.array([[self.words.start, *ids[:-1]]], np.int32)
         columns = np.arange(NO_WORD, length - 1)[None]
         every = tuple(range(length))
-        return [Reading(self.unrolled(length), words, columns, every, np.array(ids)[:, None], every)]
+        # Scores with an axis of one step, [n, 1, V], keep it.
+        axis = [0] * (len(self.models.first.outputs[0].shape) - 2)
+        neurons = np.array([[*axis, number] for number in ids])
+        return [Reading(self.unrolled(length), words, columns, every, neurons, every)]
 
     def trial(self, features: np.ndarray, words: Sequence[int]) -> np.ndarray:
         """The scores after some words, ``[n, V]``; ``features``: maps ``[n, h, w, C]``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ import numpy as np
 from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError
 from gazeback.models.wrapping import checks, joining, tokenizers
+from gazeback.models.wrapping.opening import name_of
 from gazeback.models.wrapping.pictures import ImageInput, average_map
 from gazeback.models.wrapping.prediction import Prediction
 from gazeback.models.wrapping.prefixes import PrefixReader
@@ -88,7 +89,7 @@ def wrap_captioner(
     else:
         shown = {"predicts": predicts, "padding": padding}
         built = _of_prefixes(parts, size, length, numbered, special, shown, features_layer)
-    return built.captioner(preprocess, mean, name or joining.name_of(parts[tuple(parts)[-1]]), length)
+    return built.captioner(preprocess, mean, name or name_of(parts[tuple(parts)[-1]]), length)
 
 
 Build = Callable[..., StepModels]
@@ -147,17 +148,23 @@ def _of_prefixes(
 ) -> _Built:
     """A captioner that reads all words so far at every step."""
     count = len(numbered.words)
-    if "model" in parts:
-        whole = joining.joined(parts["model"], size, length, count)
-    else:
-        whole = joining.with_encoder(parts["encoder"], parts["decoder"], size, length, count)
+
+    def build(length: int | None) -> joining.Joined:
+        if "model" in parts:
+            return joining.joined(parts["model"], size, length, count)
+        return joining.with_encoder(parts["encoder"], parts["decoder"], size, length, count)
+
+    whole = build(length)
+    sized = cache(lambda length: build(length).model) if whole.asks_for_length else None
+    # Of two words, as Keras warns of a softmax over one.
+    traced = whole.model if sized is None else sized(2)
     words = tokenizers.words_of(numbered, whole.scores.shape[-1], **special)
     met = meeting(whole.image, whole.words, whole.scores)
     stages = Stages.of(whole.model.name, whole.image, met, features_layer)
     say = Stage([keras.Function([*met, whole.words], [whole.scores])])
     prediction = Prediction.of(whole.scores, whole.model.inputs[1], pad=words.pad, **shown)
     layer = None if stages.layer is None else whole.prefix + stages.layer
-    return _Built(whole.model, PrefixReader(whole.model, stages, say, prediction, words), layer)
+    return _Built(traced, PrefixReader(traced, sized, stages, say, prediction, words), layer)
 
 
 def _of_steps(
@@ -173,7 +180,7 @@ def _of_steps(
     image, features = joining.encoded(encoder, size)
 
     build, models, sized = _step_models(step, features, count)
-    stages = Stages.of(joining.name_of(encoder), image, [features], features_layer)
+    stages = Stages.of(name_of(encoder), image, keras.tree.flatten(features), features_layer)
     if sized:
         image, features = joining.encoded(encoder, size, batch=1)
     model = models.unrolled(image, features, 1)

@@ -54,7 +54,8 @@ def seeded(*models, seed=1):
     for model in models:
         for weight in model.weights:
             if "seed" not in weight.path:
-                weight.assign(rng.uniform(-0.9, 0.9, weight.shape))
+                least = 0.1 if "variance" in weight.path else -0.9
+                weight.assign(rng.uniform(least, 0.9, weight.shape))
 
 
 def greedy(own, pixels, length=LENGTH):

@@ -1,0 +1,177 @@
+"""Call somebody's model, layer or function on symbolic tensors, so that its layers stand in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+import keras
+from keras import KerasTensor, tree
+
+from gazeback.models.open_sizes import open_sizes
+from gazeback.models.wrapping.graphs import graph_of, nodes_before
+
+GROUP = "gazeback.openings"
+"""Entry points of contexts in which somebody's code takes symbolic tensors where it would not."""
+
+
+@open_sizes()
+def opened(called: Any, *inputs: Any) -> Any:
+    """Call a model, layer or function on symbolic tensors; what is no functional model is opened.
+
+    An opened model is one whose ``call`` ran: its layers then stand in the graph themselves. So do those of
+    the layers in it that read a map.
+    """
+    with ExitStack() as contexts:
+        for context in (*_contexts(), _readers_of_maps_opened):
+            contexts.enter_context(context())
+        if not isinstance(called, keras.Layer):
+            return called(*inputs)
+        if graph_of(called) is not None:
+            return _flat(called, *inputs) if hides_a_map(called) else called(*inputs)
+        return _opened_layer(called, *inputs)
+
+
+@cache
+def _contexts() -> tuple[Callable[[], AbstractContextManager[None]], ...]:
+    return tuple(entry.load() for entry in entry_points(group=GROUP))
+
+
+def _opened_layer(layer: keras.Layer, *inputs: Any) -> Any:
+    quiet = {"training": False} if layer._call_has_training_arg else {}
+    # Builds it where it is not built.
+    whole = layer(*inputs, **quiet)
+    if _own_variables(layer) or not _sublayers(layer):
+        return whole
+    inside = _inside(layer, inputs, quiet)
+    return whole if inside is None else inside
+
+
+def _inside(layer: keras.Layer, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any | None:
+    """What a layer's ``call`` returns on symbolic tensors; None where it does not run on them."""
+    try:
+        found = type(layer).call(layer, *inputs, **keywords)
+        tensors = tree.flatten(found)
+        sound = tensors and all(isinstance(x, KerasTensor) for x in tensors)
+        return found if sound and _are_named_apart(tensors) else None
+    except Exception:  # whatever a foreign ``call`` raises; it then stays one layer
+        return None
+
+
+def _are_named_apart(tensors: Sequence[Any]) -> bool:
+    """Whether the layers before some tensors can stand in one functional model."""
+    operations = {id(node.operation): node.operation.name for node in nodes_before(tensors)}
+    return len(set(operations.values())) == len(operations)
+
+
+def _flat(model: Any, *inputs: Any) -> Any:
+    """Call a functional model so that its layers stand in the graph themselves, not it."""
+    inside = _inside(graph_of(model), inputs, {"training": False})
+    return model(*inputs) if inside is None else inside
+
+
+@contextmanager
+def _readers_of_maps_opened() -> Iterator[None]:
+    """Meanwhile a layer of somebody that reads a map is opened when it is called on symbolic tensors."""
+    kind: Any = keras.Layer
+    known = kind.__call__
+
+    def call(layer: Any, *inputs: Any, **keywords: Any) -> Any:
+        _free_lengths(layer)
+        if not _is_foreign(layer) or not _is_map(next(iter(inputs), None)):
+            return known(layer, *inputs, **keywords)
+        if not layer.built:
+            known(layer, *inputs, **keywords)
+        quiet = {"training": False} if layer._call_has_training_arg else {}
+        inside = _inside(layer, inputs, keywords | quiet)
+        return known(layer, *inputs, **keywords) if inside is None else inside
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = known
+
+
+def _is_foreign(layer: Any) -> bool:
+    """Whether it is a layer of somebody that is made of layers, and has no weights of its own."""
+    own = not _is_keras(layer) and graph_of(layer) is None
+    return own and bool(_sublayers(layer)) and not _own_variables(layer)
+
+
+def is_opaque(operation: Any) -> bool:
+    """Whether it is, or holds, a layer or function whose insides are somebody's own code."""
+    graph = graph_of(operation)
+    if graph is not None:
+        return any(is_opaque(node.operation) for node in nodes_before(graph.outputs) if not node.is_input)
+    return not _is_keras(operation) or isinstance(operation, keras.layers.Lambda)
+
+
+def hides_a_map(model: Any) -> bool:
+    """Whether a map in a functional model is out of sight: several outputs depend on it, or it is in a layer
+    of somebody.
+    """
+    graph = graph_of(model)
+    assert graph is not None
+    return len(graph.outputs) > 1 or any(
+        _is_foreign(node.operation) and any(map(_is_map, node.input_tensors))
+        for node in nodes_before(graph.outputs)
+        if isinstance(node.operation, keras.Layer)
+    )
+
+
+def _is_map(tensor: Any) -> bool:
+    return isinstance(tensor, KerasTensor) and len(tensor.shape) == 4
+
+
+def _free_lengths(layer: keras.Layer) -> None:
+    """Let the sequential models in a layer of somebody be called on symbolic sequences of any length.
+
+    Their own graphs are of the length that they were called on first, though they run on any.
+    """
+    if _is_keras(layer):
+        return
+    for part in _sublayers(layer):
+        if isinstance(part, keras.Sequential) and part._functional is not None:
+            shape = part._functional.inputs[0].shape
+            if len(part._functional.inputs) == 1 and len(shape) == 3 and shape[1] is not None:
+                part._functional, part._layers = None, list(part.layers)
+                part.build((None, None, shape[2]))
+
+
+def _is_keras(layer: Any) -> bool:
+    return type(layer).__module__.split(".")[0] == "keras"
+
+
+def _sublayers(layer: keras.Layer) -> list[keras.Layer]:
+    return list(layer._flatten_layers(include_self=False))
+
+
+def _own_variables(layer: keras.Layer) -> int:
+    """How many variables are of the layer itself, not of the layers in it."""
+    return len(layer.variables) - len({id(v) for x in _sublayers(layer) for v in x.variables})
+
+
+def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
+    """Why something could not be called on symbolic tensors, in one line."""
+    if any("KerasTensor" in str(error) and "TensorFlow" in str(error) for error in reasons):
+        return (
+            f"{name!r} uses TensorFlow operations where Keras needs its own: write keras.ops in the place of "
+            "tf in its call"
+        )
+    return f"{name!r} cannot be called on {what} ({said(reasons[0])})"
+
+
+def said(error: Exception) -> str:
+    """The first line of an error that says something: Keras puts a heading first."""
+    lines = (line.strip() for line in str(error).splitlines())
+    found = (line for line in lines if line and not line.startswith("Exception encountered"))
+    return next(found, type(error).__name__)
+
+
+def name_of(called: Any) -> str:
+    """What to call a model, layer or function."""
+    return str(getattr(called, "name", None) or getattr(called, "__name__", type(called).__name__))
