@@ -17,12 +17,17 @@ if keras.backend.backend() == "tensorflow":
 
     KINDS |= tensorflow_captioners.PUBLISHED
 
+ALWAYS = ("dict of inputs", "decoder model with states", "two features", "two networks", "hand made")
+"""The kinds that are tried at every run of the tests; the others at the slow ones."""
+
 LEAST = -80
 """Of log probabilities that are compared: some words are banned."""
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.slow) for kind in KINDS]
+)
 def test_it_says_what_its_author_says_and_its_sums_are_exact(kind):
     own = KINDS[kind]()
     mine = wrap_captioner(**own.arguments, preprocess=scaled, tokenizer=INDEX, mean=[photo(8)])
