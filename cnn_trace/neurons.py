@@ -93,9 +93,12 @@ class Evidence:
             flat = flat * shape[axis] + coordinates[:, axis]
         return flat
 
-    def in_batch(self, size: int) -> Evidence:
-        """Adapt to a batch of this size: if several rows share one image, their evidence is on this image."""
-        if size > 1 or not self.image.any():
+    def in_batch(self, size: int, rows: int) -> Evidence:
+        """Adapt evidence from a batch of some rows to one of this size.
+
+        If several rows share one image, their evidence is on this image.
+        """
+        if size == rows or size > 1:
             return self
         return self.at(np.column_stack([np.zeros_like(self.image), self.coordinates[:, 1:]]))
 

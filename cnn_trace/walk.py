@@ -33,8 +33,9 @@ def walk(
             if len(parts) > 1 or not arrived.unique:
                 arrived = union(parts, recording.shapes[output], once=selection.once)
             merged[output] = arrived
+            rows = recording.shapes[output][0]
             for tensor, evidence in _below(call, recording, output, arrived, selection):
-                found.setdefault(tensor, []).append(evidence.in_batch(recording.shapes[tensor][0]))
+                found.setdefault(tensor, []).append(evidence.in_batch(recording.shapes[tensor][0], rows))
     for tensor in graph.image_inputs:
         if tensor in found:
             merged[tensor] = union(found[tensor], recording.shapes[tensor], once=selection.once)

@@ -165,5 +165,5 @@ def feeding(recording: Recording, tensor: Tensor, elements: np.ndarray) -> np.nd
             largest[rows] = np.maximum(rule.feeding(step, evidence), 0)
         elif rule.walk is not None:
             for below, part in rule.walk(step, evidence, CNNFixations()):
-                stack.append((below, part.in_batch(recording.shapes[below][0])))
+                stack.append((below, part.in_batch(recording.shapes[below][0], recording.shapes[tensor][0])))
     return largest

@@ -50,14 +50,13 @@ def values_at(step: Step, evidence: Evidence, operand: Any) -> np.ndarray:
 
 def broadcast_back(step: Step, evidence: Evidence, tensor: Tensor) -> Evidence:
     """The evidence at its coordinates on an operand that was broadcast to the output's shape."""
-    shape = step.shape(tensor)
-    missing = len(step.shape(step.output)) - len(shape)
-    if shape == step.shape(step.output):
+    shape, whole = step.shape(tensor), step.shape(step.output)
+    if shape == whole:
         return evidence
-    coordinates = evidence.coordinates
+    missing, coordinates = len(whole) - len(shape), evidence.coordinates
     if missing:
         coordinates = np.column_stack([coordinates[:, 0], coordinates[:, 1 + missing :]])
-    if shape[1:] != step.shape(step.output)[1 + missing :]:
+    if shape[1:] != whole[1 + missing :]:
         coordinates = np.minimum(coordinates, np.subtract(shape, 1))
     return evidence.at(coordinates)
 

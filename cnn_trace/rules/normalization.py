@@ -97,9 +97,8 @@ def _over_groups(step: Step) -> tuple[Any, Any]:
 
 
 def _axes(step: Step) -> tuple[int, ...]:
-    axis = step.layer.axis
-    axes = axis if isinstance(axis, list | tuple) else [axis]
-    return tuple(sorted(a % len(step.input.shape) for a in axes))
+    axis, rank = step.layer.axis, len(step.input.shape)
+    return (axis % rank,) if isinstance(axis, int) else tuple(sorted(a % rank for a in axis))
 
 
 def _along(step: Step, weights: np.ndarray) -> np.ndarray:
