@@ -17,7 +17,7 @@ import numpy as np
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.tracer import METHODS
 from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
-from gazeback.grounding.methods import check_methods, explained_words, is_traced
+from gazeback.grounding.methods import check_methods, explained_words, is_traced, known_methods
 from gazeback.grounding.preceding import measured
 from gazeback.grounding.traced_words import WordTracer
 from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
@@ -43,7 +43,7 @@ class GroundedWord:
         preceding: the signed exact contribution of each earlier word to this word's logit. With a
             ``contrast``, it is the contribution to this logit minus those of the other words.
         runners_up: the alternatives: the most probable other words at this step, with their probabilities.
-        fixations: the evidence, in pixels of the photo.
+        fixations: the evidence, in pixels of the photo; None if no method was asked for that finds points.
         maps: the explanations of the other methods, by name: points, or only a heat map.
         preceding_by: other measures of how much each earlier word matters, by name, if they were asked for:
             "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
@@ -57,7 +57,7 @@ class GroundedWord:
     visual_share: float | None
     preceding: tuple[float, ...]
     runners_up: tuple[tuple[str, float], ...]
-    fixations: Fixations
+    fixations: Fixations | None
     maps: Mapping[str, Explanation] = field(default_factory=dict)
     preceding_by: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -75,7 +75,8 @@ class Grounding:
         caption: the text; ``words``: its words in order.
         logprob: log p(caption | photo) in nats, the end of the caption included.
         method: the tracing method; ``model_name``: the captioner.
-        methods: all methods, in the order in which they were given; ``method`` is the first that has points.
+        methods: all methods, in the order in which they were given; ``method`` is the first that has points,
+            or the first.
     """
 
     kind: ClassVar[Literal["words"]] = "words"
@@ -116,7 +117,7 @@ def ground(
         beam: the width of the beam search.
         method: one of the core's (:data:`gazeback.cnn_trace.METHODS`).
         methods: several methods to compare, instead of ``method``: names out of
-            :func:`gazeback.grounding.methods.known_methods`, at least one of them of the core.
+            :func:`gazeback.grounding.methods.known_methods`.
         preceding: also measure in other ways how much the earlier words matter (see ``preceding_by``).
         options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``, ``contrast``; see
             :class:`gazeback.cnn_trace.tracer.Options`.
@@ -131,24 +132,29 @@ def ground(
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
     texts = None if caption is None else caption_words(captioner.vocabulary, caption)
     small = squeeze(photo, captioner.image_size)
-    first = next((name for name in names if is_traced(name)), method)
-    session = WordTracer(captioner, small.pixels, first, options)
+    first = next((name for name in names if is_traced(name)), names[0])
+    session = _session(captioner, small, first, options)
+    features = captioner.features(small.pixels[None]) if session is None else session.features
     if texts is None:
         width = {} if beam is None else {"beam": beam}
-        texts = list(captioner.search(session.features, **width)[0][0].words)
+        texts = list(captioner.search(features, **width)[0][0].words)
     ids = captioner.vocabulary.encode(texts)
     if not ids:
         raise UserError(f"the captioner found no words for {photo.name}; give a caption to explain")
-    found, contributions = _explained(session, names, small, ids)
-    measures = measured(captioner, small.pixels, session.features, ids) if preceding else {}
-    scores = _Scores(captioner, session.features, ids)
+    found, contributions = _explained(captioner, session, names, small, ids)
+    measures = measured(captioner, small.pixels, features, ids) if preceding else {}
+    scores = _Scores(captioner, features, ids)
     words = tuple(
         scores.word(
             j,
             text,
             preceding=_before(contributions, j),
             fixations=found[first][j].fixations,
-            maps={name: of_words[j] for name, of_words in found.items() if name != first},
+            maps={
+                name: of_words[j]
+                for name, of_words in found.items()
+                if name != first or of_words[j].fixations is None
+            },
             preceding_by={name: _before(values, j) for name, values in measures.items()},
         )
         for j, text in enumerate(texts)
@@ -211,31 +217,43 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
     """The methods, as :func:`ground` compares them.
 
     Raises:
-        UserError: a method is unknown or given twice, or none of them is of the core.
+        UserError: a method is unknown or given twice.
     """
     check_methods(methods)
-    if not any(map(is_traced, methods)):
-        raise UserError(
-            f"methods: a word's points come from one of {', '.join(METHODS)}; name one of them beside "
-            f"{', '.join(methods)}"
-        )
     return tuple(methods)
 
 
+def _session(
+    captioner: CaptionGenerator, small: Preprocessed, first: str, options: dict[str, Any]
+) -> WordTracer | None:
+    """The tracer of a photo's words; None if no method was asked for that needs rules for the layers."""
+    if first not in known_methods() or is_traced(first):
+        return WordTracer(captioner, small.pixels, first, options)
+    if options:
+        raise UserError(
+            f"{', '.join(options)}: an option of {', '.join(METHODS)}; name one of them beside {first}"
+        )
+    return None
+
+
 def _explained(
-    session: WordTracer, methods: Iterable[str], small: Preprocessed, ids: list[int]
+    captioner: CaptionGenerator,
+    session: WordTracer | None,
+    methods: Iterable[str],
+    small: Preprocessed,
+    ids: list[int],
 ) -> tuple[dict[str, list[Explanation]], np.ndarray]:
     """The explanations of each method, word by word, and the contributions of earlier words, ``[n, n]``. The
     contributions are zero if no method has an exact head.
     """
     found, exact = {}, np.zeros((len(ids), len(ids)))
     for name in methods:
-        if is_traced(name):
+        if session is not None and is_traced(name):
             traced = session.using(name).explain(ids, range(len(ids)))
             exact = exact if traced.contributions is None else traced.contributions
             found[name] = _on_photo(name, traced.fixations, small)
         else:
-            maps = explained_words(name, session.captioner, small.pixels, ids)
+            maps = explained_words(name, captioner, small.pixels, ids)
             found[name] = _maps_on_photo(name, maps, small)
     return found, exact
 

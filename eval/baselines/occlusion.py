@@ -25,15 +25,16 @@ SIZE, STRIDE = 32, 16
 
 @compared
 def occlusion(
-    query: Query, size: int = SIZE, stride: int = STRIDE, fill: Fill = "mean", score: str | None = None,
-    progress: Progress | None = None,
+    query: Query, size: int | None = None, stride: int | None = None, fill: Fill = "mean",
+    score: str | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Measure how much the class's probability drops when a pixel is covered.
 
     Args:
         model, images, target, layer, output: as for :func:`gazeback.cnn_trace.trace`.
-        size: side of the square window in pixels.
-        stride: its step in rows and columns; the last window ends at the edge.
+        size: side of the square window in pixels; by default a seventh of the image's shorter side.
+        stride: its step in rows and columns, by default a fourteenth of that side; the last window ends at
+            the edge.
         fill: the value of the window: a number in the model's own pixels, ``"mean"`` (the image's mean
             colour) or ``"blur"`` (the image blurred by half the window).
         score: ``"probability"``, ``"log-probability"`` or ``"logit"``; by default the probability, and for a
@@ -50,6 +51,10 @@ def occlusion(
     score = score or ("probability" if query.output_activation else "logit")
     before = ask(query, score=score)
     query = query.at_neurons(before.neurons)
+    size, stride = (
+        scaled(pixels, min(query.pixels.shape[1:3])) if given is None else given
+        for pixels, given in ((SIZE, size), (STRIDE, stride))
+    )
     corners = windows(query.pixels.shape[1:3], size, stride)
     drops = np.zeros((len(query.pixels), len(corners)), np.float32)
     done, total = 0, drops.size
@@ -63,6 +68,11 @@ def occlusion(
             if progress is not None:
                 progress(done, total)
     return spread(drops, corners, size, query.pixels.shape[1:3])
+
+
+def scaled(pixels: int, side: int) -> int:
+    """A length in an image of 224 x 224 as one in an image of another side."""
+    return max(1, round(pixels * side / 224))
 
 
 def windows(shape: tuple[int, ...], size: int, stride: int) -> np.ndarray:

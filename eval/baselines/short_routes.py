@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, spread, windows
+from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, scaled, spread, windows
 from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.captioner import Captioner
 
@@ -119,7 +119,7 @@ class _Occlusion:
     def __init__(self, captioner: Captioner) -> None:
         self._captioner = captioner
         size = captioner.image_size
-        self._side, step = (max(1, round(pixels * size / 224)) for pixels in (SIZE, STRIDE))
+        self._side, step = scaled(SIZE, size), scaled(STRIDE, size)
         self._corners = windows((size, size), self._side, step)
         self._image: np.ndarray | None = None
 

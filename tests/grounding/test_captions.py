@@ -168,9 +168,21 @@ def test_methods_to_compare_are_checked(captioner: Captioner, photo: np.ndarray,
     register(across=across)
     with pytest.raises(UserError, match=r"methods: expected one or more of evidence, .*got 'magic'"):
         ground(captioner, photo, CAPTION, methods=["evidence", "magic"])
-    message = r"a word's points come from one of evidence, fixations, .*; name one of them beside across"
+    message = r"share: an option of evidence, fixations, .*; name one of them beside across"
     with pytest.raises(UserError, match=message):
-        ground(captioner, photo, CAPTION, methods=["across"])
+        ground(captioner, photo, CAPTION, methods=["across"], share=0.3)
+
+
+def test_methods_that_need_no_rules_explain_alone(captioner: Captioner, photo: np.ndarray, register) -> None:
+    register(across=across)
+    found = ground(captioner, photo, CAPTION, methods=["across"])
+    exact = ground(captioner, photo, CAPTION)
+    assert (found.method, found.methods) == ("across", ("across",))
+    for word, expected in zip(found.words, exact.words, strict=True):
+        assert word.fixations is None
+        (one,) = word.explanations(found.methods)
+        assert one.map is not None
+        assert (word.logprob, word.visual) == (expected.logprob, expected.visual)
 
 
 def test_contributions_of_several_captions(captioner: Captioner, photo: np.ndarray) -> None:

@@ -2,15 +2,20 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 from twins.exact_words import sums_and_logits
-from twins.own_captioners import CAPTION, IDS, INDEX, KINDS, SIDE, START, photo, scaled
+from twins.own_captioners import CAPTION, IDS, INDEX, KINDS, LENGTH, SIDE, START, merge, photo, scaled
 
-from gazeback.cnn_trace import METHODS
+from gazeback.cnn_trace import METHODS, MissingRule
 from gazeback.grounding import ground, word_evidence
 from gazeback.models import squeeze, wrap_captioner
 from gazeback.models.photos import load_photo
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
 
 SIZE = (40, 60)
 
@@ -78,3 +83,20 @@ def test_it_is_written(mine, tmp_path):
     grounding = ground(mine, photo(6, SIZE), "a dog")
     paths = grounding.save(tmp_path)
     assert json.loads(paths["json"].read_text())["caption"] == grounding.caption
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a TensorFlow function")
+def test_without_a_rule_the_message_offers_what_needs_none_and_that_runs(tmp_path):
+    own = merge()
+    encoder, words = own.arguments["encoder"], keras.Input((LENGTH,))
+    sorted_features = layers.Lambda(lambda x: tensorflow.sort(x, axis=-1))(encoder.output)
+    scores = own.arguments["decoder"]([sorted_features, words])
+    model = keras.Model([encoder.input, words], scores)
+    mine = wrap_captioner(model, preprocess=scaled, tokenizer=INDEX)
+    with pytest.raises(MissingRule, match="choose a method that needs none: occlusion, saliency"):
+        ground(mine, photo(5, SIZE), CAPTION)
+    found = ground(mine, photo(5, SIZE), CAPTION, methods=["occlusion", "saliency"])
+    assert all(word.fixations is None and set(word.maps) == {"occlusion", "saliency"} for word in found.words)
+    read = json.loads(found.save(tmp_path)["json"].read_text())
+    assert read["method"] == "occlusion"
+    assert all(word["points"] == [] and np.ptp(word["map"]) > 0 for word in read["words"])

@@ -179,8 +179,6 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
          "method: expected one of evidence, fixations, top, discernible, spread, got 'magic'"),
         (["--method", "top", "--methods", "evidence,top"],
          "--method is one method and --methods are several to compare: give one of the two"),
-        (["--methods", "grad-cam"], "methods: a word's points come from one of evidence, fixations, top, "
-         "discernible, spread; name one of them beside grad-cam"),
         (["--methods", "top,top"], "methods: each is shown once; top was given twice"),
         (["--caption", ""], "--caption: expected at least one word, got ''"),
         (["--caption", " .,! "], "--caption: expected at least one word, got ' .,! '"),
