@@ -3,7 +3,6 @@
 Each task is an entry of `TASKS`, from which its command is made. The task is imported when it runs.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from gazeback.models.errors import UserError
+from gazeback.models.writing import check_output, json_text
 
 PATH = click.Path(path_type=Path)
 PARTS = click.Choice(["all", "tune", "report"])
@@ -387,9 +387,11 @@ def report(results: tuple[Path, ...], out: Path, keep: Path | None) -> None:
 
     The text of NAME.md beside NAME.json is added below its tables.
     """
-    from gazeback.eval.harness.report import document, kept
+    from gazeback.eval.harness.report import check_names, document, kept
     from gazeback.eval.harness.run import write_text
 
+    check_output(out, "--out", ".md")
+    check_names(results)
     write_text(out, document(results if keep is None else [kept(path, keep) for path in results]))
 
 
@@ -423,4 +425,4 @@ def discernible(out: Path, as_json: bool, **options: Any) -> None:
     sentence = (
         f"{out}: succeeding {suc:g}, current {cur:g}, preceding {pre:g}, after {result['rounds']} rounds"
     )
-    click.echo(json.dumps(result) if as_json else sentence)
+    click.echo(json_text(result) if as_json else sentence)

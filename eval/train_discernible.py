@@ -17,12 +17,13 @@ from gazeback.cnn_trace import trace
 from gazeback.eval.data.folder import ObjectData
 from gazeback.eval.data.image import ObjectImage
 from gazeback.eval.data.selection import RULE
-from gazeback.eval.harness.run import check_writable, tracked, write_result
+from gazeback.eval.harness.run import tracked, write_result
 from gazeback.eval.metrics.boxes import best_iou, tight_box
 from gazeback.eval.subjects.classifier import TrueClasses, load_named
 from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError, UserError
 from gazeback.models.photos import load_photo
+from gazeback.models.writing import check_output
 
 Alphas = tuple[float, float, float]
 
@@ -127,7 +128,7 @@ def train_discernible(
     """
     if rounds < len(ARMS):
         raise UserError(f"--rounds {rounds}: expected {len(ARMS)} or more, so that every arm is pulled once")
-    check_writable(out)
+    check_output(out, "--out", ".json")
     classifier = load_named(model, weights)
     images = asked_images(ObjectData(data, part="tune"), classifier)
     bandit = Bandit()

@@ -8,8 +8,6 @@ captioners.
 TensorFlow is imported only when a captioner is built, so looking up a name is fast.
 """
 
-import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gazeback.models.errors import ModelError
+from gazeback.models.reading import decode_json, read_arrays
+from gazeback.models.writing import json_text, whole
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +37,7 @@ def load(folder: Path = WEIGHTS) -> dict[str, Any]:
     from gazeback.models.vocabulary import Vocabulary
 
     decoder = _read(folder / DECODER_FILE)
-    about = json.loads(str(decoder.pop("about")))
+    about = decode_json(str(decoder.pop("about")), dict[str, Any], DECODER_FILE, "a captioner", ModelError)
     mean_features = decoder.pop("mean_features").astype(np.float32)
     encoder = build_encoder()
     sizes = {key: about[key] for key in ("embedding_size", "units")}
@@ -77,7 +77,7 @@ def write(
         "embedding_size": model.get_layer(show_and_tell.IMAGE_EMBEDDING).units,
         "units": model.get_layer(show_and_tell.LSTM).units,
     }
-    decoder |= {"about": np.array(json.dumps(about)), "mean_features": mean_features.astype(np.float16)}
+    decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features.astype(np.float16)}
     _save(folder / DECODER_FILE, decoder)
     if changed:
         _save(folder / ENCODER_FILE, changed)
@@ -133,10 +133,7 @@ def _scenes_file(folder: Path, head: str) -> Path:
 
 
 def _read(file: Path, what: str = "captioner") -> dict[str, np.ndarray]:
-    if not file.is_file():
-        raise ModelError(f"{file}: the bundled {what} is missing; install gazeback again")
-    with np.load(file, allow_pickle=False) as content:
-        return {name: content[name] for name in content.files}
+    return read_arrays(file, str(file), f"the bundled {what}: install gazeback again", ModelError)
 
 
 def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
@@ -154,7 +151,5 @@ def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
 
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    with open(partial, "wb") as target:
+    with whole(file) as temporary, open(temporary, "wb") as target:
         np.savez_compressed(target, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, file)

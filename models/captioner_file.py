@@ -7,8 +7,6 @@ mode is on, and pickles are refused.
 """
 
 import io
-import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,14 @@ import keras
 import numpy as np
 
 from gazeback.models.errors import ModelError
+from gazeback.models.model_files import load_model
+from gazeback.models.reading import Known, decode_json, read_arrays, read_member
 from gazeback.models.vocabulary import Vocabulary
+from gazeback.models.writing import json_text, whole, writing_to
 
 MEMBER = "gazeback.npz"
 KIND = "gazeback captioner"
-EXPECTED = "expected a .keras file trained by gazeback train captioner"
+EXPECTED = "a .keras file trained by gazeback train captioner"
 
 
 def write(
@@ -32,64 +33,60 @@ def write(
         raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
     about = {"kind": KIND, "words": list(vocabulary.words), **names}
     member = io.BytesIO()
-    np.savez_compressed(member, about=np.array(json.dumps(about)), mean_features=mean_features)
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    try:
-        model.save(partial)
-        with zipfile.ZipFile(partial, "a") as archive:
+    np.savez_compressed(member, about=np.array(json_text(about)), mean_features=mean_features)
+    with writing_to(path), whole(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, member.getvalue())
-        os.replace(partial, path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+class _About(Known):
+    kind: str
+    words: tuple[str, ...]
+    name: str
+    features_layer: str
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return the fields of the ``Captioner`` in a file; raises ModelError with what is wrong."""
     about, mean_features = _read_member(path)
+    model = load_model(path, EXPECTED)
     try:
-        fields = {
-            "model": keras.models.load_model(path, compile=False, safe_mode=True),
-            "vocabulary": Vocabulary(tuple(about["words"])),
-            "mean_features": mean_features,
-            "features_layer": about["features_layer"],
-            "name": about["name"],
-        }
-        last_map = tuple(fields["model"].get_layer(fields["features_layer"]).output.shape[1:])
-        words = fields["model"].output.shape[-1]
-    except Exception as error:  # Keras raises whatever its layers raise on a damaged configuration
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path}: a broken captioner file ({reason})") from error
-    if words != len(about["words"]) or mean_features.shape not in (last_map, last_map[-1:]):
+        vocabulary = Vocabulary(about.words)
+        last_map = tuple(model.get_layer(about.features_layer).output.shape[1:])
+        words = model.output.shape[-1]
+    except (ValueError, AttributeError, TypeError) as error:  # another model than the member is about
+        raise ModelError(f"{path}: a broken captioner file ({_first_line(error)})") from None
+    if words != len(about.words) or mean_features.shape not in (last_map, last_map[-1:]):
         raise ModelError(
-            f"{path}: a broken captioner file: {len(about['words'])} words and mean features of shape "
+            f"{path}: a broken captioner file: {len(about.words)} words and mean features of shape "
             f"{mean_features.shape} for a model with {words} words and {last_map[-1]} channels"
         )
-    return fields
+    return {
+        "model": model,
+        "vocabulary": vocabulary,
+        "mean_features": mean_features,
+        "features_layer": about.features_layer,
+        "name": about.name,
+    }
 
 
-def _read_member(path: Path) -> tuple[dict[str, Any], np.ndarray]:
+def _read_member(path: Path) -> tuple[_About, np.ndarray]:
     """Read the member that makes the file a captioner: (names and words, mean features)."""
-    if path.is_dir():
-        raise ModelError(f"{path}: expected a .keras file, got a folder")
-    if not path.exists():
-        raise ModelError(f"{path}: no such file; {EXPECTED}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            data = archive.read(MEMBER) if MEMBER in archive.namelist() else None
-    except zipfile.BadZipFile:
-        message = f"{path}: not a .keras file, or a broken one (it is no complete zip archive)"
-        raise ModelError(message) from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+    data = read_member(path, MEMBER, EXPECTED, ModelError)
     if data is None:
-        raise ModelError(f"{path}: not a captioner; {EXPECTED}")
-    try:
-        content = np.load(io.BytesIO(data), allow_pickle=False)
-        about, mean_features = json.loads(str(content["about"])), content["mean_features"]
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: a broken captioner file ({MEMBER}: {error})") from None
-    if not isinstance(about, dict) or about.get("kind") != KIND:
-        raise ModelError(f"{path}: not a captioner; {EXPECTED}")
-    return about, mean_features
+        raise ModelError(f"{path}: not a captioner; expected {EXPECTED}")
+    content = read_arrays(data, f"{path}: {MEMBER}", "the words of a captioner", ModelError)
+    if not {"about", "mean_features"} <= set(content):
+        raise ModelError(f"{path}: {MEMBER} holds {', '.join(content)}; expected about and mean_features")
+    about = decode_json(str(content["about"]), _About, f"{path}: {MEMBER}", "a captioner", ModelError)
+    mean = content["mean_features"]
+    if about.kind != KIND:
+        raise ModelError(f"{path}: not a captioner; expected {EXPECTED}")
+    if mean.dtype.kind not in "fiu" or not np.isfinite(mean).all():
+        raise ModelError(f"{path}: a broken captioner file: its mean features are not finite numbers")
+    return about, mean
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -3,14 +3,13 @@
 All COCO files are an object with a list of images. This part is read here for all of them.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from msgspec import field
 
 from gazeback.models.errors import DataError
+from gazeback.models.reading import MOST_PIXELS, FileName, Known, Side, read_json
 
 WANTED = {
     "captions": '"images" (id, file_name)',
@@ -43,65 +42,52 @@ class CaptionsFile:
         return sum(image_id not in ids for image_id, _ in self.captions)
 
 
+class ImageEntry(Known):
+    """An entry of "images" as in the file."""
+
+    id: int
+    file_name: FileName
+    height: Side | None = None
+    width: Side | None = None
+
+
+class _Annotation(Known):
+    image_id: int
+    caption: str | None = None
+
+
+class _Captions(Known):
+    images: list[ImageEntry]
+    annotations: list[_Annotation] = field(default_factory=list)
+
+
 def read_captions_file(path: Path) -> CaptionsFile:
     """Read the images and the captions; the annotations may be missing. Raises DataError."""
-    content = read_coco_object(path, "captions")
-    with coco_format(path, "captions"):
-        images = images_of(content)
-        annotations = content.get("annotations", [])
-        captions = tuple((int(entry["image_id"]), _text(entry)) for entry in annotations)
-        captioned = not annotations or any("caption" in entry for entry in annotations)
-    if not captioned:
+    content = read_json(path, _Captions, coco_format("captions"))
+    captions = tuple((entry.image_id, entry.caption or "") for entry in content.annotations)
+    if content.annotations and all(entry.caption is None for entry in content.annotations):
         raise DataError(f"{path}: its annotations have no captions; expected COCO's captions file")
-    if not images:
+    if not content.images:
         raise DataError(f"{path}: lists no images")
-    return CaptionsFile(images, captions)
+    return CaptionsFile(images_of(path, content.images), captions)
 
 
-def images_of(content: dict[str, Any]) -> tuple[CocoImage, ...]:
-    """Read the list of images. Raises KeyError, TypeError or ValueError if it is not in COCO's format."""
-    return tuple(CocoImage(int(e["id"]), str(e["file_name"]), _size(e)) for e in content["images"])
+def images_of(path: Path, entries: list[ImageEntry]) -> tuple[CocoImage, ...]:
+    """The images of a COCO file. Raises DataError for a size that no picture has."""
+    images = tuple(CocoImage(entry.id, entry.file_name, _size(entry)) for entry in entries)
+    for image in images:
+        if image.size is not None and image.size[0] * image.size[1] > MOST_PIXELS:
+            height, width = image.size
+            raise DataError(
+                f"{path}: {image.file_name} has {height} x {width} pixels; at most {MOST_PIXELS:,} are read"
+            )
+    return images
 
 
-def read_coco_object(path: Path, kind: str) -> dict[str, Any]:
-    """Read a file of COCO "captions" or "instances". Raises DataError."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected COCO {kind} in JSON") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder; expected a file of COCO {kind} in JSON") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error}); expected COCO {kind}") from None
-    with coco_format(path, kind):
-        if not isinstance(content, dict):
-            raise TypeError(f"the file is a {type(content).__name__}")
-    return content
+def coco_format(kind: str) -> str:
+    """What a file of COCO "captions" or "instances" holds, for error messages."""
+    return f"COCO's {kind} format, an object with {WANTED[kind]}"
 
 
-@contextmanager
-def coco_format(path: Path, kind: str) -> Iterator[None]:
-    """Turn errors of unexpected content inside this context into a DataError that names the file."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        message = f"{path}: not in COCO's {kind} format, an object with {WANTED[kind]}: {told}"
-        raise DataError(message) from None
-
-
-def _text(annotation: dict[str, Any]) -> str:
-    """The caption of an annotation, or "" if it has none."""
-    text = annotation.get("caption", "")
-    if not isinstance(text, str):
-        raise TypeError(f"a caption is a text, this one is {text!r}")
-    return text
-
-
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = entry.get("height"), entry.get("width")
-    return (int(height), int(width)) if height and width else None
+def _size(entry: ImageEntry) -> tuple[int, int] | None:
+    return (entry.height, entry.width) if entry.height and entry.width else None

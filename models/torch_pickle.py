@@ -9,6 +9,8 @@ A pickle can call any function of any installed module. The unpickler here resol
 ``_allowed_globals``. It refuses every other name before anything is called.
 """
 
+import math
+import os
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gazeback.models.errors import ModelError
+from gazeback.models.reading import regular_file
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -60,7 +63,9 @@ class _View:
             (side - 1) * step for side, step in zip(self.shape, self.strides, strict=True)
         )
         elements = self.storage.elements
-        if elements is None or self.offset < 0 or min(self.strides, default=0) < 0 or last >= elements.size:
+        repeated = elements is not None and math.prod(self.shape) > elements.size
+        broken = repeated or self.offset < 0 or min(self.strides, default=0) < 0
+        if elements is None or broken or last >= elements.size:
             raise TorchFileError(f"a tensor of shape {self.shape} reaches outside its storage")
         steps = [step * elements.itemsize for step in self.strides]
         return np.lib.stride_tricks.as_strided(elements[self.offset :], self.shape, steps).copy()
@@ -109,7 +114,8 @@ def _read_storages(file: BinaryIO, keys: list[str], storages: dict[str, _Storage
         count = int(np.frombuffer(file.read(8), "<i8")[0])
         if count != storage.size:
             raise TorchFileError(f"storage {key} announces {storage.size} elements but holds {count}")
-        elements = np.frombuffer(file.read(count * storage.dtype.itemsize), storage.dtype)
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        elements = np.frombuffer(file.read(min(count * storage.dtype.itemsize, left)), storage.dtype)
         if elements.size != count:
             raise TorchFileError(f"storage {key} ends after {elements.size} of {count} elements")
         storage.elements = elements
@@ -136,6 +142,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     Raises ``TorchFileError`` for anything that is not a dictionary of plain tensors, and never runs code
     from it.
     """
+    regular_file(Path(path), "a PyTorch weights file", TorchFileError)
     try:
         with open(path, "rb") as file:
             return _read(file)

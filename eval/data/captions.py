@@ -10,6 +10,7 @@ from gazeback.eval.data.coco import read_captions
 from gazeback.eval.data.files import digest, split_file
 from gazeback.eval.data.selection import Part, select
 from gazeback.models.errors import DataError
+from gazeback.models.reading import is_file
 
 
 class CaptionData:
@@ -24,7 +25,7 @@ class CaptionData:
         self.everything = select(everything, [image.file_name for image in everything])
         """All photos of the split with captions, of both parts, also missing ones."""
         chosen = select(everything, [image.file_name for image in everything], part, limit)
-        self.images = [image for image in chosen if image.path.is_file()]
+        self.images = [image for image in chosen if is_file(image.path)]
         self.skipped["missing image"] += len(chosen) - len(self.images)
         if not self.images:
             raise DataError(

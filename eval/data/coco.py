@@ -23,12 +23,12 @@ from gazeback.eval.data.image import (
     PhraseImage,
     Sentence,
     checked_box,
-    is_outline,
     resized_mask,
     unique,
 )
-from gazeback.grounding.coco.annotations import Instance, Instances, read_instances
-from gazeback.models.captions_file import CocoImage, coco_format, read_captions_file
+from gazeback.grounding.coco.annotations import Instance, Instances, is_outline, read_instances
+from gazeback.models.captions_file import CocoImage, read_captions_file
+from gazeback.models.errors import DataError
 from gazeback.models.vocabulary import tokenize
 
 
@@ -84,11 +84,10 @@ def read_objects(file: Path, photos: Path, skipped: Counter[str]) -> CocoObjects
         for image in unique(instances.images, lambda image: image.id, "duplicated image", skipped)
     }
     objects: dict[int, list[Object]] = {number: [] for number in entries}
-    with coco_format(file, "instances"):
-        sizes = {number: _checked_size(image) for number, image in entries.items()}
-        for instance in unique(instances.found, _identity, "duplicated annotation", skipped):
-            found = _object(instance, sizes[instance.image_id], skipped)
-            objects[instance.image_id] += [found] if found is not None else []
+    sizes = {number: _checked_size(image, file) for number, image in entries.items()}
+    for instance in unique(instances.found, _identity, "duplicated annotation", skipped):
+        found = _object(instance, sizes[instance.image_id], skipped)
+        objects[instance.image_id] += [found] if found is not None else []
     images = {
         number: ObjectImage(image.file_name, photos / image.file_name, sizes[number], tuple(objects[number]))
         for number, image in entries.items()
@@ -101,9 +100,9 @@ def _identity(instance: Instance) -> object:
     return instance if instance.id is None else instance.id
 
 
-def _checked_size(image: CocoImage) -> tuple[int, int]:
-    if image.size is None or min(image.size) < 1:
-        raise ValueError(f"{image.file_name} needs a height and a width of 1 pixel or more")
+def _checked_size(image: CocoImage, file: Path) -> tuple[int, int]:
+    if image.size is None:
+        raise DataError(f"{file}: {image.file_name} needs a height and a width in pixels")
     return image.size
 
 

@@ -1,11 +1,9 @@
 """Find and read the files of a data folder with sentences."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from gazeback.models.contents import files_digest
 from gazeback.models.errors import DataError
 
 
@@ -17,23 +15,13 @@ def annotation_files(folder: Path, split: str) -> list[Path]:
 
 def digest(files: Iterable[Path]) -> str:
     """Compute the sha256 of the contents of files."""
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+    return files_digest(files)
 
 
 def is_coco(folder: Path, split: str) -> bool:
     """Whether the folder has COCO captions and instances of that split, and no phrases."""
     coco = (folder / "annotations" / f"{kind}_{split}.json" for kind in ("captions", "instances"))
     return not (folder / f"phrases_{split}.json").is_file() and all(path.is_file() for path in coco)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raises DataError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
 
 
 def split_file(folder: Path, split: str, kind: str) -> Path:

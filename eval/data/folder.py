@@ -12,6 +12,7 @@ from gazeback.eval.data.formats import FORMATS, format_of
 from gazeback.eval.data.image import ObjectImage, unique
 from gazeback.eval.data.selection import Part, select
 from gazeback.models.errors import DataError
+from gazeback.models.reading import is_file
 
 WRONG_CLASS_RULE = (
     "sha256 of the file name, bytes 9-12, modulo the number of wrong classes, "
@@ -79,7 +80,7 @@ class ObjectData:
 
 def _lack(image: ObjectImage, need: Need | None) -> str:
     """The reason why a task cannot use an image; "" if it can."""
-    if not image.path.is_file():
+    if not is_file(image.path):
         return "missing image"
     return "" if need is None or NEEDS[need][1](image) else f"image without {NEEDS[need][0]}"
 

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
 
 from gazeback.eval.data.coco import read_objects
-from gazeback.eval.data.files import read_json
 from gazeback.eval.data.image import Object, ObjectImage, checked_box, unique
 from gazeback.eval.metrics.maps import Box
+from gazeback.grounding.coco.annotations import FourNumbers
 from gazeback.models.errors import DataError
+from gazeback.models.reading import MOST_PIXELS, FileName, Known, Side, is_file, read_json
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -85,34 +89,50 @@ def read_labelled(folder: Path, split: str | None, skipped: Counter[str]) -> Rea
     A downsampled image may have `original_width` and `original_height`, the size in which it was annotated.
     Coordinates are then in pixels of that size.
     """
-    names = read_json(folder / "class_names.json")
-    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{folder / 'class_names.json'} must be a list of two or more class names")
+    names = read_json(folder / "class_names.json", ClassNames, "a list of two or more class names")
     path = folder / "annotations.json"
-    content = read_json(path)
-    try:
-        entries = unique(content["images"], lambda e: e["file_name"], "duplicated image", skipped)
-        images = [_labelled_image(entry, folder / "images", names, skipped) for entry in entries]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DataError(
-            f"{path} must be an object with images[]: file_name, width, height, label (0 to "
-            f"{len(names) - 1}), boxes [x, y, w, h]; {error!r}"
-        ) from None
+    content = read_json(path, _Labelled, LABELLED)
+    entries = unique(content.images, lambda e: e.file_name, "duplicated image", skipped)
+    images = [_labelled_image(entry, folder / "images", names, skipped) for entry in entries]
     return Read([image for image in images if image is not None], tuple(names), ordered=True)
 
 
-def _labelled_image(entry: Any, folder: Path, names: list[str], skipped: Counter[str]) -> ObjectImage | None:
-    name, label = str(entry["file_name"]), int(entry["label"])
-    size = (int(entry["height"]), int(entry["width"]))
-    original = (int(entry.get("original_height", size[0])), int(entry.get("original_width", size[1])))
-    if min(*size, *original) < 1:
-        raise ValueError(f"{name}: {size[0]} x {size[1]} pixels")
-    if not 0 <= label < len(names):
+ClassNames = Annotated[list[str], Meta(min_length=2)]
+
+LABELLED = (
+    "an object with images[]: file_name, width, height, label (a whole number from 0), boxes [x, y, w, h]"
+)
+
+
+class _LabelledEntry(Known):
+    file_name: FileName
+    width: Side
+    height: Side
+    label: int
+    boxes: list[FourNumbers]
+    original_width: Side | None = None
+    original_height: Side | None = None
+
+
+class _Labelled(Known):
+    images: list[_LabelledEntry]
+
+
+def _labelled_image(
+    entry: _LabelledEntry, folder: Path, names: list[str], skipped: Counter[str]
+) -> ObjectImage | None:
+    size = (entry.height, entry.width)
+    original = (entry.original_height or entry.height, entry.original_width or entry.width)
+    if max(np.prod(size), np.prod(original)) > MOST_PIXELS:
+        skipped["image of too many pixels"] += 1
+        return None
+    if not 0 <= entry.label < len(names):
         skipped["label that is no class"] += 1
         return None
-    boxes = [checked_box(box, size, skipped) for box in entry["boxes"]]
-    objects = tuple(Object(names[label], box) for box in boxes if box is not None)
-    return ObjectImage(name, folder / name, size, objects, label, original=original)
+    boxes = [checked_box(box, size, skipped) for box in entry.boxes]
+    objects = tuple(Object(names[entry.label], box) for box in boxes if box is not None)
+    name = entry.file_name
+    return ObjectImage(name, folder / name, size, objects, entry.label, original=original)
 
 
 @dataclass(frozen=True)
@@ -129,26 +149,24 @@ def read_published(folder: Path, images: Sequence[ObjectImage]) -> dict[str, dic
     They are in `published_boxes.json`; the result is empty without this file. Raises DataError.
     """
     path, names = folder / "published_boxes.json", {image.name for image in images}
-    if not path.is_file():
+    if not is_file(path):
         return {}
-    try:
-        return {
-            network: {
-                name: Published(int(row["predicted_label"]), _four(row["box"]))
-                for name, row in rows.items()
-                if name in names
-            }
-            for network, rows in read_json(path)["boxes"].items()
+    expected = "an object with boxes[network][file_name] = {predicted_label, box}"
+    return {
+        network: {
+            name: Published(row.predicted_label, row.box) for name, row in rows.items() if name in names
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path} must hold boxes[network][file_name] = {{predicted_label, box}}: {error!r}"
-        ) from None
+        for network, rows in read_json(path, _PublishedBoxes, expected).boxes.items()
+    }
 
 
-def _four(values: Any) -> Box:
-    x, y, w, h = map(float, values)
-    return x, y, w, h
+class _PublishedRow(Known):
+    predicted_label: int
+    box: FourNumbers
+
+
+class _PublishedBoxes(Known):
+    boxes: dict[str, dict[str, _PublishedRow]]
 
 
 def read_masks(folder: Path, split: str | None, skipped: Counter[str]) -> Read:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from gazeback.eval.metrics.maps import Box, boxes_mask
+from gazeback.grounding.coco.annotations import LARGEST
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import Vocabulary, tokenize
@@ -152,37 +153,16 @@ def outline_mask(outline: Any, height: int, width: int) -> np.ndarray:
         return mask.decode(packed).astype(bool)
 
 
-def is_outline(outline: Any, size: Sequence[int]) -> bool:
-    """Whether `outline_mask` can read a segmentation: polygons of three corners or more, or run lengths of
-    that size."""
-    if isinstance(outline, dict):
-        counts = outline.get("counts")
-        if list(outline.get("size", ())) != list(size):
-            return False
-        return isinstance(counts, str | bytes) or (
-            isinstance(counts, list) and sum(counts) == size[0] * size[1]
-        )
-    if not isinstance(outline, list) or not outline:
-        return False
-    return all(_is_polygon(polygon) for polygon in outline)
-
-
-def _is_polygon(polygon: Any) -> bool:
-    return (
-        isinstance(polygon, list)
-        and len(polygon) >= 6
-        and len(polygon) % 2 == 0
-        and all(isinstance(value, int | float) and np.isfinite(value) for value in polygon)
-    )
-
-
-def checked_box(values: Any, size: tuple[int, int], skipped: Counter[str]) -> Box | None:
-    """Check a box `[x, y, w, h]`; an empty box or one outside the image is None, and counted. Raises
-    ValueError."""
+def checked_box(values: Sequence[float] | None, size: tuple[int, int], skipped: Counter[str]) -> Box | None:
+    """Check a box `[x, y, w, h]`; None, and counted: no box, an empty one, one outside the image."""
+    if values is None:
+        skipped["object without a box"] += 1
+        return None
     box = np.asarray(values, float)
-    if box.shape != (4,):
-        raise ValueError(f"a box is [x, y, w, h], this one is {values!r}")
-    if not np.isfinite(box).all() or not (box[2:] > 0).all():
+    if np.abs(box).max() > LARGEST:
+        skipped[f"box of more than {LARGEST:,.0f} pixels"] += 1
+        return None
+    if not (box[2:] > 0).all():
         skipped["empty box"] += 1
         return None
     if not boxes_overlap(box, size):

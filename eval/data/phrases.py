@@ -8,18 +8,21 @@ stored photo. A folder in COCO's format is also accepted (`gazeback.eval.data.co
 
 from collections import Counter
 from collections.abc import Iterator
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from gazeback.eval.data.coco import read_phrases
-from gazeback.eval.data.files import annotation_files, digest, is_coco, read_json, split_file
+from gazeback.eval.data.files import annotation_files, digest, is_coco, split_file
 from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, unique
 from gazeback.eval.data.selection import Part, select
 from gazeback.eval.metrics.maps import boxes_mask
+from gazeback.grounding.coco.annotations import FourNumbers
 from gazeback.models.errors import DataError
+from gazeback.models.reading import FileName, Known, is_file, read_json
 
 
 class PhraseData:
@@ -32,7 +35,7 @@ class PhraseData:
         self.everything = _read(folder, split, self.skipped)
         """All images of the split, of both parts, also missing ones."""
         chosen = select_images(self.everything, part, limit)
-        self.images = [image for image in chosen if image.path.is_file()]
+        self.images = [image for image in chosen if is_file(image.path)]
         self.skipped["missing image"] += len(chosen) - len(self.images)
         if not chosen:
             raise DataError(f"no image in the {part} part of split {split!r} of {folder}")
@@ -56,7 +59,7 @@ def select_images(images: list[PhraseImage], part: Part, limit: int | None) -> l
 def _read(folder: Path, split: str, skipped: Counter[str]) -> list[PhraseImage]:
     if is_coco(folder, split):
         return read_phrases(folder, split, skipped)
-    entries = unique(_annotations(folder, split), itemgetter("file_name"), "duplicated image", skipped)
+    entries = unique(_annotations(folder, split), attrgetter("file_name"), "duplicated image", skipped)
     return [_image(entry, folder / split) for entry in entries]
 
 
@@ -84,34 +87,41 @@ def phrase_mask(
     return mask if mask.any() else None
 
 
-def _annotations(folder: Path, split: str) -> list[dict[str, Any]]:
-    path = split_file(folder, split, "phrases")
-    entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and _is_name(e) for e in entries):
-        raise DataError(f"{path} must be a list of objects with file_name and sentences")
-    return entries
+class _PhraseEntry(Known):
+    first_word: Annotated[int, Meta(ge=0)]
+    phrase: str
+    types: list[str]
+    boxes: list[FourNumbers]
 
 
-def _is_name(entry: dict[str, Any]) -> bool:
-    return isinstance(entry.get("file_name"), str) and isinstance(entry.get("sentences"), list)
+class _SentenceEntry(Known):
+    sentence: str
+    phrases: list[_PhraseEntry]
 
 
-def _image(entry: dict[str, Any], folder: Path) -> PhraseImage:
-    name = entry["file_name"]
-    try:
-        return PhraseImage(name, folder / name, tuple(_sentence(s) for s in entry["sentences"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"the phrases of {name} are not in the expected format: {error!r}") from error
+class _ImageEntry(Known):
+    file_name: FileName
+    sentences: list[_SentenceEntry]
 
 
-def _sentence(entry: dict[str, Any]) -> Sentence:
-    return Sentence(tuple(entry["sentence"].split()), tuple(_phrase(p) for p in entry["phrases"]))
+EXPECTED = (
+    "a list of images with file_name and sentences, each with sentence and phrases (first_word, phrase, "
+    "types, boxes [x, y, w, h])"
+)
 
 
-def _phrase(entry: dict[str, Any]) -> Phrase:
-    first = int(entry["first_word"])
-    last = first + len(entry["phrase"].split())
-    boxes = tuple(tuple(float(v) for v in box) for box in entry["boxes"])
-    if any(len(box) != 4 for box in boxes):
-        raise ValueError("a box has four numbers, x, y, w, h")
-    return Phrase(entry["phrase"], first, last, tuple(entry["types"]), boxes)
+def _annotations(folder: Path, split: str) -> list[_ImageEntry]:
+    return read_json(split_file(folder, split, "phrases"), list[_ImageEntry], EXPECTED)
+
+
+def _image(entry: _ImageEntry, folder: Path) -> PhraseImage:
+    sentences = tuple(
+        Sentence(tuple(one.sentence.split()), tuple(_phrase(p) for p in one.phrases))
+        for one in entry.sentences
+    )
+    return PhraseImage(entry.file_name, folder / entry.file_name, sentences)
+
+
+def _phrase(entry: _PhraseEntry) -> Phrase:
+    last = entry.first_word + len(entry.phrase.split())
+    return Phrase(entry.phrase, entry.first_word, last, tuple(entry.types), tuple(entry.boxes))

@@ -1,11 +1,11 @@
 """The command `gazeback train flowers`. TensorFlow is imported only when it runs."""
 
-import json
 from pathlib import Path
 
 import click
 
 from gazeback.models.training.command import TrainingBars
+from gazeback.models.writing import json_text
 
 
 @click.command()
@@ -32,4 +32,4 @@ def flowers(kind: str, out: Path, as_json: bool, **chosen: int) -> None:
         trained = train_flowers(kind, out, Settings(**chosen), bars.report)
     result = {"classifier": str(out), "kind": kind, "accuracy": trained.accuracy, "held_out": trained.count}
     sentence = f"{out}: right on {trained.accuracy:.1%} of {trained.count} flowers that it never saw"
-    click.echo(json.dumps(result) if as_json else sentence)
+    click.echo(json_text(result) if as_json else sentence)

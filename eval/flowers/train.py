@@ -11,9 +11,9 @@ import numpy as np
 
 from gazeback.eval.flowers.flowers import SEEDS, class_names, flowers
 from gazeback.eval.flowers.network import build, classifier_of, write_half
-from gazeback.eval.harness.run import check_writable
 from gazeback.models.classifiers import Classifier, keras_files
 from gazeback.models.errors import UserError
+from gazeback.models.writing import check_output
 
 BATCH, LEARNING_RATE, HELD_OUT = 32, 1.5e-3, 600
 
@@ -56,7 +56,7 @@ def train_flowers(
         raise UserError(f"{settings.pictures} pictures do not show each of the {classes} classes of {kind}")
     if out.suffix not in (".keras", ".npz"):
         raise UserError(f"--out {out}: expected a file that ends in .keras, or in .npz for half precision")
-    check_writable(out)
+    check_output(out, "--out", ".keras", ".npz")
     keras.utils.set_random_seed(settings.seed)
     classifier = classifier_of(kind, build(classes))
     _fit(classifier.model, *_drawn(kind, "train", settings.pictures, report), settings, report)

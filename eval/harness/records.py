@@ -6,23 +6,22 @@ model or another version. A process that is killed leaves at most one incomplete
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gazeback.eval.harness.task import Record, Task
 from gazeback.grounding.methods import code_of
-from gazeback.grounding.output.files import append_line
 from gazeback.models.contents import files_digest, versions
-from gazeback.models.errors import UserError
+from gazeback.models.reading import Known, read_lines
+from gazeback.models.writing import append_line, json_text, writing_to
 
 
 def keys_of(task: Task, subject: Any) -> dict[tuple[str, str], str]:
     """The key of the record of each image and method: a hash of everything that the record depends on."""
     about = {"task": task.name, "versions": versions(), "about": dict(task.cache_key())}
     about["model"] = task.model_digest(subject)
-    of_task = json.dumps(about, sort_keys=True, default=str)
+    of_task = json_text(about)
     files = {name: files_digest(task.files(name)) for name in task.names()}
     return {
         (name, method): _short_hash(f"{of_method}\n{digest}")
@@ -53,9 +52,9 @@ class Records:
             return
         if fresh:
             path.unlink(missing_ok=True)
-        for line in _lines(path):
-            if line["key"] == keys.get((line["image"], line["method"])):
-                self._found[line["image"], line["method"]] = line["record"]
+        for line in read_lines(path, _Line, "records of gazeback evaluate"):
+            if line.key == keys.get((line.image, line.method)) and line.check == _check(line.record):
+                self._found[line.image, line.method] = line.record
 
     def missing(self, image: str, methods: Sequence[str]) -> tuple[str, ...]:
         """The methods that have not been measured on an image."""
@@ -67,12 +66,11 @@ class Records:
         for method, record in answers.items():
             self._found[image, method] = record
             key = self._keys.get((image, method))
-            lines.append({"key": key, "image": image, "method": method, "record": record})
+            line = {"key": key, "image": image, "method": method, "record": record}
+            lines.append(json_text({**line, "check": _check(record)}))
         if self._path is not None:
-            try:
-                append_line(self._path, "\n".join(json.dumps(line, allow_nan=False) for line in lines))
-            except OSError as error:
-                raise UserError(f"cannot write {self._path}: {error.strerror}") from error
+            with writing_to(self._path):
+                append_line(self._path, "\n".join(lines))
 
     def by_method(self, images: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Record]]:
         """The records `[method][image]`, in the order of the images, of the images that every method was
@@ -85,17 +83,14 @@ class Records:
         return sum(any(self._found.get((name, m), {}) is None for m in methods) for name in images)
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    if not path.exists():
-        return
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:  # incomplete: the process was killed while it wrote
-                    continue
-                if isinstance(line, dict) and {"key", "image", "method", "record"} <= set(line):
-                    yield line
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+class _Line(Known):
+    key: str
+    image: str
+    method: str
+    record: dict[str, Any] | None
+    check: str
+
+
+def _check(record: Record | None) -> str:
+    """A hash of a record, by which a damaged line is known."""
+    return _short_hash(json_text(record))

@@ -1,14 +1,17 @@
 """Make one document of many results: every table with its command, and a comment on it."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gazeback.eval.harness.run import tables_of, write_text
-from gazeback.eval.harness.table import as_markdown
+from msgspec import field
+
+from gazeback.eval.harness.run import write_text
+from gazeback.eval.harness.table import StoredTable, Table, as_markdown
 from gazeback.eval.harness.task import skipped_line
 from gazeback.models.errors import DataError
+from gazeback.models.reading import Known, read_json, read_text
+from gazeback.models.writing import json_text
 
 KEPT = ("task", "gazeback", "command", "selection", "about", "images measured", "skipped", "tables")
 
@@ -36,36 +39,46 @@ def document(paths: Sequence[Path]) -> str:
 def kept(path: Path, folder: Path) -> Path:
     """Copy a result into a folder, with its tables and without its images; returns the path. Raises
     UserError."""
-    result = read_result(path)
+    result = read_json(path, dict[str, Any], EXPECTED)
     content = {key: result[key] for key in KEPT if key in result}
     copy = folder / path.name
-    write_text(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if copy.exists() and copy.samefile(path):
+        return path
+    write_text(copy, json_text(content, indent=1) + "\n")
     return copy
 
 
 def _section(path: Path) -> str:
-    result = read_result(path)
+    result = read_json(path, Result, EXPECTED)
     comment = path.with_suffix(".md")
-    try:
-        parts = [f"## {path.stem.replace('-', ', ', 1).capitalize()}", f"```bash\n{result['command']}\n```"]
-        for table in tables_of(result):
-            parts += [f"**{table.title}**", as_markdown(table).strip()]
-        parts += skipped_line(result.get("skipped", {}))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is no result of `gazeback evaluate TASK --json`: {error!r}") from None
+    parts = [f"## {path.stem.replace('-', ', ', 1).capitalize()}", f"```bash\n{result.command}\n```"]
+    for stored in result.tables:
+        try:
+            table = Table.of(stored)
+        except ValueError as error:
+            raise DataError(f"{path}: not {EXPECTED}: {error}") from None
+        parts += [f"**{table.title}**", as_markdown(table).strip()]
+    parts += skipped_line(result.skipped)
     if comment.exists():
-        parts.append(comment.read_text(encoding="utf-8").strip())
+        parts.append(read_text(comment, "the comment on a result, in UTF-8").strip())
     return "\n\n".join(parts) + "\n"
 
 
-def read_result(path: Path) -> Mapping[str, Any]:
-    """Read a JSON file. Raises DataError."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    if not isinstance(result, dict):
-        raise DataError(f"{path} is no result of `gazeback evaluate TASK --json`: it is not an object")
-    return result
+def check_names(paths: Sequence[Path]) -> None:
+    """Raise DataError if two results have one name: the second would replace the first."""
+    names = [path.name for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        both = " and ".join(str(path) for path in paths if path.name == twice[0])
+        raise DataError(f"two results have the name {twice[0]}: {both}; give each a name of its own")
+
+
+EXPECTED = "a result of `gazeback evaluate TASK --json`"
+
+
+class Result(Known):
+    """What a section of the document is made from."""
+
+    command: str
+    tables: list[StoredTable]
+    skipped: dict[str, int] = field(default_factory=dict)

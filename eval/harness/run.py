@@ -1,6 +1,5 @@
 """Run a task: measure what is missing, and print and write the tables."""
 
-import json
 import shlex
 import sys
 from collections import Counter
@@ -19,28 +18,16 @@ from gazeback.eval.harness.records import Records, keys_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
 from gazeback.eval.harness.task import Task, skipped_line
 from gazeback.eval.harness.workers import Batch, Measured, measured
-from gazeback.grounding.output.files import write_atomically
-from gazeback.models.errors import DataError, UserError
+from gazeback.models.errors import DataError
+from gazeback.models.writing import check_output, json_text, write_atomically, writing_to
 
 T = TypeVar("T")
-
-
-def check_writable(path: Path | None) -> None:
-    """Raise UserError, before long work, if a result could not be written there."""
-    if path is not None and not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if path is not None and path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder")
 
 
 def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
     """Write the result as JSON atomically, with the task and the version of gazeback. Raises UserError."""
     content = {"task": task, "gazeback": version("gazeback"), **result}
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    write_text(path, json_text(content, indent=1) + "\n")
 
 
 def tracked(items: Iterable[T], total: int, text: str) -> Iterator[T]:
@@ -63,7 +50,7 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
 
     Raises UserError: no image could be measured, a file cannot be written, or a method cannot be used.
     """
-    check_writable(json_path)
+    check_output(json_path, "--json", ".json")
     names, methods = list(task.names()), list(task.methods)
     subject = task.subject()
     path = None if json_path is None else records_path(json_path)
@@ -142,18 +129,10 @@ def _named(unusable: Mapping[str, str]) -> list[str]:
 
 def write_text(path: Path, content: str) -> None:
     """Write a file atomically. Raises UserError."""
-    try:
-        write_atomically(path, content.encode())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    with writing_to(path):
+        write_atomically(path, content.encode(errors="replace"))
 
 
 def as_result(tables: Sequence[Table]) -> dict[str, Any]:
     """The parts of a result that `gazeback evaluate report` reads."""
     return {"command": command_line(), "tables": [table.as_json() for table in tables]}
-
-
-def tables_of(result: Mapping[str, Any]) -> list[Table]:
-    """The tables of a result that `run_task` wrote. Raises KeyError or TypeError if it is not such a
-    result."""
-    return [Table.from_json(table) for table in result["tables"]]

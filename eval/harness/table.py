@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from gazeback.eval.metrics.statistics import Summary
+from gazeback.models.reading import Known
 
 WIDTH = 400
 
@@ -55,10 +56,32 @@ class Table:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Table":
-        """Read what `as_json` returned. Raises KeyError or TypeError for anything else."""
-        rows = [(row["label"], [_cell(cell) for cell in row["cells"]]) for row in content["rows"]]
-        return cls(content["title"], content["columns"], rows, content["notes"], content["head"])
+    def of(cls, stored: "StoredTable") -> "Table":
+        """The table that `as_json` stored. Raises ValueError if a row has not one cell for each column."""
+        rows = [(row.label, [_cell(cell) for cell in row.cells]) for row in stored.rows]
+        return cls(stored.title, stored.columns, rows, stored.notes, stored.head)
+
+
+class _StoredSummary(Known):
+    n: int
+    groups: int
+    mean: float | None
+    standard_error: float | None
+
+
+class _StoredRow(Known):
+    label: str
+    cells: list[_StoredSummary | int | float | str | None]
+
+
+class StoredTable(Known):
+    """A table in a file."""
+
+    title: str
+    columns: list[str]
+    rows: list[_StoredRow]
+    notes: list[str]
+    head: str
 
 
 def text(cell: Cell) -> str:
@@ -117,8 +140,10 @@ def as_json(content: Any) -> Any:
     return content.as_json() if isinstance(content, Summary) else content
 
 
-def _cell(content: Any) -> Cell:
-    return Summary(**content) if isinstance(content, Mapping) else content
+def _cell(stored: "_StoredSummary | int | float | str | None") -> Cell:
+    if isinstance(stored, _StoredSummary):
+        return Summary(stored.n, stored.groups, stored.mean, stored.standard_error)
+    return stored
 
 
 def _csv(cell: Cell) -> list[Any]:

@@ -16,9 +16,10 @@ from matplotlib.patches import Rectangle
 from gazeback.eval.interpretation.average_images import EXAMPLES, AverageImage
 from gazeback.eval.interpretation.layers import CONVOLUTION, DENSE, JOINING, POOLING
 from gazeback.grounding.output.drawing import INK, SOFT, titled_figure, write_png
-from gazeback.grounding.output.files import unique_stems, writing_to
+from gazeback.grounding.output.files import unique_stems
 from gazeback.grounding.output.panels import MARGIN, Panels
 from gazeback.grounding.output.text import short
+from gazeback.models.writing import writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

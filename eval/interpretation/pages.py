@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,11 @@ from gazeback.grounding.output.drawing import (
     write_png,
 )
 from gazeback.grounding.output.figure import write_methods
-from gazeback.grounding.output.files import write_atomically, writing_to
 from gazeback.grounding.output.page import PHOTO_LONGEST, bar_width, explanation_data, jpeg_uri, render
 from gazeback.grounding.output.panels import MARGIN, arrange_matrix
 from gazeback.grounding.output.results import explanation_to_json, number
 from gazeback.grounding.output.text import facts, probability_text, short, synonyms
+from gazeback.models.writing import json_text, write_atomically, writing_to
 
 AVERAGES, FEEDBACK = "averages", "feedback"
 
@@ -75,7 +74,7 @@ def write_feedback(feedback: Feedback, folder: Path, stem: str) -> dict[str, Pat
         UserError: the folder cannot be written to.
     """
     paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
-    text = json.dumps(feedback_to_json(feedback), ensure_ascii=False, allow_nan=False)
+    text = json_text(feedback_to_json(feedback))
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(paths["html"], feedback_html(feedback).encode("utf-8", errors="replace"))

@@ -6,20 +6,21 @@ evidence for other classes, so these filters are not among the features.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from gazeback.eval.interpretation.forward import Forward
 from gazeback.eval.interpretation.lasso import Rows, solve
 from gazeback.eval.interpretation.layers import CONVOLUTION, ONLY_CONV, VARIANTS, FilterLayer
 from gazeback.eval.interpretation.responses import Responses, Standardised
-from gazeback.grounding.output.files import write_atomically
 from gazeback.models.errors import DataError, UserError
+from gazeback.models.reading import Known, read_json
+from gazeback.models.writing import json_text, write_atomically
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def save(path: Path, *relevant: RelevantFeatures) -> Path:
     """
     content = {"format": FORMAT, "variants": [_as_json(one) for one in relevant]}
     try:
-        return write_atomically(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+        return write_atomically(path, (json_text(content, indent=1) + "\n").encode(errors="replace"))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 
@@ -146,17 +147,11 @@ def load(path: Path, variant: str | None = None) -> RelevantFeatures:
     Raises:
         DataError: the file is missing, is in another format, or does not hold the variant.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"the format is {content['format']!r}")
-        found = [_of_json(one) for one in content["variants"]]
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path} holds no relevant features ({error!r}); expected what `gazeback interpret` wrote"
-        ) from None
+    expected = f"what `gazeback interpret` wrote, {FORMAT!r}"
+    content = read_json(path, _Content, expected)
+    if content.format != FORMAT:
+        raise DataError(f"{path}: the format is {content.format[:40]!r}; expected {expected}")
+    found = [_checked(one, path) for one in content.variants]
     wanted = [one for one in found if variant in (None, one.variant)]
     if not wanted:
         raise DataError(f"{path} holds no features of the variant {variant!r}")
@@ -177,28 +172,38 @@ def _as_json(relevant: RelevantFeatures) -> dict[str, Any]:
     }
 
 
-def _of_json(content: dict[str, Any]) -> RelevantFeatures:
-    classes = tuple(map(str, content["classes"]))
-    layers = {str(name): int(channels) for name, channels in content["layers"]}
+class _Variant(Known):
+    classes: list[str]
+    layers: list[tuple[str, int]]
+    features: dict[str, list[tuple[str, int, float, float, Annotated[float, Meta(gt=0)]]]]
+    mu: float
+    variant: str
+    scale: str
+
+
+class _Content(Known):
+    format: str
+    variants: list[_Variant]
+
+
+def _checked(content: _Variant, path: Path) -> RelevantFeatures:
+    layers = dict(content.layers)
+    missing = [name for name in content.classes if name not in content.features]
     features = {
-        name: tuple(
-            Feature(str(layer), int(number), float(weight), float(mean), float(deviation))
-            for layer, number, weight, mean, deviation in content["features"][name]
-        )
-        for name in classes
+        name: tuple(Feature(*one) for one in found)
+        for name, found in content.features.items()
+        if name in content.classes
     }
-    for feature in (feature for name in classes for feature in features[name]):
-        if not 0 <= feature.filter < layers[feature.layer]:
-            raise ValueError(f"layer {feature.layer!r} has no filter {feature.filter}")
-        if not feature.deviation > 0:
-            raise ValueError(f"a deviation is {feature.deviation}")
-    variant = str(content["variant"])
-    if variant not in VARIANTS:
-        raise ValueError(f"the variant is {variant!r}")
-    scale = str(content["scale"])
-    if scale not in SCALES:
-        raise ValueError(f"the scale is {scale!r}")
-    return RelevantFeatures(classes, layers, features, float(content["mu"]), variant, scale)
+    wrong = [f for of in features.values() for f in of if not 0 <= f.filter < layers.get(f.layer, 0)]
+    if missing or wrong or content.variant not in VARIANTS or content.scale not in SCALES:
+        told = (
+            f"class {missing[0]!r} has no features" if missing
+            else f"layer {wrong[0].layer!r} has no filter {wrong[0].filter}" if wrong
+            else f"the variant is {content.variant!r}, the scale {content.scale!r}"
+        )  # fmt: skip
+        raise DataError(f"{path}: {told}; expected what `gazeback interpret` wrote")
+    classes = tuple(content.classes)
+    return RelevantFeatures(classes, layers, features, content.mu, content.variant, content.scale)
 
 
 def learn_both(

@@ -7,21 +7,20 @@ each image, written after its row. `about.json` says what they were made from. A
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from gazeback.eval.harness.run import tracked
 from gazeback.eval.interpretation.forward import Forward, Network
 from gazeback.eval.interpretation.lasso import ROWS, Rows
-from gazeback.grounding.output.files import write_atomically
 from gazeback.models.contents import digest, files_digest, versions
-from gazeback.models.errors import PhotoError, UserError
+from gazeback.models.errors import DataError, PhotoError, UserError
+from gazeback.models.reading import read_text
+from gazeback.models.writing import json_text, new_array, write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +164,7 @@ def _about(network: Network, paths: Sequence[Path]) -> str:
         "photos": digest([str(path.resolve()) for path in paths], files_digest(paths)),
         "layers": [[layer.name, layer.channels] for layer in network.forward.layers],
     }
-    return json.dumps(about, indent=1)
+    return json_text(about, indent=1)
 
 
 def _open(folder: Path, images: int, filters: int, about: str) -> dict[str, np.memmap]:
@@ -177,18 +176,22 @@ def _open(folder: Path, images: int, filters: int, about: str) -> dict[str, np.m
             folder.mkdir(parents=True)
             shapes = {"values": (np.float32, (images, filters)), "predicted": (np.int32, (images,))}
             for name, (dtype, shape) in {**shapes, "done": (np.uint8, (images,))}.items():
-                _memmap(folder, name, "w+", dtype, shape).flush()
+                new_array(folder / f"{name}.npy", dtype, shape).flush()
             write_atomically(folder / ABOUT, about.encode())
-        return {name: _memmap(folder, name, "r+") for name in ("values", "predicted", "done")}
+        return _memmaps(folder)
     except OSError as error:
         raise UserError(f"cannot write the responses to {folder}: {error.strerror}") from None
 
 
-def _memmap(folder: Path, name: str, mode: Literal["w+", "r+"], *kind: Any) -> np.memmap:
-    found: np.memmap = np.lib.format.open_memmap(folder / f"{name}.npy", mode, *kind)
-    return found
+def _memmaps(folder: Path) -> dict[str, np.memmap]:
+    names = ("values", "predicted", "done")
+    return {name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in names}
 
 
 def _is_about(folder: Path, about: str) -> bool:
-    file = folder / ABOUT
-    return file.is_file() and file.read_text(encoding="utf-8") == about
+    """Whether the folder holds whole responses that were made from the same."""
+    try:
+        kept = read_text(folder / ABOUT, "what responses are made from")
+        return kept == about and bool(_memmaps(folder))
+    except (DataError, OSError, ValueError):  # none yet, or damaged: all are computed again
+        return False

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gazeback.eval.harness.run import check_writable
 from gazeback.eval.interpretation import class_folder, relevant
 from gazeback.models.errors import DataError, UserError
+from gazeback.models.writing import check_output
 
 RESPONSES, RELEVANT, ABLATION, CURVES = "responses", "relevant.json", "ablation.json", "ablation.png"
 
@@ -36,7 +36,7 @@ class Settings:
         """Check the settings before the work starts. Raises UserError."""
         if self.mu is not None and not (np.isfinite(self.mu) and self.mu > 0):
             raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
-        check_writable(self.json_path)
+        check_output(self.json_path, "--json", ".json")
         if not self.data.is_dir():
             raise DataError(f"no folder {self.data}; {class_folder.LAYOUT}")
         try:

@@ -1,12 +1,12 @@
 """The command `gazeback train scenes`. TensorFlow is imported only when it runs."""
 
-import json
 from pathlib import Path
 
 import click
 
 from gazeback.models.errors import UserError
 from gazeback.models.training.command import TrainingBars
+from gazeback.models.writing import json_text
 
 
 @click.command()
@@ -40,4 +40,4 @@ def scenes(head: str, out: Path, as_json: bool, **chosen: int) -> None:
 
     with TrainingBars() as bars:
         result = train_scenes(head, out, Settings(**chosen), bars.report)
-    click.echo(json.dumps(result) if as_json else f"{out}: a captioner with {result['words']} words")
+    click.echo(json_text(result) if as_json else f"{out}: a captioner with {result['words']} words")

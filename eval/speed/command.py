@@ -6,7 +6,7 @@ from typing import Any
 
 from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import RULE
-from gazeback.eval.harness.run import as_result, check_writable, tracked, write_result
+from gazeback.eval.harness.run import as_result, tracked, write_result
 from gazeback.eval.harness.table import Table, print_tables
 from gazeback.eval.speed import captioner as speed
 from gazeback.eval.speed import networks as speed_networks
@@ -15,6 +15,7 @@ from gazeback.grounding import methods as explanations
 from gazeback.models.captioner import load_captioner
 from gazeback.models.errors import UserError
 from gazeback.models.photos import load_photo
+from gazeback.models.writing import check_output
 
 
 def speed_tables(summary: Mapping[str, Any]) -> list[Table]:
@@ -79,7 +80,7 @@ def run_speed(
 ) -> None:
     """Time the grounding of a captioner's photos; print the table and write it. Raises UserError."""
     explanations.check_traced(method)
-    check_writable(json_path)
+    check_output(json_path, "--json", ".json")
     limit = limit or SPEED_PHOTOS
     images, captioner = PhraseData(data, split, "all", limit), load_captioner(model)
     photos = [load_photo(image.path) for image in images]
@@ -98,7 +99,7 @@ def run_networks(
 ) -> None:
     """Measure time or memory of methods on networks of `keras.applications`, each a row of the table and the
     JSON."""
-    check_writable(json_path)
+    check_output(json_path, "--json", ".json")
     chosen = listed(names) if names is not None else list(speed_networks.NETWORKS)
     speed_networks.check_networks(chosen)
     sizes = [_size(size) for size in listed(batches)]

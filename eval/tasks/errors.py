@@ -19,11 +19,11 @@ from gazeback.eval.metrics.statistics import correlation, grouped_mean
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask, Prepared
 from gazeback.eval.subjects.methods import CENTRE
 from gazeback.grounding.output.colours import blended, fitted, look_of
-from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.page import jpeg_uri, render
 from gazeback.grounding.output.text import probability_text, short, synonyms
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
+from gazeback.models.writing import write_atomically
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
 """Read COCO instances and their outlines, and write COCO results."""
 
-import json
-import os
-import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, field
 
 from gazeback.grounding.coco.categories import CategoryNames
-from gazeback.models.captions_file import CocoImage, coco_format, images_of, read_coco_object
+from gazeback.models.captions_file import CocoImage, ImageEntry, coco_format, images_of
 from gazeback.models.photos import Photo
+from gazeback.models.reading import MOST_PIXELS, Known, Side, fits, read_json
+from gazeback.models.writing import json_text, whole
 
 Polygon = list[list[float]]
 
@@ -24,7 +24,7 @@ TOLERANCE = 0.5  # pixels by which a mask's outline may be simplified
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object as in the file; only its image and category have been checked.
+    """One object as in the file; its box and its segmentation have not been checked.
 
     id, box `[x, y, w, h]`, segmentation (polygons or run lengths): None if the file does not have them.
     crowd: several objects that were annotated as one.
@@ -73,26 +73,45 @@ def read_instances(path: Path, images: Sequence[CocoImage] | None = None) -> Ins
 
     images: the images whose objects are wanted, if they are not those of the file. Raises DataError.
     """
-    content = read_coco_object(path, "instances")
-    with coco_format(path, "instances"):
-        images = tuple(images_of(content) if images is None else images)
-        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        groups = {str(entry["name"]): str(entry.get("supercategory", "")) for entry in content["categories"]}
-        ids = {image.id for image in images}
-        annotations = [
-            (int(entry["image_id"]), entry["category_id"], entry) for entry in content["annotations"]
-        ]
-        found = tuple(
-            _instance(entry, image, names[category])
-            for image, category, entry in annotations
-            if image in ids and category in names
+    content = read_json(path, _Content, coco_format("instances"))
+    images = images_of(path, content.images) if images is None else tuple(images)
+    names = {entry.id: entry.name for entry in content.categories}
+    groups = {entry.name: entry.supercategory or "" for entry in content.categories}
+    ids = {image.id for image in images}
+    found = tuple(
+        Instance(
+            entry.id, entry.image_id, names[entry.category_id], entry.bbox, entry.segmentation,
+            bool(entry.iscrowd),
         )
-    return Instances(images, groups, found, len(annotations) - len(found))
+        for entry in content.annotations
+        if entry.image_id in ids and entry.category_id in names
+    )  # fmt: skip
+    return Instances(images, groups, found, len(content.annotations) - len(found))
 
 
-def _instance(entry: Mapping[str, Any], image: int, category: str) -> Instance:
-    box, segmentation = entry.get("bbox"), entry.get("segmentation")
-    return Instance(entry.get("id"), image, category, box, segmentation, bool(entry.get("iscrowd", 0)))
+FourNumbers = tuple[float, float, float, float]
+"""A box, `[x, y, w, h]`."""
+
+
+class _Category(Known):
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+class _Annotation(Known):
+    image_id: int
+    category_id: int
+    id: int | str | None = None
+    bbox: FourNumbers | None = None
+    segmentation: Any = None
+    iscrowd: int | bool | None = None
+
+
+class _Content(Known):
+    categories: list[_Category]
+    annotations: list[_Annotation]
+    images: list[ImageEntry] = field(default_factory=list)
 
 
 def word_outlines(
@@ -124,30 +143,70 @@ def outlines(segmentation: Any, height: int, width: int) -> list[Polygon]:
     polygon.
     """
     if isinstance(segmentation, dict):
-        return _mask_outlines(segmentation, height, width)
-    try:
-        flat = [np.asarray(polygon, float) for polygon in segmentation]
-    except (TypeError, ValueError):
-        return []
-    return [
-        polygon.reshape(-1, 2).tolist()
-        for polygon in flat
-        if polygon.ndim == 1 and polygon.size >= 6 and polygon.size % 2 == 0
-    ]
+        return _mask_outlines(segmentation, (height, width))
+    polygons = segmentation if isinstance(segmentation, list) else []
+    return [np.reshape(one, (-1, 2)).astype(float).tolist() for one in polygons if _is_polygon(one)]
 
 
-def _mask_outlines(rle: dict[str, Any], height: int, width: int) -> list[Polygon]:
+def is_outline(segmentation: Any, size: tuple[int, int]) -> bool:
+    """Whether a COCO segmentation can be decoded: polygons of three corners or more, or run lengths that fill
+    an image of (height, width)."""
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), bytes):
+        segmentation = {**segmentation, "counts": segmentation["counts"].decode("ascii", errors="replace")}
+    if isinstance(segmentation, list):
+        return bool(segmentation) and all(_is_polygon(polygon) for polygon in segmentation)
+    if not fits(segmentation, _RunLengths) or size[0] * size[1] > MOST_PIXELS:
+        return False
+    counts = segmentation["counts"]
+    lengths = _unpacked(counts) if isinstance(counts, str) else counts
+    return list(segmentation["size"]) == list(size) and sum(lengths) == size[0] * size[1]
+
+
+LARGEST = 1e6
+"""The largest coordinate in pixels; pycocotools takes memory for all that an outline spans."""
+
+Coordinate = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+
+
+class _RunLengths(Known):
+    size: tuple[Side, Side]
+    counts: str | list[Annotated[int, Meta(ge=0)]]
+
+
+def _is_polygon(polygon: Any) -> bool:
+    return fits(polygon, Annotated[list[Coordinate], Meta(min_length=6)]) and len(polygon) % 2 == 0
+
+
+def _unpacked(counts: str) -> list[int]:
+    """The run lengths in COCO's text: five bits a letter, from the third on as differences to the one before
+    the last. ``[-1]`` if it is no such text; pycocotools would read and write beyond its memory."""
+    lengths: list[int] = []
+    value, shift = 0, 0
+    for letter in counts:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return [-1]
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits & 16) << (shift - 4) if bits & 16 else 0
+            value += lengths[-2] if len(lengths) > 2 else 0
+            lengths.append(value)
+            value, shift = 0, 0
+    return lengths if not shift and min(lengths, default=-1) >= 0 else [-1]
+
+
+def _mask_outlines(rle: dict[str, Any], size: tuple[int, int]) -> list[Polygon]:
     # Imported here because only crowds and unusual files need them.
     from pycocotools import mask
     from skimage.measure import approximate_polygon, find_contours
 
-    try:
-        packed = mask.frPyObjects(rle, height, width) if isinstance(rle["counts"], list) else rle
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
-            pixels = np.pad(mask.decode(packed), 1)  # padding closes the outline at the photo's edge
-    except (KeyError, TypeError, ValueError):
+    if not is_outline(rle, size):
         return []
+    packed = mask.frPyObjects(rle, *size) if isinstance(rle["counts"], list) else rle
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 under NumPy 2
+        pixels = np.pad(mask.decode(packed), 1)  # padding closes the outline at the photo's edge
     contours = (approximate_polygon(contour, TOLERANCE) for contour in find_contours(pixels, 0.5))
     # (row, column) of pixel centres in the padded mask -> (x, y) from the photo's edge
     return [(contour[:, ::-1] - 0.5).tolist() for contour in contours if len(contour) > 3]
@@ -158,15 +217,8 @@ def write_results(entries: Iterable[dict[str, Any]], path: Path) -> None:
 
     `entries`: {"image_id", "caption", "words"}, at least one, because loadRes reads the first.
     """
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
-            for number, entry in enumerate(entries):
-                file.write(",\n" if number else "[\n")
-                json.dump(entry, file, allow_nan=False)
-            file.write("\n]\n")
-            file.close()
-            os.chmod(file.name, 0o644)  # temporary files are private
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
+        for number, entry in enumerate(entries):
+            file.write(",\n" if number else "[\n")
+            file.write(json_text(entry))
+        file.write("\n]\n")

@@ -6,9 +6,7 @@ and `OUT/photos.jsonl` with a hash of each photo that it has grounded. At the en
 """
 
 import io
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from gazeback.grounding.coco.annotations import Instances, word_outlines, write_results
-from gazeback.grounding.output.files import append_line, unique_stems, write_atomically, writing_to
+from gazeback.grounding.output.files import unique_stems
 from gazeback.grounding.output.index import IndexEntry, write_index
 from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.captions_file import CaptionsFile, CocoImage
 from gazeback.models.contents import files_digest
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.photos import Photo, load_photo
+from gazeback.models.reading import Known, is_file, read_json, read_lines
+from gazeback.models.writing import append_line, json_text, write_atomically, writing_to
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding
@@ -79,7 +79,8 @@ class CocoRun:
         self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
         self.settings = settings
         self._check_settings()
-        self._grounded = dict(_grounded(self.out / PHOTOS))
+        lines = read_lines(self.out / PHOTOS, tuple[str, str], "the photos of an earlier run")
+        self._grounded = dict(lines)
         # Stems are made from the whole split, so that they do not depend on the limit.
         stems = unique_stems([image.file_name for image in split.images])
         self.items = [Item(image, stem) for image, stem in zip(split.images, stems, strict=True)]
@@ -100,7 +101,7 @@ class CocoRun:
         path = self.out / "settings.json"
         if not path.exists():
             self.out.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(self.settings, indent=2).encode())
+            write_atomically(path, json_text(self.settings, indent=2).encode())
 
     def todo(self, items: Sequence[Item]) -> list[Item]:
         """The items of which a file is missing, or whose photo is another one than before."""
@@ -110,7 +111,7 @@ class CocoRun:
         if not all(path.is_file() for path in self.files(item)):
             return False
         photo = self.photo(item)
-        return not photo.is_file() or self._grounded.get(item.stem) == files_digest([photo])
+        return not is_file(photo) or self._grounded.get(item.stem) == files_digest([photo])
 
     def files(self, item: Item) -> list[Path]:
         return [self.out / "images" / f"{item.stem}.{kind}" for kind in KINDS]
@@ -129,7 +130,7 @@ class CocoRun:
             self._claim()
             write_outputs(grounding, self.out / "images", item.stem, outlines)
             write_atomically(self.files(item)[0], _thumbnail(photo))
-            append_line(self.out / PHOTOS, json.dumps([item.stem, before]))
+            append_line(self.out / PHOTOS, json_text([item.stem, before]))
         self._grounded[item.stem] = before
 
     def run(
@@ -146,7 +147,7 @@ class CocoRun:
         for item in items:
             if item not in todo:
                 summary.kept += 1
-            elif not self.photo(item).is_file():
+            elif not is_file(self.photo(item)):
                 summary.missing.append(item.image.file_name)
             else:
                 try:
@@ -172,14 +173,11 @@ class CocoRun:
         """Yield one COCO result per image, in order; `shown` collects the entries of the index."""
         for item in items:
             path = self.files(item)[-1]
-            try:
-                result = json.loads(path.read_bytes())
-                entry = {"image_id": item.image.id, "caption": result["caption"], "words": result["words"]}
-                # Without the points, which would fill the memory for thousands of images.
-                words = [{name: word[name] for name in ("text", "visual_share")} for word in result["words"]]
-                small = {"photo": item.image.file_name, "caption": result["caption"], "words": words}
-            except (KeyError, TypeError, ValueError):
-                raise DataError(f"{path}: broken; delete it and run again") from None
+            result = read_json(path, _Grounded, "what this run wrote; delete it and run again")
+            entry = {"image_id": item.image.id, "caption": result.caption, "words": result.words}
+            # Without the points, which would fill the memory for thousands of images.
+            words = [{name: word.get(name) for name in ("text", "visual_share")} for word in result.words]
+            small = {"photo": item.image.file_name, "caption": result.caption, "words": words}
             shown.append(IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg"))
             yield entry
 
@@ -192,24 +190,21 @@ def _thumbnail(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-def _grounded(path: Path) -> Iterator[tuple[str, str]]:
-    """The stems of grounded photos with their hashes; a line that was cut off is left out."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        with suppress(ValueError):
-            stem, photo = json.loads(line)
-            yield str(stem), str(photo)
+class _Grounded(Known):
+    caption: str
+    words: list[dict[str, Any]]
 
 
 def _differences(path: Path, settings: dict[str, Any]) -> str:
     """The settings that differ from those in `path`, as "name: then -> now"."""
     try:
-        stored = json.loads(path.read_bytes())
+        stored = read_json(path, dict[str, Any], "the settings of an earlier run")
         return ", ".join(
             f"{name}: {_short(stored.get(name))}, now {_short(value)}"
             for name, value in settings.items()
             if stored.get(name) != value
         )
-    except (ValueError, AttributeError):
+    except DataError:
         return "its settings.json is broken"
 
 

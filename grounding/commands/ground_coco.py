@@ -1,6 +1,5 @@
 """The command `gazeback ground --coco`: ground a COCO split and print a summary."""
 
-import json
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from gazeback.grounding.commands.terminal import Screen, screen
 from gazeback.models.captions_file import read_captions_file
 from gazeback.models.contents import file_digest, versions
 from gazeback.models.errors import DataError, UserError
+from gazeback.models.writing import json_text
 
 if TYPE_CHECKING:
     from gazeback.grounding.commands.settings import Settings
@@ -45,7 +45,7 @@ def ground_coco(
     if not summary.grounded:
         raise DataError(f"--coco {images_dir}: none of the {len(items)} images could be grounded")
     run.assemble(items, summary)
-    click.echo(json.dumps(_as_json(summary))) if as_json else _tell(summary)
+    click.echo(json_text(_as_json(summary))) if as_json else _tell(summary)
 
 
 def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:

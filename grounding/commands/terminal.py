@@ -1,6 +1,5 @@
 """Print results on stdout, progress and errors on stderr; plain text if they are piped."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from gazeback.grounding.output.text import (
     probability_text,
     value_text,
 )
+from gazeback.models.writing import json_text
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import GroundedWord, Grounding
@@ -75,7 +75,7 @@ def screen(total: int, doing: str = "Grounding") -> Iterator[Screen]:
 
 def print_json(result: dict[str, Any]) -> None:
     """Print one line of JSON per photo."""
-    click.echo(json.dumps(result, allow_nan=False))
+    click.echo(json_text(result))
 
 
 def print_grounding(grounding: "Grounding", page: Path) -> None:

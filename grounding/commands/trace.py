@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gazeback.grounding.output.files import check_folder, unique_stems, writing_to
+from gazeback.grounding.output.files import check_folder, unique_stems
 from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.errors import PhotoError, UserError
+from gazeback.models.writing import writing_to
 
 if TYPE_CHECKING:
     from gazeback.grounding.classes import TracedPhoto

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gazeback.grounding.output.colours import fitted
-from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.panels import MARGIN, Panels
+from gazeback.models.writing import write_atomically
 
 if TYPE_CHECKING:
     from gazeback.grounding.explanation import Polygon

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.page import bar_width, jpeg_uri, render
 from gazeback.grounding.output.text import LITTLE, short
+from gazeback.models.writing import write_atomically
 
 if TYPE_CHECKING:
     from gazeback.grounding.classes import TracedPhoto

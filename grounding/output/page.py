@@ -19,7 +19,6 @@ from PIL import Image
 
 from gazeback.grounding.explanation import Outlines, Polygon
 from gazeback.grounding.output.colours import HEAT_STOPS, fitted, look_of, strongest_first
-from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.text import (
     facts,
     is_language_habit,
@@ -30,6 +29,7 @@ from gazeback.grounding.output.text import (
     value_text,
     verdict,
 )
+from gazeback.models.writing import write_atomically
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations

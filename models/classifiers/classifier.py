@@ -66,7 +66,9 @@ def output_classes(model: keras.Model) -> int:
     return int(outputs[0].shape[1])
 
 
-def input_shape(model: keras.Model, unknown_side: int = 224) -> tuple[int, int, int]:
+def input_shape(
+    model: keras.Model, unknown_height: int = 224, unknown_width: int = 224
+) -> tuple[int, int, int]:
     """(height, width, channels) of a model's image input; raises ModelError if there is none."""
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     images = [shape for shape in shapes if len(shape) == 4 and shape[3] in (1, 3)]
@@ -74,4 +76,4 @@ def input_shape(model: keras.Model, unknown_side: int = 224) -> tuple[int, int, 
         given = ", ".join(map(str, shapes))
         raise ModelError(f"{model.name}: expected one image input [n, height, width, 1 or 3], it has {given}")
     _, height, width, channels = images[0]
-    return height or unknown_side, width or unknown_side, channels
+    return height or unknown_height, width or unknown_width, channels

@@ -4,8 +4,6 @@ options.
 ``write`` makes the file from a trained classifier; it made ``models/weights/sketch.npz``.
 """
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +16,8 @@ from gazeback.models.classifiers import sketch_a_net, sketch_densenet
 from gazeback.models.classifiers.classifier import Classifier
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
+from gazeback.models.reading import decode_json, read_arrays
+from gazeback.models.writing import json_text, whole, writing_to
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sketch.npz"
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
@@ -40,10 +40,8 @@ def write(classifier: Classifier, network: str, options: dict[str, Any], path: P
         for layer in classifier.model.layers
         for number, array in enumerate(layer.get_weights())
     }
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as target:
-        np.savez_compressed(target, about=np.array(json.dumps(about)), **arrays)
-    os.replace(partial, path)
+    with writing_to(path), whole(path) as temporary, open(temporary, "wb") as target:
+        np.savez_compressed(target, about=np.array(json_text(about)), **arrays)
 
 
 def load(
@@ -56,11 +54,9 @@ def load(
     ``random``: keep random weights. ``networks``: the functions that build a network, by name. Raises
     ModelError.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: the bundled sketch classifier is missing; install gazeback again")
-    with np.load(path, allow_pickle=False) as content:
-        arrays = {key: content[key] for key in content.files}
-    about = json.loads(str(arrays.pop("about")))
+    expected = "the classifier that comes with gazeback: install it again"
+    arrays = read_arrays(path, str(path), expected, ModelError)
+    about = decode_json(str(arrays.pop("about")), dict[str, Any], str(path), expected, ModelError)
     model = networks[about["network"]](**about["options"])
     if not random:
         _set_weights(model, arrays)

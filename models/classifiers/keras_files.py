@@ -4,22 +4,28 @@ Files written here also hold class names and preprocessing, in the member ``gaze
 ignores it, so ``keras.models.load_model`` opens the file, too. Files of other programs have no such member.
 """
 
-import json
-import os
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import keras
+import msgspec
+from msgspec import Meta
 
 from gazeback.models.classifiers import class_names
 from gazeback.models.classifiers.classifier import Classifier, input_shape, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
+from gazeback.models.model_files import load_model
+from gazeback.models.reading import Known, Side, decode_json, read_member
+from gazeback.models.writing import json_text, whole, writing_to
 
 MEMBER = "gazeback_classifier.json"
 CAPTIONER_MEMBER = "gazeback.npz"
+EXPECTED = "a .keras file with a classifier"
+MOST_STROKES = 1000
+"""The most dilations and the widest margin of a sketch, in pixels."""
 HDF5 = (".h5", ".hdf5")
 """Endings of the files that Keras wrote before ``.keras``."""
 
@@ -34,17 +40,12 @@ def save(classifier: Classifier, path: str | Path) -> None:
         "class_names": classifier.class_names,
         "preprocessing": asdict(classifier.preprocess),
     }
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        classifier.model.save(partial)
-        with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(MEMBER, json.dumps(about))
-        os.replace(partial, path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        with whole(path) as temporary:
+            classifier.model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(MEMBER, json_text(about))
 
 
 def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze") -> Classifier:
@@ -53,19 +54,19 @@ def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze
     A file of another program needs ``preprocessing``, a key of ``preprocessing.VALUES``, and its class names
     are searched by ``class_names.beside``. Raises ModelError.
     """
-    about = None if path.suffix in HDF5 and path.is_file() else _read_member(path)
-    model = _read_model(path)
+    about = None if path.suffix in HDF5 else _read_about(path)
+    model = load_model(path, EXPECTED)
     if about is None:
         return of_model(model, path, preprocessing, placement)
     classes, shape = output_classes(model), input_shape(model)
-    try:
-        if preprocessing is None:
-            preprocess = Preprocessing(**about["preprocessing"])
-        else:
-            preprocess = Preprocessing(*shape, placement=placement, values=preprocessing)
-        names = tuple(about["class_names"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path}: a broken classifier file ({MEMBER}: {error})") from None
+    if preprocessing is None:
+        preprocess = Preprocessing(**msgspec.structs.asdict(about.preprocessing))
+    else:
+        preprocess = Preprocessing(*shape, placement=placement, values=preprocessing)
+    given = (preprocess.height, preprocess.width, preprocess.channels)
+    if given != input_shape(model, preprocess.height, preprocess.width):
+        raise ModelError(f"{path}: its preprocessing makes inputs {given}, its model reads {shape}")
+    names = about.class_names
     return Classifier(model, names or class_names.numbered(classes), preprocess, path.stem)
 
 
@@ -83,38 +84,31 @@ def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, 
     return Classifier(model, names or class_names.numbered(classes), preprocess, name)
 
 
-def _read_member(path: Path) -> dict[str, Any] | None:
+class _PreprocessingAbout(Known):
+    height: Side
+    width: Side
+    channels: int = 3
+    placement: str = "squeeze"
+    values: str = "none"
+    dilations: Annotated[int, Meta(ge=0, le=MOST_STROKES)] = 0
+    margin: Annotated[int, Meta(ge=0, le=MOST_STROKES)] = 0
+
+
+class _About(Known):
+    """What ``save`` stores beside the model."""
+
+    class_names: tuple[str, ...]
+    preprocessing: _PreprocessingAbout
+
+
+def _read_about(path: Path) -> _About | None:
     """What ``save`` stored beside the model; None in a file of another program."""
-    expected = "expected a .keras file with a classifier"
-    if path.is_dir():
-        raise ModelError(f"{path}: {expected}, got a folder")
-    if not path.exists():
-        raise ModelError(f"{path}: no such file; {expected}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if CAPTIONER_MEMBER in archive.namelist():
-                raise ModelError(f"{path}: a captioner, not a classifier; use gazeback ground --model")
-            if MEMBER not in archive.namelist():
-                return None
-            about = json.loads(archive.read(MEMBER))
-    except zipfile.BadZipFile:
-        raise ModelError(f"{path}: not a .keras file, or a broken one (it is no complete zip)") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(about, dict):
-        raise ModelError(f"{path}: a broken classifier file ({MEMBER} holds no object)")
-    return about
-
-
-def _read_model(path: Path) -> keras.Model:
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers raise on a damaged configuration
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"{path}: Keras cannot load it ({reason})") from None
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"{path}: expected a keras.Model, got a {type(model).__name__}")
-    return model
+    if read_member(path, CAPTIONER_MEMBER, EXPECTED, ModelError) is not None:
+        raise ModelError(f"{path}: a captioner, not a classifier; use gazeback ground --model")
+    about = read_member(path, MEMBER, EXPECTED, ModelError)
+    if about is None:
+        return None
+    return decode_json(about, _About, f"{path}: {MEMBER}", "what a classifier file holds", ModelError)
 
 
 def _with_outputs(model: keras.Model, path: str | Path) -> keras.Model:

@@ -1,5 +1,6 @@
 """Read published weights of networks trained in Caffe: ``.npz`` and ``.onnx`` files, layer by layer."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from keras import layers
 
 from gazeback.models.classifiers.caffe_layers import layer_name
 from gazeback.models.errors import ModelError
+from gazeback.models.reading import is_file, read_arrays, regular_file
 
 # Keras layer name -> {"kernel": ..., "bias": ...} in Keras' own layouts.
 Arrays = dict[str, dict[str, np.ndarray]]
@@ -24,9 +26,9 @@ def find(weights: str | Path, patterns: tuple[str, ...], network: str) -> Path:
     """
     path = Path(weights)
     expected = f"expected the weights of {network}: a file, or a folder with {' or '.join(patterns)}"
-    if path.is_file():
+    if is_file(path):
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ModelError(f"{path}: no such file or folder; {expected}")
     found = sorted({file for pattern in patterns for file in path.glob(pattern)})
     if len(found) != 1:
@@ -57,13 +59,9 @@ def load(model: keras.Model, path: Path, flattened: Mapping[str, tuple[int, int,
 def read_npz(path: Path) -> Arrays:
     """Arrays named ``LAYER/kernel`` and ``LAYER/bias``, kernels as ``[height, width, in, out]``."""
     arrays: Arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            for key in content.files:
-                name, _, part = key.rpartition("/")
-                arrays.setdefault(layer_name(name), {})[part] = content[key]
-    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
-        raise ModelError(f"{path}: not an .npz file of weights, or a broken one ({error})") from None
+    for key, value in read_arrays(path, str(path), "an .npz file of weights", ModelError).items():
+        name, _, part = key.rpartition("/")
+        arrays.setdefault(layer_name(name), {})[part] = value
     return arrays
 
 
@@ -74,6 +72,7 @@ def read_onnx(path: Path) -> Arrays:
         from onnx import numpy_helper
     except ImportError:
         raise ModelError(f"{path}: reading ONNX files needs the package onnx: pip install onnx") from None
+    regular_file(path, "an ONNX file", ModelError)
     try:
         initializers = onnx.load(str(path)).graph.initializer
         values = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
@@ -112,6 +111,9 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> None:
         given = [parts.get("kernel"), parts.get("bias")]
         expected = [tuple(weight.shape) for weight in layer.weights]
         shapes = [None if array is None else array.shape for array in given]
+        finite = all(np.isfinite(array).all() for array in parts.values() if array.dtype.kind == "f")
+        if not finite:
+            raise ModelError(f"{path}: layer {layer.name} has weights that are NaN or infinite")
         if shapes != expected or not isinstance(layer, layers.Conv2D | layers.Dense):
             raise ModelError(
                 f"{path}: not the weights of {model.name}: layer {layer.name} needs arrays of the shapes "

@@ -1,8 +1,8 @@
 """Activations of the frozen part of the encoder, computed once per photo and view and kept on disk."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,8 +11,10 @@ import keras
 import numpy as np
 
 from gazeback.models.contents import digest, versions
+from gazeback.models.reading import is_file
 from gazeback.models.training.captions_folder import Split
 from gazeback.models.training.views import view
+from gazeback.models.writing import new_array, whole, writing_to
 
 BATCH = 50
 Progress = Callable[[int, int], None]
@@ -38,8 +40,10 @@ class ActivationCache:
         total = views * len(split)
         for number in range(views):
             before = number * len(split)
-            if not all(self._file(split, layer, number).is_file() for layer in self.layer_names):
-                self._compute(split, number, partial(_offset, progress, before, total))
+            if not all(_is_whole(self._file(split, layer, number)) for layer in self.layer_names):
+                with writing_to(self.folder):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    self._compute(split, number, partial(_offset, progress, before, total))
         progress(total, total)
         return {
             layer: [np.load(self._file(split, layer, number), mmap_mode="r") for number in range(views)]
@@ -55,24 +59,22 @@ class ActivationCache:
         return digest(self.encoder, versions())
 
     def _compute(self, split: Split, number: int, progress: Callable[[int], None]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         outputs = {layer: self.encoder.get_layer(layer).output for layer in self.layer_names}
         frozen = keras.Model(self.encoder.input, outputs)
         frozen.compile(jit_compile=False)
         files = {layer: self._file(split, layer, number) for layer in self.layer_names}
-        maps = {
-            layer: np.lib.format.open_memmap(
-                files[layer].with_suffix(".partial"), "w+", np.float16, (len(split), *output.shape[1:])
-            )
-            for layer, output in outputs.items()
-        }
-        for start, pixels in self._pixel_batches(split, number):
-            for layer, values in frozen.predict_on_batch(pixels).items():
-                maps[layer][start : start + len(pixels)] = values
-            progress(start + len(pixels))
-        for layer, file in files.items():
-            maps[layer].flush()
-            os.replace(file.with_suffix(".partial"), file)
+        with ExitStack() as stack:
+            places = {layer: stack.enter_context(whole(file)) for layer, file in files.items()}
+            maps = {
+                layer: new_array(places[layer], np.float16, (len(split), *output.shape[1:]))
+                for layer, output in outputs.items()
+            }
+            for start, pixels in self._pixel_batches(split, number):
+                for layer, values in frozen.predict_on_batch(pixels).items():
+                    maps[layer][start : start + len(pixels)] = values
+                progress(start + len(pixels))
+            for values in maps.values():
+                values.flush()
 
     def _pixel_batches(self, split: Split, number: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is
@@ -92,6 +94,13 @@ class ActivationCache:
                 if start + BATCH < len(split):
                     pending = pool.submit(decode, start + BATCH)
                 yield start, pixels
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return is_file(file) and np.load(file, mmap_mode="r") is not None
+    except (OSError, ValueError, EOFError):  # damaged
+        return False
 
 
 def _offset(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:

@@ -1,6 +1,5 @@
 """The command ``gazeback train captioner``, and the progress bars of every training."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rich.progress import (
 
 from gazeback.models.errors import UserError
 from gazeback.models.training.settings import Settings
+from gazeback.models.writing import json_text
 
 DATA_HELP = (
     "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
@@ -61,7 +61,7 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
     with TrainingBars() as bars:
         trained = train_captioner(data, out, settings, bars.report)
     result = {"captioner": str(out), "words": len(trained.vocabulary), "dev_losses": bars.dev_losses}
-    click.echo(json.dumps(result) if as_json else f"{out}: a captioner with {result['words']} words")
+    click.echo(json_text(result) if as_json else f"{out}: a captioner with {result['words']} words")
 
 
 class TrainingBars:

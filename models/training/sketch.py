@@ -1,6 +1,5 @@
 """The command ``gazeback train sketch``, which trains a classifier of sketches."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gazeback.models.errors import UserError
 from gazeback.models.training.sketch_settings import OPTIONS, Settings
+from gazeback.models.writing import json_text
 
 DATA_HELP = "Folder with one folder of pictures per class (or the same in train/)."
 
@@ -51,7 +51,7 @@ def sketch(data: Path, out: Path, as_json: bool, **chosen: Any) -> None:
         f"{out}: {settings.network} for {classes} classes, right on {accuracy.top_1:.1%} of "
         f"{accuracy.count} held-out sketches (five guesses: {accuracy.top_5:.1%})"
     )
-    click.echo(json.dumps(result) if as_json else sentence)
+    click.echo(json_text(result) if as_json else sentence)
 
 
 class _Bar:

@@ -2,7 +2,6 @@
 blocks.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +84,7 @@ class Run:
     def phase(self, plan: Plan, trainee: Trainee, views: dict, layer: str, report: Callable) -> Standing:
         """Run one phase on the cached activations of ``layer``."""
         relevant = self.settings.relevant_to(plan.name)
-        settings = json.dumps([relevant, self.train.digest, self.dev.digest, self._start])
+        settings = digest(relevant, self.train.digest, self.dev.digest, self._start)
         train, dev = (
             Material(EncodedCaptions.of(split, self.vocabulary, self.settings.max_words), views[name][layer])
             for name, split in (("train", self.train), ("dev", self.dev))

@@ -1,10 +1,13 @@
 """Random views of a training photo: the photo itself, its mirror image, and random crops with changed
 light."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
+
+from gazeback.models.photos import load_photo
 
 SMALLEST_CROP = 0.75
 LIGHT = 0.2
@@ -16,10 +19,9 @@ def view(path: Path, number: int, size: int, seed: int) -> np.ndarray:
     Views from 2 on are crops that keep at least 75 % of each side, every other one mirrored, with brightness,
     contrast and colour changed by up to 20 %. The same photo, number and seed give the same view.
     """
-    with Image.open(path) as file:
-        photo = ImageOps.exif_transpose(file).convert("RGB")
+    photo = Image.fromarray(load_photo(path).pixels)
     if number >= 2:
-        photo = _changed(photo, np.random.default_rng([seed, number, *path.name.encode()]))
+        photo = _changed(photo, np.random.default_rng([seed, number, *os.fsencode(path.name)]))
     if number % 2 == 1:
         photo = ImageOps.mirror(photo)
     if photo.size != (size, size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError, UserError
+from gazeback.models.reading import decode_json, read_text
 
 KERAS_UNKNOWN = "[UNK]"
 EXPECTED = (
@@ -144,16 +144,9 @@ def _of_layer(layer: Any) -> Numbered:
 def _of_json(source: str | Path) -> Numbered:
     text, name = str(source), "tokenizer"
     if not text.lstrip().startswith(("{", "[")):
-        path = Path(source)
-        name = f"tokenizer {path}"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{name}: cannot be read ({error}); expected {EXPECTED}") from None
-    try:
-        return read(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{name}: no JSON ({error}); expected {EXPECTED}") from None
+        name = f"tokenizer {source}"
+        text = read_text(Path(source), EXPECTED, ModelError)
+    return read(decode_json(text, Any, name, EXPECTED, ModelError))
 
 
 def _of_config(config: Mapping[str, Any]) -> Numbered:
@@ -161,7 +154,8 @@ def _of_config(config: Mapping[str, Any]) -> Numbered:
     index = config.get("word_index")
     if index is None:
         raise ModelError(f'tokenizer: its JSON has no "word_index"; expected {EXPECTED}')
-    index = json.loads(index) if isinstance(index, str) else index
+    if isinstance(index, str):
+        index = decode_json(index, dict[str, Any], "tokenizer: word_index", EXPECTED, ModelError)
     return _of_index(index, config.get("oov_token"), config.get("num_words"))
 
 

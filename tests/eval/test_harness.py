@@ -1,20 +1,22 @@
 """Running tasks: resuming, workers, unusable images, and what is written."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from twins.tasks import Lengths
 
 from gazeback.eval.harness.page import extremes, spreads
 from gazeback.eval.harness.records import Records
-from gazeback.eval.harness.report import document, kept
-from gazeback.eval.harness.run import run_task, tables_of
-from gazeback.eval.harness.table import Table, as_csv, as_markdown
+from gazeback.eval.harness.report import check_names, document, kept
+from gazeback.eval.harness.run import run_task
+from gazeback.eval.harness.table import StoredTable, Table, as_csv, as_markdown
 from gazeback.eval.metrics.statistics import Summary
 from gazeback.models.errors import DataError, UserError
 
@@ -33,7 +35,8 @@ def test_figures_go_everywhere(tmp_path, capsys):
     cell = written["tables"][0]["rows"][0]["cells"][0]
     assert cell["mean"] == 8.5  # the mean of 4 to 13
     assert (cell["n"], written["more"], written["images measured"]) == (10, 1, 10)
-    assert tables_of(written)[0].texts[0] == ["letters", "8.500 ± .957"]
+    stored = msgspec.convert(written["tables"][0], StoredTable)
+    assert Table.of(stored).texts[0] == ["letters", "8.500 ± .957"]
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[1].startswith("Lengths | all,letters,length,8.5,")
     page = (tmp_path / "out.html").read_text()
@@ -155,11 +158,11 @@ def test_results_are_kept_without_their_images(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "it is not an object"),
-        ('{"tables": []}', "is no result of `gazeback evaluate TASK --json`: KeyError"),
-        ('{"command": "x", "tables": [{"title": "t"}]}', "is no result"),
-        (None, "cannot read .*: No such file"),
+        ("{", "not JSON"),
+        ("[]", "expected an object, got a list"),
+        ('{"tables": []}', "not a result of `gazeback evaluate TASK --json`: 'command' is missing"),
+        ('{"command": "x", "tables": [{"title": "t"}]}', "not a result .*tables.0.: 'columns' is missing"),
+        (None, "no such file; expected a result of"),
     ],
 )
 def test_what_is_no_result_is_one_clear_error(tmp_path, content, message):
@@ -168,6 +171,36 @@ def test_what_is_no_result_is_one_clear_error(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         document([path])
+
+
+def test_results_of_one_name_do_not_replace_each_other(tmp_path):
+    with pytest.raises(DataError, match=r"two results have the name x.json: a/x.json and b/x.json"):
+        check_names([Path("a/x.json"), Path("c.json"), Path("b/x.json")])
+
+
+def test_a_kept_result_is_not_replaced_by_itself(tmp_path):
+    run_task(Lengths(tmp_path), tmp_path / "lengths.json")
+    before = (tmp_path / "lengths.json").read_text()
+    assert kept(tmp_path / "lengths.json", tmp_path) == tmp_path / "lengths.json"
+    assert (tmp_path / "lengths.json").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["out.html", "out.csv", "out", "photo.jpg", "pipe.json"])
+def test_a_result_never_replaces_another_kind_of_file(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(UserError, match=r"--json .*: (expected a file that ends in .json|.* not a regular)"):
+        run_task(Lengths(tmp_path), tmp_path / name)
+    assert asked(tmp_path) == []
+
+
+def test_a_record_that_was_changed_is_measured_again(tmp_path):
+    path = tmp_path / "out.json"
+    run_task(Lengths(tmp_path), path)
+    lines = (tmp_path / "out.records.jsonl").read_text()
+    (tmp_path / "out.records.jsonl").write_text(lines.replace('"value": 9.0', '"value": 8.0'))
+    before = len(asked(tmp_path))
+    run_task(Lengths(tmp_path), path)
+    assert set(asked(tmp_path)[before:]) == {"xxxxx.png letters"}
 
 
 def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
@@ -200,7 +233,7 @@ def test_a_replaced_photo_and_other_weights_are_measured_anew(tmp_path):
 
 def test_forms_of_a_table():
     table = Table("T", ["a", "b", "c"], [("r|1", [Summary(4, 4, 0.25, 0.1), None, 3])], ["note"], "h")
-    assert Table.from_json(json.loads(json.dumps(table.as_json()))).texts == table.texts
+    assert Table.of(msgspec.json.decode(json.dumps(table.as_json()), type=StoredTable)).texts == table.texts
     assert as_markdown(table).splitlines()[0] == "| h | a | b | c |"
     assert as_markdown(table).splitlines()[2] == "| r\\|1 | .250 ± .100 | - | 3 |"
     assert as_csv([table]).splitlines()[1:] == ["T,r|1,a,0.25,0.1,4,4", "T,r|1,b,,,,", "T,r|1,c,3,,,"]

@@ -67,5 +67,5 @@ def test_what_was_written_is_what_is_loaded(captioner, tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"show_and_tell\.npz: the bundled captioner is missing"):
+    with pytest.raises(ModelError, match=r"show_and_tell\.npz: no such file; expected the bundled captioner"):
         bundled.load(tmp_path)

@@ -342,10 +342,10 @@ def with_code(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.mkdir(), "expected a .keras file with a classifier, got a folder"),
-        (broken_zip, "not a .keras file, or a broken one"),
-        (cut_off, "not a .keras file, or a broken one"),
-        (zip_of_nothing, "Keras cannot load it"),
+        (lambda path: path.mkdir(), "a folder; expected a .keras file with a classifier"),
+        (broken_zip, "no complete zip archive, so not a .keras file"),
+        (cut_off, "no complete zip archive, so not a .keras file"),
+        (zip_of_nothing, "a zip archive without config.json"),
         (unbuilt, "is not built, so its shapes are unknown; call it once"),
         (two_outputs, r"twins: expected one output \[n, classes\], the model has \(None, 2\), \(None, 3\)"),
         (no_image, r"rows: expected one image input .* it has \(None, 4\)"),

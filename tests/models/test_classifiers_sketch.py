@@ -173,7 +173,7 @@ def test_half_precision_keeps_the_classifier(sketches, tmp_path):
     assert (loaded.class_names, loaded.preprocess) == (classifier.class_names, classifier.preprocess)
     pixels = run.pixels(run.splits["dev"])
     np.testing.assert_allclose(loaded.probabilities(pixels), classifier.probabilities(pixels), atol=5e-3)
-    with pytest.raises(ModelError, match="the bundled sketch classifier is missing"):
+    with pytest.raises(ModelError, match="expected the classifier that comes with gazeback"):
         half_precision.load(tmp_path / "none.npz")
     keras_files.save(loaded, tmp_path / "again.keras")
 

@@ -106,7 +106,7 @@ def test_weights_of_another_network_name_the_layer(tmp_path, change):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("w.npz", "not an .npz file of weights, or a broken one"),
+        ("w.npz", "no complete zip archive, so not an .npz file of weights"),
         ("w.onnx", "not an ONNX file, or a broken one"),
         ("w.caffemodel", "expected an .npz or .onnx file"),
     ],

@@ -283,7 +283,7 @@ def broken_folders(folder: Path):
         captions.write_text(value if isinstance(value, str) else json.dumps(value))
 
     yield lambda: write("{"), r"captions_train\.json: not JSON"
-    yield lambda: write([1]), r"captions_train\.json: not in COCO's captions format"
+    yield lambda: write([1]), r"captions_train\.json: not COCO's captions format"
     yield lambda: write(content | {"images": content["images"][1:]}), "a caption of image 0, which is not in"
     yield lambda: write(content | {"annotations": []}), "holds no captions"
     yield lambda: (write(content), (folder / "train" / "3.png").unlink()), r"3\.png: named in captions_train"

@@ -89,5 +89,5 @@ def test_a_mask_that_is_too_small_is_counted(coco):
 
 def test_a_wrong_format(coco):
     (coco / "annotations" / "instances_val.json").write_text('{"images": []}')
-    with pytest.raises(DataError, match=r"not in COCO.s instances format.*'categories' is missing"):
+    with pytest.raises(DataError, match=r"not COCO.s instances format.*'categories' is missing"):
         PhraseData(coco, "val")

@@ -103,7 +103,8 @@ def test_several_polygons_are_one_outline():
         ([annotation(1, 1)], "duplicated annotation"),
         ([annotation(2, 1, box=(2, 2, 0, 5))], "empty box"),
         ([annotation(2, 1, box=(2, 2, 5, -1))], "empty box"),
-        ([annotation(2, 1, box=(2, float("nan"), 5, 1))], "empty box"),
+        ([annotation(2, 1, box=(2, 2, 1e30, 1))], "box of more than 1,000,000 pixels"),
+        ([annotation(2, 1, segmentation=[[1, 2, 3, 4, 5, 1e30]])], "outline that cannot be read"),
         ([annotation(2, 1, box=(30, 2, 5, 5))], "box outside the image"),
         ([annotation(2, 1, box=(-5, 2, 5, 5))], "box outside the image"),
         ([annotation(2, 1, segmentation=[[1, 2, 3]])], "outline that cannot be read"),
@@ -155,12 +156,12 @@ def test_splits(coco):
         {"images": [{"id": 1}]},
         {"images": [{"id": 1, "file_name": "1.png", "height": 0, "width": 30}]},
         {"annotations": [annotation(1, 1, box=(1, 2, 3))]},
-        {"annotations": [{"id": 1, "image_id": 1, "category_id": 1}]},
+        {"annotations": [{"id": 1, "image_id": "1", "category_id": 1}]},
         {"categories": ["cup"]},
     ],
 )
 def test_another_format_is_one_clear_error(coco, changes):
-    with pytest.raises(DataError, match=r'not in COCO.s instances format, an object with "images"') as caught:
+    with pytest.raises(DataError, match=r'not COCO.s instances format, an object with "images"') as caught:
         ObjectData(coco([annotation(1, 1)], changes=changes))
     assert "\n" not in str(caught.value)
 

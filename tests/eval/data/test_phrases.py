@@ -119,15 +119,18 @@ def test_a_folder_without_phrases(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("{}", "must be a list of objects with file_name and sentences"),
-        ('[{"file_name": 3}]', "must be a list of objects"),
+        ("[", "not JSON"),
+        ("{}", "not a list of images with file_name and sentences.*: expected a list, got an object"),
+        ('[{"file_name": 3}]', r"\[0\].file_name: expected text, got a whole number"),
         ("[]", "no image in the all part"),
         (
             '[{"file_name": "x.png", "sentences": [{"phrases": []}]}]',
-            "phrases of x.png are not in the expected",
+            r"\[0\].sentences\[0\]: 'sentence' is missing",
         ),
-        ('[{"file_name": "x.png", "sentences": [{"sentence": "a", "phrases": 7}]}]', "phrases of x.png"),
+        (
+            '[{"file_name": "x.png", "sentences": [{"sentence": "a", "phrases": 7}]}]',
+            "phrases: expected a list",
+        ),
     ],
 )
 def test_a_wrong_format_is_one_clear_line(tmp_path, content, message):
@@ -141,5 +144,5 @@ def test_a_box_of_three_numbers(tmp_path):
     broken = {"first_word": 0, "phrase": "a", "types": [], "boxes": [[1, 2, 3]]}
     entry = {"file_name": "x.png", "sentences": [{"sentence": "a", "phrases": [broken]}]}
     (tmp_path / "phrases_dev.json").write_text(json.dumps([entry]))
-    with pytest.raises(DataError, match="a box has four numbers"):
+    with pytest.raises(DataError, match=r"boxes\[0\]: expected a list of length 4"):
         PhraseData(tmp_path, "dev")

@@ -58,11 +58,11 @@ def test_an_image_list_without_annotations(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("no json", "not JSON"),
-        ("[1, 2]", "not in COCO's captions format.*: the file is a list"),
+        ("[1, 2]", "not COCO's captions format.*: expected an object, got a list"),
         ("{}", "'images' is missing"),
         ({"images": [{"id": 1}]}, "'file_name' is missing"),
-        ({"images": 3}, "not in COCO's captions format"),
-        ({"images": [{"id": "x", "file_name": "a"}]}, "not in COCO's captions format"),
+        ({"images": 3}, "not COCO's captions format"),
+        ({"images": [{"id": "x", "file_name": "a"}]}, "not COCO's captions format"),
         ({"images": []}, "lists no images"),
         ({**CAPTIONS, "annotations": [{"id": 1}]}, "'image_id' is missing"),
         (INSTANCES, "its annotations have no captions; expected COCO's captions file"),
@@ -76,9 +76,9 @@ def test_wrong_captions_files_are_one_line(tmp_path: Path, content: object, prob
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file; expected COCO captions in JSON"):
+    with pytest.raises(DataError, match="no such file; expected COCO's captions format"):
         read_captions_file(tmp_path / "no.json")
-    with pytest.raises(DataError, match="a folder; expected a file of COCO captions"):
+    with pytest.raises(DataError, match="a folder; expected COCO's captions format"):
         read_captions_file(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_an_instances_file_lists_its_own_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [CAPTIONS, {**INSTANCES, "annotations": [{"image_id": 7}]}])
 def test_wrong_instances_files(tmp_path: Path, content: object) -> None:
     split = read_captions_file(stored(tmp_path, CAPTIONS))
-    with pytest.raises(DataError, match=r"not in COCO's instances format.* is missing"):
+    with pytest.raises(DataError, match=r"not COCO's instances format.* is missing"):
         read_instances(stored(tmp_path, content), split.images)
 
 

@@ -194,7 +194,7 @@ def test_a_broken_image_json_is_told(run, stage, coco) -> None:
     Path("out/images/one.json").write_text("{")
     result = run(*OPTIONS)
     assert result.exit_code == 2
-    assert result.stderr.endswith("Error: out/images/one.json: broken; delete it and run again\n")
+    assert result.stderr.endswith("expected what this run wrote; delete it and run again\n")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_broken_image_json_is_told(run, stage, coco) -> None:
         (["--coco", "no", "--annotations", "captions.json"], "--coco no: no such folder"),
         (["--coco", "captions.json", "--annotations", "captions.json"], "--coco captions.json: a file"),
         (["--coco", "images", "--annotations", "no.json"],
-         "no.json: no such file; expected COCO captions in JSON"),
+         'no.json: no such file; expected COCO\'s captions format, an object with "images" (id, file_name)'),
         (["--coco", "images/deep", "--annotations", "captions.json"],
          "--coco images/deep: holds none of the 4 images of captions.json"),
         (["--coco", "images", "--annotations", "captions.json", "--limit", "0"],

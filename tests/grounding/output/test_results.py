@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from gazeback.grounding.output.files import write_atomically
 from gazeback.grounding.output.results import to_json, write_json
+from gazeback.models.writing import write_atomically
 
 
 def test_holds_the_fields_of_the_contract(make_grounding):
