@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from gazeback.cnn_trace.fixations import Fixations
-from gazeback.cnn_trace.tracer import METHODS
+from gazeback.cnn_trace.tracer import METHODS, Options
 from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
-from gazeback.grounding.methods import check_methods, explained_words, is_traced, known_methods
+from gazeback.grounding.methods import check_methods, explained_words, is_traced
 from gazeback.grounding.preceding import measured
 from gazeback.grounding.traced_words import WordTracer
 from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
@@ -128,7 +128,7 @@ def ground(
     """
     if beam is not None and beam < 1:
         raise UserError(f"beam must be at least 1, got {beam}")
-    names = (method,) if methods is None else compared(methods)
+    names = (Options(method=method).method,) if methods is None else compared(methods)
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
     texts = None if caption is None else caption_words(captioner.vocabulary, caption)
     small = squeeze(photo, captioner.image_size)
@@ -227,7 +227,7 @@ def _session(
     captioner: CaptionGenerator, small: Preprocessed, first: str, options: dict[str, Any]
 ) -> WordTracer | None:
     """The tracer of a photo's words; None if no method was asked for that needs rules for the layers."""
-    if first not in known_methods() or is_traced(first):
+    if is_traced(first):
         return WordTracer(captioner, small.pixels, first, options)
     if options:
         raise UserError(
