@@ -1,6 +1,6 @@
-"""TensorFlow functions in the call of a layer that is opened: the common ones become operators of Keras.
+"""Replace TensorFlow functions in the call of a layer that is opened by operators of Keras.
 
-Others stay as they are: the model runs through them, but evidence does not pass.
+A function without such an operator stays one call: the model runs through it, but no evidence passes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _opening: ContextVar[bool] = ContextVar("opening", default=False)
 
 
 class RawFunction(keras.Operation):
-    """A TensorFlow function that no operator of Keras stands for."""
+    """A TensorFlow function that no operator of Keras replaces."""
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         super().__init__(name=f"tf.{name}")
@@ -32,24 +32,24 @@ class RawFunction(keras.Operation):
 
 
 class Size(keras.Operation):
-    """The size of an axis that is known only when the model runs, such as the batch."""
+    """The size of an axis, such as the batch, that is known only when the model runs."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()
         self.axis = axis
 
     def call(self, x: Any) -> Any:
-        """The size, an integer without axes."""
+        """The size, an integer scalar."""
         return ops.shape(x)[self.axis]
 
     def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
-        """An integer without axes."""
+        """An integer scalar."""
         return KerasTensor((), dtype="int32")
 
 
 @contextmanager
 def raw_functions_become_operators() -> Iterator[None]:
-    """Meanwhile TensorFlow's functions take symbolic tensors of Keras."""
+    """Let TensorFlow's functions take symbolic tensors of Keras in this context."""
     if keras.backend.backend() == "tensorflow":
         _register()
     token = _opening.set(True)
@@ -61,14 +61,14 @@ def raw_functions_become_operators() -> Iterator[None]:
 
 @cache
 def _register() -> None:
-    """Let TensorFlow ask us when one of its functions is called on what it does not know, once."""
+    """Register, once, to be called when a TensorFlow function gets an argument of an unknown type."""
     dispatch = importlib.import_module("tensorflow.python.util.dispatch")
 
     class Dispatcher(dispatch.GlobalOpDispatcher):  # type: ignore[name-defined]
         def handle(self, op: Any, args: Any, kwargs: Any) -> Any:
             symbolic = any(isinstance(x, KerasTensor) for x in tree.flatten((args, kwargs)))
             names = _names(op) if _opening.get() and symbolic else []
-            # Inner functions without a public name leave it to the function that called them.
+            # An inner function has no public name; the public function that called it is converted.
             return _converted(op, names, args, kwargs) if names else self.NOT_SUPPORTED
 
     Dispatcher().register()
@@ -88,18 +88,18 @@ def _converted(function: Callable[..., Any], names: list[str], arguments: Any, k
     for name in {str(name).rpartition(".")[2] for name in names}.intersection(_OPERATORS):
         try:
             return _OPERATORS[name](*arguments, **keywords)
-        except Exception:  # called in a way that the operator does not know
+        except Exception:  # the operator does not take these arguments
             break
     return RawFunction(function, names[0])(*arguments, **keywords)
 
 
 def _shape(input: Any, out_type: Any = None) -> tuple[Any, ...]:
-    """Numbers where they are known, else integers of the graph."""
+    """The sizes of all axes: numbers if they are known, else integer scalars of the graph."""
     return tuple(Size(axis)(input) if size is None else size for axis, size in enumerate(input.shape))
 
 
 def _reshape(tensor: Any, shape: Any) -> Any:
-    """Reshape; the size of the batch is left open."""
+    """Reshape, with a batch of any size."""
     sizes = list(shape) if isinstance(shape, list | tuple) else np.asarray(shape).tolist()
     if any(isinstance(size, KerasTensor) for size in sizes[1:]):
         raise ValueError("a size that is not known")
@@ -134,10 +134,6 @@ def _extract_patches(images: Any, sizes: Any, strides: Any, rates: Any, padding:
     )
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    return ops.where(condition, x, y)
-
-
 def _reduced(operator: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(input_tensor: Any, axis: Any = None, keepdims: bool = False) -> Any:
         axis = np.asarray(axis).tolist() if axis is not None else None
@@ -147,7 +143,7 @@ def _reduced(operator: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_one(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one tensor, whatever TensorFlow calls its argument."""
+    """Adapt an operator of one tensor, whose argument has different names in TensorFlow."""
 
     def of_one(*arguments: Any, **keywords: Any) -> Any:
         (x,) = (*arguments, *keywords.values())
@@ -163,34 +159,24 @@ def _of_two(operator: Callable[..., Any]) -> Callable[..., Any]:
     return of_two
 
 
-_ONE = {
-    name: _of_one(getattr(ops, ours))
-    for name, ours in {
-        **{same: same for same in ("relu", "relu6", "tanh", "sigmoid", "silu", "elu", "selu", "softplus")},
-        **{
-            same: same
-            for same in ("exp", "log", "log1p", "sqrt", "rsqrt", "square", "abs", "negative", "erf")
-        },
-        **{same: same for same in ("reciprocal", "stop_gradient", "logical_not", "softsign")},
-        "swish": "silu",
-    }.items()
-}
+# fmt: off
+_SAME_OF_ONE = (
+    "relu", "relu6", "tanh", "sigmoid", "silu", "elu", "selu", "softplus", "softsign", "exp", "log", "log1p",
+    "sqrt", "rsqrt", "square", "abs", "negative", "erf", "reciprocal", "stop_gradient", "logical_not",
+)
+_SAME_OF_TWO = (
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal", "greater",
+    "greater_equal", "less", "less_equal", "logical_and", "logical_or",
+)
+# fmt: on
 
-_TWO = {
-    name: _of_two(getattr(ops, ours))
-    for name, ours in {
-        **{same: same for same in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "equal")},
-        **{same: same for same in ("not_equal", "greater", "greater_equal", "less", "less_equal")},
-        **{same: same for same in ("logical_and", "logical_or")},
-        "truediv": "divide",
-        "pow": "power",
-    }.items()
-}
-
-# By the last part of their names in TensorFlow, with TensorFlow's own arguments.
+# Keys are the last parts of TensorFlow's names; the functions take TensorFlow's arguments.
 _OPERATORS: dict[str, Callable[..., Any]] = {
-    **_ONE,
-    **_TWO,
+    **{name: _of_one(getattr(ops, name)) for name in _SAME_OF_ONE},
+    **{name: _of_two(getattr(ops, name)) for name in _SAME_OF_TWO},
+    "swish": _of_one(ops.silu),
+    "truediv": _of_two(ops.divide),
+    "pow": _of_two(ops.power),
     "bias_add": lambda value, bias: ops.add(value, bias),
     "cast": lambda x, dtype: ops.cast(x, keras.backend.standardize_dtype(dtype)),
     "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(t, clip_value_min, clip_value_max),
@@ -223,6 +209,6 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "tile": lambda input, multiples: ops.tile(input, [int(n) for n in multiples]),
     "transpose": lambda a, perm=None: ops.transpose(a, perm),
     "unstack": lambda value, num=None, axis=0: ops.unstack(value, num, axis=axis),
-    "where": _where,
+    "where": lambda condition, x, y: ops.where(condition, x, y),
     "zeros_like": lambda input, dtype=None: ops.zeros_like(input, dtype=dtype),
 }

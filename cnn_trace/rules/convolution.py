@@ -57,7 +57,7 @@ def _window(step: Step) -> Window:
 
 
 def _weighing(step: Step, kernel: Any, window: Window, width: int, groups: int = 1) -> Linear:
-    """The part of a layer that makes its output."""
+    """The last stage of a layer, which has its filters and its bias."""
     layer, (*places, filters) = step.layer, step.shape(step.output)[1:]
     bias = layer.bias if layer.use_bias else None
     return Linear(layer, kernel, window, tuple(places), width, filters, groups, bias)
@@ -66,7 +66,7 @@ def _weighing(step: Step, kernel: Any, window: Window, width: int, groups: int =
 def walk(
     describe: Callable[[Step], Stages], step: Step, evidence: Evidence, selection: CNNFixations
 ) -> list[tuple[Tensor, Evidence]]:
-    """Each neuron propagates to the elements of its window that the selection keeps.
+    """Propagate evidence to the elements of each neuron's window that the selection keeps.
 
     As published: the channel with the largest sum of ``a * w`` over the window; inside it the centre of the
     window, or the place of the largest product. Of a separable convolution, the 1x1 part chooses the
@@ -81,7 +81,7 @@ def feeding(describe: Callable[[Step], Stages], step: Step, evidence: Evidence) 
 
 
 def geometry(describe: Callable[[Step], Stages], step: Step, tensor: Tensor, field: Field) -> Field:
-    """The window."""
+    """Each unit sees its window."""
     window = describe(step)[0].window
     if isinstance(window, TransposedWindow) and window.has_gaps:
         raise undefined(step, "leaves places between its taps empty")

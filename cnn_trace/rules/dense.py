@@ -20,7 +20,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def weighing(step: Step) -> Stages:
-    """The layer acts on the last axis; the axes before it are carried along."""
+    """Describe a layer that acts on the last axis, at each location or time step alike."""
     layer, (*places, width) = step.layer, step.shape(step.input)[1:]
     window, filters = Window.point(tuple(places)), step.shape(step.output)[-1]
     bias = layer.bias if layer.use_bias else None
@@ -28,9 +28,9 @@ def weighing(step: Step) -> Stages:
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Every input with ``a * w > 0`` (over a flattened map: as the selection says) supports the neuron.
+    """Propagate evidence to every input with ``a * w > 0`` (over a flattened map: as the selection says).
 
-    The layer acts on the last axis; time steps are carried along. On a map it is a 1x1 convolution.
+    The layer acts on the last axis, at each time step alike. On a map it is a 1x1 convolution.
     """
     if step.input.is_map:
         return [(step.input, selection.window(fan_of(weighing(step), step, evidence), evidence))]

@@ -18,7 +18,7 @@ from gazeback.cnn_trace.step import Step
 def walk(
     describe: Callable[[Step], Elementwise], step: Step, evidence: Evidence, selection: CNNFixations
 ) -> list[tuple[Tensor, Evidence]]:
-    """Evidence stays in place; a negative factor flips the sign: a high output means a low input."""
+    """Evidence stays in place; its sign flips where the factor is negative."""
     sign = describe(step).sign
     if (sign < 0).any():
         evidence = evidence.turned(at(sign, evidence.coordinates))
@@ -31,8 +31,9 @@ def rule(
     """The rule of a kind of elementwise linear layer, from its description.
 
     Args:
+        describe: from a step to the description.
         reads: the tensors whose values ``terms`` reads.
-        geometry: where the statistics come from more than one location.
+        geometry: needed if the statistics come from more than one location.
     """
     parts = partial(walk, describe), partial(adjoint_elementwise, describe)
     return Rule(*parts, nothing, reads, geometry=geometry, excitation="in place")

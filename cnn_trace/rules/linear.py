@@ -24,16 +24,16 @@ from gazeback.cnn_trace.step import Step
 class Linear:
     """A layer with ``y_j = sum over i of a_i w_ij + b_j``.
 
-    A neuron sees the places of its window, one for each tap, and of each place the ``width`` channels of one
-    group: the group of its own channel. A dense layer has a window of one place, a depthwise convolution
-    groups of one channel.
+    A neuron has one input location for each tap of its window, and ``width`` channels at each location: those
+    of its group. A dense layer has a window of one location; a depthwise convolution has groups of one
+    channel.
 
     Attributes:
         layer: the layer that has the weights.
-        kernel: the weights as Keras has them, ``[*window, width, filters]``; of a depthwise convolution
-            ``[*window, groups, filters / groups]``, of a transposed one ``[*window, filters, width]``.
-        window: which places of the input feed a place of the output.
-        places: the size of the output, ``(height, width)`` for a map, ``()`` for vectors.
+        kernel: the weights as Keras stores them: ``[*window, width, filters]``; for a depthwise convolution
+            ``[*window, groups, filters / groups]``; for a transposed one ``[*window, filters, width]``.
+        window: the input locations that feed an output location.
+        places: the size of the output: ``(height, width)`` for a map, ``()`` for vectors.
         width: the number of channels in a group.
         filters: the number of channels of the output.
         groups: the number of groups.
@@ -51,7 +51,7 @@ class Linear:
 
     @property
     def taps(self) -> int:
-        """The number of places in a window."""
+        """The number of locations in a window."""
         return self.window.taps
 
     @property
@@ -66,7 +66,8 @@ class Linear:
 
     @property
     def rows(self) -> np.ndarray:
-        """The weights, one row of ``width`` for each tap and output channel, and a row of zeros."""
+        """The weights, float32 ``[taps * filters + 1, width]``: a row for each tap and filter, and one
+        of zeros for padding."""
         return derived(self.layer, self.kernel, self._in_rows)
 
     def _in_rows(self, kernel: np.ndarray) -> np.ndarray:
@@ -80,10 +81,10 @@ class Linear:
 
         Args:
             inputs: float32 ``[n, *input places, channels]``.
-            weights: the layer's own, or others of the same shape.
+            weights: of the shape of :attr:`weights`.
 
         Returns:
-            float32 ``[n, *places, filters]``, the bias not added.
+            float32 ``[n, *places, filters]``, without the bias.
         """
         found = np.zeros((len(inputs), *self.places, self.filters), np.float32)
         for (output, seen), tap in zip(self.window.connections(self.places), weights, strict=True):
@@ -95,7 +96,7 @@ class Linear:
 
         Args:
             arriving: float32 ``[n, *places, filters]``.
-            weights: as for :meth:`forward`.
+            weights: of the shape of :attr:`weights`.
         """
         if self.window.is_point:
             return _mixed(arriving, weights[0].swapaxes(1, 2))
@@ -105,7 +106,7 @@ class Linear:
         return below
 
     def bias_part(self, coefficients: np.ndarray) -> np.ndarray:
-        """What the bias contributes under coefficients ``[n, *places, filters]``, float ``[n]``."""
+        """The contribution of the bias, float ``[n]``, for coefficients ``[n, *places, filters]``."""
         if self.bias is None:
             return np.zeros(len(coefficients))
         per_channel = coefficients.reshape(len(coefficients), -1, self.filters).sum(axis=1)
@@ -113,14 +114,14 @@ class Linear:
         return contribution
 
 
-# One after the other: a separable convolution has two, other layers have one.
+# Applied in this order: a separable convolution has two stages, other layers have one.
 Stages = tuple[Linear, ...]
 
 
 def adjoint(
     describe: Callable[[Step], Stages], step: Step, coefficients: np.ndarray
 ) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
-    """``x_i = sum over j of w_ij k_j``, the weights transposed; the bias takes its own part."""
+    """``x_i = sum over j of w_ij k_j``, the weights transposed; the part of the bias is a bias term."""
     stages, below = describe(step), coefficients
     for stage in reversed(stages):
         below = stage.adjoint(below, stage.weights)
@@ -128,7 +129,7 @@ def adjoint(
 
 
 def _mixed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Channels ``[..., groups * width]`` mixed group by group with weights ``[groups, width, each]``."""
+    """Multiply channels ``[..., groups * width]`` by the weights ``[groups, width, each]`` of their group."""
     groups, width, each = weights.shape
     rows = values.reshape(-1, groups, width)
     if groups == 1:
@@ -143,7 +144,7 @@ def _mixed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """``rows @ matrix``, where rows may be zero or have one entry: a question starts at one neuron."""
+    """Compute ``rows @ matrix``, faster for rows with one nonzero entry: a question starts at one neuron."""
     entries = np.count_nonzero(rows, axis=1)
     if entries.min(initial=2) > 1:
         return rows @ matrix
@@ -160,10 +161,10 @@ class Elementwise:
     """A layer with ``y_i = w_i a_i + b_i``: a normalisation, or a constant factor.
 
     Attributes:
-        sign: has the signs of ``w``; its magnitudes do not matter.
-        terms: ``terms()`` -> ``(w, b)``; statistics of the input count as constants. Only the adjoint asks.
+        sign: an array with the signs of ``w``; its magnitudes do not matter.
+        terms: ``terms()`` -> ``(w, b)``, for the adjoint. Statistics of the input count as constants.
 
-    All three are numbers, or arrays that broadcast to the output with its batch axis.
+    All arrays broadcast to the output, batch axis included.
     """
 
     sign: np.ndarray
@@ -173,6 +174,6 @@ class Elementwise:
 def adjoint_elementwise(
     describe: Callable[[Step], Elementwise], step: Step, coefficients: np.ndarray
 ) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """``x_i = w_i k_i``; the shift takes its own part."""
+    """``x_i = w_i k_i``; the part of the shift is a bias term. Statistics of the input count as constants."""
     factor, shift = describe(step).terms()
     return [(step.input, sum_back(step, coefficients * factor, step.input))], inner(coefficients, shift)

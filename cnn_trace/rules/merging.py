@@ -1,4 +1,4 @@
-"""Layers and operators that merge branches, or add a constant to one."""
+"""Layers and operators that add or subtract branches and constants, or take the larger or smaller one."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ def walk_add(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
 
 
 def shared(step: Step, evidence: Evidence, selection: CNNFixations, values: np.ndarray) -> Iterator[Evidence]:
-    """The evidence on each of the terms of a sum, in place.
+    """Divide evidence among the terms of a sum; its coordinates stay those of the output.
 
     Args:
-        values: of the terms where the evidence lies, ``[n, terms]``.
+        step: the call.
+        evidence: on its output, ``n`` neurons.
+        selection: which terms are kept.
+        values: the values of the terms at these neurons, ``[n, terms]``.
     """
     rows, terms, weights = selection.terms(values, evidence, step.call.name)
     for term in range(values.shape[1]):
@@ -51,14 +54,14 @@ def shared(step: Step, evidence: Evidence, selection: CNNFixations, values: np.n
 
 
 def adjoint_add(step: Step, coefficients: np.ndarray) -> Below:
-    """Every operand takes the coefficient; a constant operand's part is a bias term."""
+    """Each operand gets the coefficient; the part of a constant operand is a bias term."""
     return [(t, sum_back(step, coefficients, t)) for t in step.call.inputs], _constant_part(
         step, coefficients
     )
 
 
 def adjoint_average(step: Step, coefficients: np.ndarray) -> Below:
-    """The mean of several branches: each takes its part; a constant operand's is a bias term."""
+    """Each of n branches gets the coefficient divided by n; the part of a constant operand is a bias term."""
     share = coefficients / len(operands(step.call))
     below = [(tensor, sum_back(step, share, tensor)) for tensor in step.call.inputs]
     return below, _constant_part(step, share)
@@ -77,7 +80,7 @@ def walk_extreme(step: Step, evidence: Evidence, selection: CNNFixations) -> lis
 
 
 def adjoint_extreme(step: Step, coefficients: np.ndarray) -> Below:
-    """Frozen: the coefficient belongs to the branch that is the maximum (minimum); a constant's is a bias."""
+    """The branch that is the maximum (minimum) gets the coefficient; a constant's part is a bias term."""
     full = [step.value(x) if isinstance(x, Tensor) else number(x) for x in operands(step.call)]
     values = np.stack([np.broadcast_to(value, coefficients.shape) for value in full])
     branch = (values if _is_maximum(step) else -values).argmax(axis=0)
@@ -96,7 +99,7 @@ def _is_maximum(step: Step) -> bool:
 
 
 def adjoint_subtract(step: Step, coefficients: np.ndarray) -> Below:
-    """The second operand takes the coefficient with the opposite sign."""
+    """The first operand gets the coefficient, and the second one its negative."""
     below = []
     for place, operand in enumerate(operands(step.call)[:2]):
         if isinstance(operand, Tensor):
@@ -110,7 +113,7 @@ def _constant_part(step: Step, coefficients: np.ndarray) -> np.ndarray:
 
 
 def walk_subtract(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """``a - b`` is the sum of a and -b: the larger of the two; on b the opposite sense is sought."""
+    """Propagate evidence to the larger of ``a`` and ``-b``; on ``b`` the sign flips."""
     signs = [
         1 if place == 0 else -1 for place, x in enumerate(operands(step.call)[:2]) if isinstance(x, Tensor)
     ]

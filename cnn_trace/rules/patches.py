@@ -1,4 +1,4 @@
-"""``keras.ops.image.extract_patches``: each place holds all elements of a window, side by side."""
+"""``keras.ops.image.extract_patches``: each location holds all elements of its window as channels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """The element that was copied; what fell on padding goes to the nearest element of the map."""
+    """Propagate evidence to the element that was copied; for padding, to the nearest element of the map."""
     channels = step.shape(step.input)[-1]
     tap, channel = np.divmod(evidence.coordinates[:, -1], channels)
     window = _window(step)
@@ -27,7 +27,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
-    """Each element takes back the coefficients of all places it was copied to."""
+    """Each element gets the sum of the coefficients of all its copies."""
     questions, *size, _ = coefficients.shape
     shape = step.shape(step.input)
     places, inside = _window(step).elements(np.argwhere(np.ones(size, bool)))
@@ -38,7 +38,7 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
 
 
 def geometry(step: Step, tensor: Tensor, field: Field) -> Field:
-    """The window of each place."""
+    """Each location sees its window."""
     return _window(step).seen(field)
 
 

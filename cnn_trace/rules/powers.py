@@ -1,4 +1,4 @@
-"""Elementwise functions that fall somewhere: ``x**2``, ``|x|``, ``1 / x``, ``c**x``, ``x**y``."""
+"""Elementwise functions that are decreasing somewhere: ``x**2``, ``|x|``, ``1 / x``, ``c**x``, ``x**y``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gazeback.cnn_trace.step import Step
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Keep the place; the sign flips where the function falls, as a high output means a low input."""
+    """Evidence stays in place; its sign flips where the function is decreasing."""
     if type(step.layer).__name__ in ("Square", "Absolute"):
         slope = values_at(step, evidence, step.input)
     else:
@@ -25,7 +25,8 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def walk_power(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Keep the place, in the base (in the exponent of a constant); the sign flips where the power falls."""
+    """Propagate evidence to the base, or to the exponent of a constant; the sign flips where the power is
+    decreasing."""
     base, exponent = (values_at(step, evidence, x) for x in operands(step.call))
     below = _followed(step)
     of_base = below is operands(step.call)[0]
@@ -35,7 +36,7 @@ def walk_power(step: Step, evidence: Evidence, selection: CNNFixations) -> list[
 
 
 def adjoint_power(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """``x**e`` is frozen as ``0**e + x * (x**e - 0**e) / x``, and ``c**x`` as ``1 + x * (c**x - 1) / x``."""
+    """Frozen: ``x**e`` as ``0**e + x * (x**e - 0**e) / x``, and ``c**x`` as ``1 + x * (c**x - 1) / x``."""
     base, exponent = operands(step.call)
     below = _followed(step)
     if below is base:

@@ -1,4 +1,4 @@
-"""Products and quotients: the trunk is followed, gates and divisors count as constants."""
+"""Products and quotients: evidence propagates to the trunk; gates and divisors count as constants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scaled(step: Step) -> Elementwise:
 
 
 def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Propagate evidence along the trunk; its sign flips where the other factors are negative."""
+    """Propagate evidence to the trunk; its sign flips where the other factors are negative."""
     if len(step.call.inputs) == 1:
         return elementwise.walk(scaled, step, evidence, selection)
     trunk, tensors = factors(step.call), step.call.inputs
@@ -53,7 +53,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 
 
 def walk_reads(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
-    """All factors; not those of a trunk times its gates."""
+    """The rule reads the values of all factors, but of none if one is the trunk and the other its gate."""
     if len(call.inputs) == 2 and sum(map(is_gate, call.inputs)) == 1:
         gate = call.inputs[0] if is_gate(call.inputs[0]) else call.inputs[1]
         trunk = call.inputs[1] if gate is call.inputs[0] else call.inputs[0]
@@ -63,7 +63,7 @@ def walk_reads(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
 
 
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """The gates are frozen; several other factors share the product evenly, so that the sum stays exact."""
+    """Gates count as constants; several other factors share the product evenly, so that the sum is exact."""
     if len(step.call.inputs) == 1:
         return adjoint_elementwise(scaled, step, coefficients)
     trunk = factors(step.call)
@@ -79,7 +79,10 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
 
 
 def factors(call: Call) -> list[int]:
-    """The operands that are the trunk: those of full size that no sigmoid or softmax made, or else all."""
+    """Find the trunk: the indices of the operands of full size that are no gates.
+
+    If all of them are gates, all belong to the trunk; if none has the full size, all operands count.
+    """
     tensors = call.inputs
     full = [i for i, tensor in enumerate(tensors) if _is_full(tensor, call.outputs[0])]
     full = full or list(range(len(tensors)))
@@ -87,12 +90,12 @@ def factors(call: Call) -> list[int]:
 
 
 def followed(call: Call) -> list[Tensor]:
-    """The operands that evidence and coefficients go on to."""
+    """The operands to which evidence and coefficients propagate."""
     return [call.inputs[i] for i in factors(call)]
 
 
 def _is_full(tensor: Tensor, output: Tensor) -> bool:
-    """Whether an operand is repeated along no axis of the output."""
+    """Whether an operand has the size of the output along every axis."""
     missing = len(output.shape) - len(tensor.shape)
     shape = (*[1] * missing, *tensor.shape[1:])
     return all(size == whole or whole == 1 for size, whole in zip(shape, output.shape[1:], strict=True))
@@ -101,7 +104,8 @@ def _is_full(tensor: Tensor, output: Tensor) -> bool:
 def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
     """Propagate evidence to the dividend; a negative divisor flips its sign.
 
-    If a constant is divided by a tensor, propagate it to the tensor, whose low values are sought.
+    If a constant is divided by a tensor, evidence propagates to the tensor, and its sign flips for a positive
+    constant: a high quotient means a low divisor.
     """
     dividend, divisor = operands(step.call)[:2]
     if not isinstance(divisor, Tensor):
@@ -114,7 +118,7 @@ def walk_divide(step: Step, evidence: Evidence, selection: CNNFixations) -> list
 
 
 def adjoint_divide(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
-    """The divisor is frozen; a constant over x is frozen as ``x * (c / x^2)``."""
+    """The divisor counts as constant; a constant over x is frozen as ``x * (c / x^2)``."""
     dividend, divisor = operands(step.call)[:2]
     if not isinstance(divisor, Tensor):
         return adjoint_elementwise(scaled, step, coefficients)
@@ -126,5 +130,5 @@ def adjoint_divide(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Ten
 
 
 def _aligned(value: np.ndarray, rank: int) -> np.ndarray:
-    """With axes of length 1 behind the first (the batch), so that it broadcasts to a rank."""
+    """Insert axes of length 1 after the batch axis, so that the value broadcasts to a rank."""
     return value.reshape(len(value), *(1,) * (rank - value.ndim), *value.shape[1:])

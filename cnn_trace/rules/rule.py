@@ -58,7 +58,7 @@ def inputs_and_outputs(call: Call, selection: CNNFixations) -> tuple[Tensor, ...
 
 
 def all_inputs(call: Call) -> Iterable[Tensor]:
-    """Evidence and coefficients may go on to every input."""
+    """Evidence and coefficients may propagate to every input."""
     return call.inputs
 
 
@@ -79,8 +79,8 @@ class Rule:
         geometry: of layers from map to map: ``geometry(step, tensor, field)`` -> the rows and columns of an
             input tensor that the units see whose own rows and columns are ``field``. It raises ``ActsAlike``
             or ``SeesEverything`` (:mod:`gazeback.cnn_trace.rules.geometry`) where the place does not matter.
-        below: the inputs that evidence and coefficients may go on to: not those that count as constants,
-            such as gates and attention weights.
+        below: the inputs to which evidence and coefficients may propagate. Inputs that count as constants,
+            such as gates and attention weights, are left out.
         excitation: how the layer passes probabilities in excitation backpropagation
             (:mod:`gazeback.eval.baselines.excitation`): ``"linear"``, to its inputs by all its positive
             weights but its ``bias``; ``"separable"``, by two kernels in turn; to the terms of a ``"sum"`` or

@@ -1,8 +1,7 @@
 """The rule table: which rule traces which layer or operator. Read it from top to bottom.
 
-A rule has up to two parts. Its *walk* takes evidence on the layer's output to evidence on its inputs (the
-trunk); its *adjoint* takes the coefficients of an exact decomposition through it, nonlinearities frozen (the
-head).
+The *walk* of a rule takes evidence on a layer's output to evidence on its inputs (in the trunk). Its
+*adjoint* takes coefficients of the exact decomposition from the output to the inputs (in the head).
 """
 
 from __future__ import annotations
@@ -54,14 +53,14 @@ from gazeback.cnn_trace.step import Step
 # Each unit sees its own place only.
 _in_place = partial(Rule, geometry=in_place)
 
-# What a unit holds was copied from one place.
+# Each element is a copy of one input element, or a fixed mixture of a few.
 _routed = partial(Rule, excitation="routed")
 
 _ACTIVATION = _in_place(
     activation.walk, activation.adjoint, nothing, inputs_and_outputs, excitation="in place"
 )
 
-# They divide by something that is taken from many elements.
+# Each output is divided by a number that depends on many inputs.
 _NORMALIZED = replace(_ACTIVATION, geometry=normalization.geometry)
 
 _FALLING = _in_place(powers.walk, activation.adjoint, inputs, inputs_and_outputs)
@@ -425,7 +424,7 @@ def rule_of(call: Call) -> Rule:
 
 
 def below(call: Call) -> Iterable[Tensor]:
-    """The inputs of a call that evidence and coefficients may go on to."""
+    """The inputs of a call to which evidence and coefficients may propagate."""
     rule = _ACTIVATION if call.part == "activation" else find_rule(call.operation)
     return call.inputs if rule is None else rule.below(call)
 

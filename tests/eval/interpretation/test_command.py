@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from gazeback.eval.interpretation import ablation
+from gazeback.eval.interpretation import ablation, lasso
 from gazeback.eval.interpretation import pages as pictures
 from gazeback.eval.interpretation.command import interpret
 from gazeback.eval.interpretation.relevant import load
@@ -20,19 +20,13 @@ from gazeback.models.errors import UserError
 def run(folder, colours, tmp_path, monkeypatch):
     monkeypatch.setattr("gazeback.eval.interpretation.task.load_classifier", lambda model, **_: colours)
     monkeypatch.setattr(ablation, "DRAWS", 2)
+    monkeypatch.setattr(lasso, "STEPS", 30)
     monkeypatch.setattr(pictures, "SHOWN", 1)
 
     def run(*arguments, data=folder):
-        command = [
-            "--model",
-            "colours",
-            "--data",
-            str(data),
-            "--out",
-            str(tmp_path / "out"),
-            *map(str, arguments),
-        ]
-        return CliRunner(env={"COLUMNS": "200"}).invoke(interpret, command, catch_exceptions=False)
+        command = ["--model", "colours", "--data", data, "--out", tmp_path / "out", *arguments]
+        runner = CliRunner(env={"COLUMNS": "200"})
+        return runner.invoke(interpret, list(map(str, command)), catch_exceptions=False)
 
     return run
 

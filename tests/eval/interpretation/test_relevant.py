@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from gazeback.eval.interpretation import lasso
 from gazeback.eval.interpretation.class_folder import Photos, read_photos, with_frequent_classes
 from gazeback.eval.interpretation.relevant import Feature, learn, load, save
 from gazeback.eval.interpretation.responses import Standardised
@@ -49,7 +50,10 @@ def test_a_file_gives_back_what_was_saved(found, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.suffix in (".json", ".tmp")] == ["relevant.json"]
 
 
-def test_a_file_gives_back_what_was_learned_from_standardised_responses(network, photos, responses, tmp_path):
+def test_a_file_gives_back_what_was_learned_from_standardised_responses(
+    network, photos, responses, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lasso, "STEPS", 30)
     found = learn_variants(responses, photos, network.forward, None, "filter")
     assert (found[0].scale, found[0].mu) == ("filter", 1.0)
     assert load(save(tmp_path / "relevant.json", *found)) == found[0]
