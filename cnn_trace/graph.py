@@ -312,6 +312,8 @@ class _Flattener:
         self, node: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
     ) -> list[Tensor]:
         operation = node.operation
+        # The forward pass says anew whether it trains.
+        keywords = {key: value for key, value in keywords.items() if key != "training"}
         arguments, keywords = tree.map_structure(
             lambda x: known[id(x)] if isinstance(x, KerasTensor) else x, (tuple(arguments), dict(keywords))
         )

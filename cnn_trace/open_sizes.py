@@ -32,6 +32,8 @@ def open_sizes(images: int | None = None) -> Iterator[None]:
         if images is not None and isinstance(new, tuple) and new[:1] == (images,) == tuple(old[:1]):
             new, old = (None, *new[1:]), (None, *old[1:])
         operator.newshape = _without_none(new, old)
+        if hasattr(operator, "_auto_config"):  # what a file says of it
+            operator._auto_config.config["newshape"] = operator.newshape
         return known(operator, x)
 
     _RESHAPE.compute_output_spec = spec

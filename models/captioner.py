@@ -15,6 +15,7 @@ from gazeback.models.errors import ModelError
 from gazeback.models.from_code import made_by, names_code
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.vocabulary import Vocabulary
+from gazeback.models.wrapping.wrap import load_wrapped
 
 __all__ = ["Caption", "Captioner", "load_captioner"]
 
@@ -101,7 +102,7 @@ def load_captioner(source: str | Path | None = None) -> Any:
         return Captioner(**bundled.LOADERS[source]())
     if names_code(source):
         return _of_code(str(source))
-    return Captioner(**captioner_file.read(Path(source)))
+    return load_wrapped(Path(source)) or Captioner(**captioner_file.read(Path(source)))
 
 
 def _of_code(source: str) -> CaptionGenerator:

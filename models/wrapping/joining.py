@@ -13,7 +13,7 @@ from keras import KerasTensor, tree
 
 from gazeback.models.errors import ModelError
 from gazeback.models.wrapping.graphs import graph_of, node_of, nodes_before, nodes_depending
-from gazeback.models.wrapping.opening import hides_a_map, is_opaque, name_of, opened, uncallable
+from gazeback.models.wrapping.opening import is_opaque, name_of, opened, uncallable
 
 Size = tuple[int, int]
 
@@ -38,8 +38,8 @@ class Joined:
 
     Attributes:
         model: of the image and the words, in this order, to the scores: the one that is traced.
-        image, words, scores: the symbolic tensors at which it can be cut; of a model that was joined already
-            its own.
+        image, words, scores: the symbolic tensors at which it can be cut; of a model that stands in ``model``
+            as one layer its own.
         prefix: what stands before the paths of that model's layers in ``model``.
     """
 
@@ -89,7 +89,7 @@ def joined(model: Any, image_size: Size | None, length: int | None, words: int) 
     given = _filled(model, {id(image): fresh[0], id(of_words): fresh[1]})
     found = scores_of(tree.flatten(opened(model, given)), words, model.name)
     whole = keras.Model(list(fresh), found, name="captioner")
-    if hides_a_map(model):
+    if node_of(found).operation is not model:
         return Joined(whole, *fresh, found)
     return Joined(whole, image, of_words, scores, f"{model.name}/")
 

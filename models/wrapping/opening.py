@@ -31,7 +31,7 @@ def opened(called: Any, *inputs: Any) -> Any:
         if not isinstance(called, keras.Layer):
             return called(*inputs)
         if graph_of(called) is not None:
-            return _flat(called, *inputs) if hides_a_map(called) else called(*inputs)
+            return _flat(called, *inputs) if _hides_a_map(called) else called(*inputs)
         return _opened_layer(called, *inputs)
 
 
@@ -81,6 +81,8 @@ def _readers_of_maps_opened() -> Iterator[None]:
 
     def call(layer: Any, *inputs: Any, **keywords: Any) -> Any:
         _free_lengths(layer)
+        if _reads_both(layer):
+            return _flat(layer, *inputs)
         if not _is_foreign(layer) or not _is_map(next(iter(inputs), None)):
             return known(layer, *inputs, **keywords)
         if not layer.built:
@@ -110,17 +112,22 @@ def is_opaque(operation: Any) -> bool:
     return not _is_keras(operation) or isinstance(operation, keras.layers.Lambda)
 
 
-def hides_a_map(model: Any) -> bool:
+def _reads_both(layer: Any) -> bool:
+    """Whether it is a functional model of several inputs, one of them a map."""
+    graph = graph_of(layer)
+    return graph is not None and len(graph.inputs) > 1 and any(map(_is_map, graph.inputs))
+
+
+def _hides_a_map(model: Any) -> bool:
     """Whether a map in a functional model is out of sight: several outputs depend on it, or it is in a layer
-    of somebody.
+    of somebody, or in a model that reads the words, too.
     """
     graph = graph_of(model)
     assert graph is not None
-    return len(graph.outputs) > 1 or any(
-        _is_foreign(node.operation) and any(map(_is_map, node.input_tensors))
-        for node in nodes_before(graph.outputs)
-        if isinstance(node.operation, keras.Layer)
-    )
+    if len(graph.outputs) > 1 or _reads_both(model):
+        return True
+    layers = [node for node in nodes_before(graph.outputs) if isinstance(node.operation, keras.Layer)]
+    return any(_is_foreign(node.operation) and any(map(_is_map, node.input_tensors)) for node in layers)
 
 
 def _is_map(tensor: Any) -> bool:

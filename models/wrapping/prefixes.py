@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ class PrefixReader:
     """
 
     model: keras.Model
-    build: Callable[[int], keras.Model] | None
+    build: Callable[[int | None], keras.Model] | None
     stages: Stages
     say: Stage
     prediction: Prediction
@@ -136,3 +137,8 @@ class PrefixReader:
         columns = np.where(columns > 0, columns - 1, NO_WORD)
         model = self.model if self.build is None else self.build(words.shape[1])
         return Reading(model, words, columns, positions, neurons)
+
+    def stored(self) -> tuple[keras.Model, dict[str, Any]]:
+        """The model for words of any length; it has no steps."""
+        model = self.model if self.build is None else self.build(None)
+        return model, {"features": 0, "states": 0, "sized": False}

@@ -93,6 +93,14 @@ class StepModels:
         )
         return cls(first, onward, word_axis)
 
+    @classmethod
+    def stored(cls, whole: keras.Model, features: int, states: int) -> StepModels:
+        """Those in a model that :meth:`StepReader.stored` made, of so many features and states."""
+        begin, after = features, features + 1 + states
+        first = keras.Model(whole.inputs[1 : 2 + features], whole.outputs[begin:after], name="first_step")
+        onward = keras.Model(whole.inputs[1:], whole.outputs[after:], name="onward_step")
+        return cls(first, onward, len(whole.inputs[1].shape) == 2)
+
     def unrolled(self, image: Any, features: Any, length: int) -> keras.Model:
         """The captioner for captions of one length: image and words ``[n, length]`` to one output per word.
 
@@ -178,7 +186,9 @@ class StepReader:
 
     Attributes:
         image, features: symbolic, of the encoder.
-        build: the step's models for a number of images; None for any number.
+        traced: the same for the images that are traced: one where the function asks how many there are.
+        build: the step's models for a number of images, None for any number; None where there are only those
+        for one image.
         models: those that are traced; ``sized``: they are for one image, as the function asks how many there
         are. stages: the encoder in parts.
         prediction: whether its scores are probabilities; ``words``: its words.
@@ -186,7 +196,8 @@ class StepReader:
 
     image: Any
     features: Any
-    build: Callable[..., StepModels]
+    traced: tuple[Any, Any]
+    build: Callable[..., StepModels] | None
     models: StepModels
     sized: bool
     stages: Stages
@@ -207,15 +218,25 @@ class StepReader:
     def scores(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         """The same with the scores as the decoder gives them."""
         word = np.asarray(words, np.int32)
+        if self.build is None and len(word) > 1:
+            return self._one_by_one(state, word)
         word = word[:, None] if self.models.word_axis else word
         seen = len(tree.flatten(self.features))
         which = "onward" if len(state) > seen else "first"
         scores, *after = self._stage(which, len(word) if self.sized else None)(word, *state)
         return scores.reshape(len(word), -1), (*state[:seen], *after)
 
+    def _one_by_one(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
+        found = [self.scores(tuple(x[i : i + 1] for x in state), words[i : i + 1]) for i in range(len(words))]
+        states = zip(*(after for _, after in found), strict=True)
+        return np.concatenate([scores for scores, _ in found]), tuple(np.concatenate(x) for x in states)
+
     def _stage(self, which: str, batch: int | None) -> Stage:
         if (which, batch) not in self._compiled:
-            model = getattr(self.models if batch in (None, 1) else self.build(batch=batch), which)
+            models = self.models
+            if self.build is not None and batch not in (None, 1):
+                models = self.build(batch=batch)
+            model = getattr(models, which)
             self._compiled[which, batch] = Stage([keras.Function(model.inputs, model.outputs)])
         return self._compiled[which, batch]
 
@@ -230,7 +251,7 @@ class StepReader:
     def unrolled(self, length: int) -> keras.Model:
         """The captioner for captions of one length, made once."""
         if length not in self._unrolled:
-            self._unrolled[length] = self.models.unrolled(self.image, self.features, length)
+            self._unrolled[length] = self.models.unrolled(*self.traced, length)
         return self._unrolled[length]
 
     def readings(self, ids: Sequence[int]) -> list[Reading]:
@@ -243,6 +264,14 @@ class StepReader:
         axis = [0] * (len(self.models.first.outputs[0].shape) - 2)
         neurons = np.array([[*axis, number] for number in ids])
         return [Reading(self.unrolled(length), words, columns, every, neurons, every)]
+
+    def stored(self) -> tuple[keras.Model, dict[str, Any]]:
+        """The encoder and the step's models as one, in which no layer stands twice; and its counts."""
+        first, onward, features = self.models.first, self.models.onward, tree.flatten(self.features)
+        outputs = [*features, *first.outputs, *onward.outputs]
+        whole = keras.Model([self.image, *onward.inputs], outputs, name="captioner")
+        states = len(first.outputs) - 1
+        return whole, {"features": len(features), "states": states, "sized": self.sized}
 
     def trial(self, features: np.ndarray, words: Sequence[int]) -> np.ndarray:
         """The scores after some words, ``[n, V]``; ``features``: maps ``[n, h, w, C]``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ import numpy as np
 
 from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError
-from gazeback.models.wrapping import checks, joining, tokenizers
+from gazeback.models.wrapping import checks, joining, stored, tokenizers
 from gazeback.models.wrapping.opening import name_of
 from gazeback.models.wrapping.pictures import ImageInput, average_map
 from gazeback.models.wrapping.prediction import Prediction
@@ -90,6 +91,29 @@ def wrap_captioner(
         shown = {"predicts": predicts, "padding": padding}
         built = _of_prefixes(parts, size, length, numbered, special, shown, features_layer)
     return built.captioner(preprocess, mean, name or name_of(parts[tuple(parts)[-1]]), length)
+
+
+def load_wrapped(path: Path) -> WrappedCaptioner | None:
+    """A captioner that :meth:`WrappedCaptioner.save` wrote; None if the file is of something else.
+
+    Raises:
+        ModelError: a broken file.
+    """
+    found = stored.read(path)
+    if found is None:
+        return None
+    model, about, colours, mean = found
+    numbered, special = tokenizers.read(list(about.words)), stored.special(about)
+    if about.features:
+        encoder = keras.Model(model.inputs[0], model.outputs[: about.features])
+        models = StepModels.stored(model, about.features, about.states)
+        steps = (None if about.sized else lambda batch: models, models, about.sized)
+        built = _unrolled(encoder, steps, None, numbered, special, about.features_layer)
+    else:
+        shown = {"predicts": None, "padding": "pre" if about.before else "post"}
+        parts = {"model": model}
+        built = _of_prefixes(parts, None, None, numbered, special, shown, about.features_layer)
+    return built.captioner(colours, mean, about.name, about.limit)
 
 
 Build = Callable[..., StepModels]
@@ -177,16 +201,28 @@ def _of_steps(
 ) -> _Built:
     """A captioner whose decoder reads one word at a time."""
     count = len(numbered.words)
-    image, features = joining.encoded(encoder, size)
+    _, features = joining.encoded(encoder, size)
+    steps = _step_models(step, features, count)
+    return _unrolled(encoder, steps, size, numbered, special, features_layer)
 
-    build, models, sized = _step_models(step, features, count)
+
+def _unrolled(
+    encoder: Any,
+    steps: tuple[Build | None, StepModels, bool],
+    size: joining.Size | None,
+    numbered: tokenizers.Numbered,
+    special: dict[str, str | int | None],
+    features_layer: str | None,
+) -> _Built:
+    """A captioner of an encoder and a step's models; ``steps``: as :func:`_step_models` returns them."""
+    build, models, sized = steps
+    image, features = joining.encoded(encoder, size)
     stages = Stages.of(name_of(encoder), image, keras.tree.flatten(features), features_layer)
-    if sized:
-        image, features = joining.encoded(encoder, size, batch=1)
-    model = models.unrolled(image, features, 1)
+    traced = joining.encoded(encoder, size, batch=1) if sized else (image, features)
+    model = models.unrolled(*traced, 1)
     words = tokenizers.words_of(numbered, model.outputs[0].shape[-1], **special)
     prediction = Prediction(sequence=False, length=None, before=True, pad=words.pad)
-    reader = StepReader(image, features, build, models, sized, stages, prediction, words)
+    reader = StepReader(image, features, traced, build, models, sized, stages, prediction, words)
     return _Built(model, reader, stages.layer)
 
 

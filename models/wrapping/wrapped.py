@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from gazeback.models.caption_generator import MAX_WORDS, CaptionGenerator, Reading
-from gazeback.models.errors import UserError
 from gazeback.models.language_half import LanguageHalf
+from gazeback.models.wrapping import stored
+from gazeback.models.wrapping.colours import Colours
 from gazeback.models.wrapping.pictures import ImageInput
+from gazeback.models.wrapping.prediction import Prediction
 from gazeback.models.wrapping.stages import Stage
 from gazeback.models.wrapping.tokenizers import TokenizerWords
 
@@ -27,6 +29,15 @@ class Reader(LanguageHalf, Protocol):
 
     def readings(self, ids: Sequence[int]) -> list[Reading]:
         """How a Keras model reads a caption, such that each word is scored once."""
+        ...
+
+    @property
+    def prediction(self) -> Prediction:
+        """How the captioner predicts."""
+        ...
+
+    def stored(self) -> tuple[keras.Model, dict[str, Any]]:
+        """The captioner as one Keras model, and what else a file says of it."""
         ...
 
 
@@ -106,4 +117,18 @@ class WrappedCaptioner(CaptionGenerator):
 
     def save(self, path: str | Path) -> None:
         """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""
-        raise UserError(f"{self.name}: cannot be saved")
+        reader, words = self.reader, self.vocabulary
+        model, counts = reader.stored()
+        about = stored.About(
+            name=self.name,
+            words=words.words,
+            start=words.start,
+            end=words.end,
+            unknown=words.unknown,
+            pad=words.pad,
+            before=reader.prediction.before,
+            limit=self.limit,
+            features_layer=self.features_layer,
+            **counts,
+        )
+        stored.write(Path(path), model, about, Colours.of(self.image_input), self.mean_features)

@@ -84,6 +84,14 @@ def test_a_wrapped_captioner_is_grounded(run: Callable[..., Result], here: Path)
     assert (here / "gazeback-out" / "p.html").is_file()
 
 
+def test_a_wrapped_captioner_is_grounded_from_its_file(run: Callable[..., Result]) -> None:
+    made_by("my_models:captioner").save("mine.keras")
+    asked = ("ground", "p.png", "--caption", "a red dog", "--json", "--model")
+    files, code = (run(*asked, model) for model in ("mine.keras", "my_models:captioner"))
+    assert files.exit_code == 0, files.output
+    assert files.stdout == code.stdout
+
+
 def test_a_keras_model_is_traced(run: Callable[..., Result]) -> None:
     result = run("trace", "p.png", "--model", "my_models:classifier", "--top", 1, "--json")
     assert result.exit_code == 0, result.output
