@@ -28,14 +28,27 @@ NET_LONGEST = 64  # cells along the longer side of a net map that is moved to th
 
 Neuron = tuple[int, ...]
 
+Measure = Literal["probability", "activation", "value"]
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer of the classifier: the class, its number, its probability."""
+    """One answer of the classifier: the class, its number, its probability. A regression's answer is its
+    output, and ``probability`` its value."""
 
     name: str
     index: int
     probability: float
+    regression: bool = False
+
+    @property
+    def value(self) -> float:
+        return self.probability
+
+    @property
+    def measure(self) -> Measure:
+        """What the value is."""
+        return "value" if self.regression else "probability"
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,9 @@ class Target:
         name: shown to users.
         layer: the neuron's layer; None for a class.
         neuron: its coordinates there, such as (row, column, channel); for a class, (number,).
-        value: the class's probability, or the neuron's activation.
+        value: the class's probability, the neuron's activation, or a regression's value.
         explanations: one per method, in their order.
+        regression: whether the model is a regression.
     """
 
     name: str
@@ -55,6 +69,14 @@ class Target:
     neuron: Neuron
     value: float
     explanations: tuple[Explanation, ...]
+    regression: bool = False
+
+    @property
+    def measure(self) -> Measure:
+        """What the value is."""
+        if self.layer is not None:
+            return "activation"
+        return "value" if self.regression else "probability"
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,13 +194,25 @@ class _Session:
     def best(self, count: int) -> tuple[Prediction, ...]:
         order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
         return tuple(
-            Prediction(self.classifier.class_names[i], i, float(self.probabilities[i])) for i in order
+            Prediction(self.classifier.class_names[i], i, float(self.probabilities[i]), self._regression)
+            for i in order
         )
+
+    @property
+    def _regression(self) -> bool:
+        return self.classifier.is_regression
 
     def classes(self, indices: list[int]) -> tuple[Target, ...]:
         by_method = [self._explain(method, indices, None) for method in self.methods]
         return tuple(
-            Target(self.classifier.class_names[i], None, (i,), float(self.probabilities[i]), explanations)
+            Target(
+                self.classifier.class_names[i],
+                None,
+                (i,),
+                float(self.probabilities[i]),
+                explanations,
+                self._regression,
+            )
             for i, explanations in zip(indices, zip(*by_method, strict=True), strict=True)
         )
 

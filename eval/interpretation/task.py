@@ -23,7 +23,8 @@ from gazeback.eval.interpretation.pages import write_averages, write_feedbacks
 from gazeback.eval.interpretation.relevant import RelevantFeatures, learn_both
 from gazeback.eval.interpretation.responses import Responses, collect
 from gazeback.eval.interpretation.settings import ABLATION, CURVES, RELEVANT, RESPONSES, Settings
-from gazeback.models.classifiers import Classifier, load_classifier
+from gazeback.eval.subjects.classifier import load_named
+from gazeback.models.classifiers import Classifier
 from gazeback.models.errors import DataError, ModelError, UserError
 
 BATCH = 32
@@ -38,8 +39,7 @@ def run_interpret(settings: Settings) -> None:
         return run_words(settings)
     if settings.words is not None:
         raise UserError("--words is for captioners; a classifier has classes of its own")
-    given = {} if settings.weights is None else {"weights": settings.weights}
-    classifier = load_classifier(settings.model, **given)
+    classifier = load_named(settings.model, settings.weights)
     photos, skipped = _known(class_folder.read_photos(settings.data, settings.limit), classifier)
     network = Network.of(classifier)
     responses = collect(network, photos.paths, settings.out / RESPONSES)

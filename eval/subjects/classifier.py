@@ -127,7 +127,12 @@ class ClassifierTask(Task[ClassifierSubject]):
 
 def load_named(model: str, weights: str | None) -> Classifier:
     """Load a classifier, named as on the command line. Raises UserError."""
-    return load_classifier(model) if weights is None else load_classifier(model, weights=weights)
+    loaded = load_classifier(model) if weights is None else load_classifier(model, weights=weights)
+    if loaded.is_regression:
+        raise ModelError(
+            f"{model}: a regression, whose one output is a value; measuring needs the classes of a classifier"
+        )
+    return loaded
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from gazeback.grounding.output.text import (
     NOT_MEASURED,
     facts,
     is_language_habit,
-    probability_text,
     value_text,
 )
 from gazeback.models.writing import json_text
@@ -94,12 +93,12 @@ def print_traced(traced: "TracedPhoto", page: Path) -> None:
     """Print the predictions, a line per target with each method's result, and the path of the page."""
     console = Console(highlight=False)
     best = traced.predictions[0]
-    line = f"{traced.photo.name}: {best.name} ({probability_text(best.probability)})"
+    line = f"{traced.photo.name}: {best.name} ({value_text(best)})"
     console.print(Text(line), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    layer = traced.targets[0].layer
-    table.add_column("class" if layer is None else "neuron", overflow="fold")
-    table.add_column("probability" if layer is None else "activation", justify="right", no_wrap=True)
+    measure = traced.targets[0].measure
+    table.add_column("neuron" if measure == "activation" else "class", overflow="fold")
+    table.add_column(measure, justify="right", no_wrap=True)
     for method in traced.methods:
         table.add_column(Text(method))
     shape = (traced.photo.height, traced.photo.width)

@@ -77,7 +77,10 @@ def _shown(entry: IndexEntry) -> dict[str, Any]:
 
 def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
     """The entry of a traced photo; ``page``: the path of its page, relative to the index."""
-    words = [{"text": short(one.name), "visual_share": one.probability} for one in traced.predictions]
+    words = [
+        {"text": short(one.name), "visual_share": one.value if one.measure == "probability" else None}
+        for one in traced.predictions
+    ]
     caption = ", ".join(one.name for one in traced.predictions)
     result = {"photo": traced.photo.name, "caption": caption, "words": words}
     return IndexEntry(result, page, jpeg_uri(traced.photo, THUMBNAIL))

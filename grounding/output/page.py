@@ -118,7 +118,7 @@ def _evidence(explanation: Explanation, shape: tuple[int, int]) -> dict[str, Any
 def _bars(targets: Sequence[Target]) -> list[str]:
     """The length of each target's bar: a class's probability, or an activation divided by the largest one on
     the page."""
-    if targets[0].layer is None:
+    if targets[0].measure == "probability":
         return [bar_width(target.value) for target in targets]
     values = [max(target.value, 0.0) if math.isfinite(target.value) else 0.0 for target in targets]
     return [bar_width(value / max(*values, 1e-12)) for value in values]

@@ -39,17 +39,17 @@ def write_json(explained: Grounding | TracedPhoto, path: str | os.PathLike[str])
 def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
     """The keys of a classifier's answers.
 
-    ``model``, ``predictions`` (``class``, ``index``, ``probability``, best first) and ``targets``. A target
-    is a class (the same three keys) or a neuron (``layer``, ``neuron``: its coordinates, ``activation``),
-    with ``methods``: name -> ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``,
-    ``None`` if nothing was found). A method without points has a ``map``: rows of numbers from 0 to 1 over
-    the whole photo.
+    ``model``, ``predictions`` (``class``, ``index``, ``probability``, best first) and ``targets``. A
+    regression has a ``value`` instead of the ``probability``. A target is a class (the same three keys) or a
+    neuron (``layer``, ``neuron``: its coordinates, ``activation``), with ``methods``: name -> ``points``
+    (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``, ``None`` if nothing was found). A
+    method without points has a ``map``: rows of numbers from 0 to 1 over the whole photo.
     """
     shape = (traced.photo.height, traced.photo.width)
     return {
         "model": traced.model_name,
         "predictions": [
-            {"class": one.name, "index": one.index, "probability": number(one.probability)}
+            {"class": one.name, "index": one.index, one.measure: number(one.value)}
             for one in traced.predictions
         ],
         "targets": [
@@ -66,7 +66,7 @@ def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
 
 def _target(target: Target) -> dict[str, Any]:
     if target.layer is None:
-        return {"class": target.name, "index": target.neuron[0], "probability": number(target.value)}
+        return {"class": target.name, "index": target.neuron[0], target.measure: number(target.value)}
     return {"layer": target.layer, "neuron": list(target.neuron), "activation": number(target.value)}
 
 

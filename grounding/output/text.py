@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import GroundedWord
-    from gazeback.grounding.classes import Explanation, Target
+    from gazeback.grounding.classes import Explanation, Prediction, Target
 
 
 def short(name: str) -> str:
@@ -34,15 +34,19 @@ def probability_text(probability: float) -> str:
     return f"{100 * probability:.{1 if probability < 0.0995 else 0}f}\u00a0%"
 
 
-def value_text(target: Target) -> str:
-    """Format a class's probability, or a neuron's activation."""
-    return probability_text(target.value) if target.layer is None else f"activation {target.value:.3g}"
+def value_text(answer: Target | Prediction) -> str:
+    """Format a class's probability, a neuron's activation, or a regression's value."""
+    if answer.measure == "probability":
+        return probability_text(answer.value)
+    return f"activation {answer.value:.3g}" if answer.measure == "activation" else f"{answer.value:.4g}"
 
 
 def target_verdict(target: Target, model: str) -> str:
     """Describe a model's answer for a target, to be read after the target's name."""
-    if target.layer is None:
+    if target.measure == "probability":
         return f"is {probability_text(target.value)} likely, says {model}."
+    if target.measure == "value":
+        return f"is {value_text(target)}, says {model}."
     return f"has the activation {target.value:.3g} in {model}."
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from gazeback.models.classifiers import class_names as names
+from gazeback.models.classifiers.one_unit import OUTPUT, two_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
 from gazeback.models.photos import Photo
@@ -18,6 +19,10 @@ class Classifier:
     model: images ``[n, height, width, channels]`` in, one value per class ``[n, classes]`` out. class_names:
     in the order of the outputs. preprocess: a photo to a ``ModelInput`` (``.pixels``, ``.to_photo``). name:
     for people. Raises ModelError if the number of names is not the number of outputs.
+
+    A model with one sigmoid unit becomes one with two classes (see ``one_unit``); ``class_names`` are two, or
+    the one of its unit. Without names, classes are numbered. A model with one unit of another kind is a
+    regression, whose answer is a value.
     """
 
     model: keras.Model
@@ -27,8 +32,20 @@ class Classifier:
 
     def __post_init__(self) -> None:
         outputs = output_classes(self.model)
+        if outputs == 1 and (model := two_classes(self.model)) is not None:
+            outputs = 2
+            object.__setattr__(self, "model", model)
+            if len(self.class_names) == 1:
+                object.__setattr__(self, "class_names", (f"not {self.class_names[0]}", *self.class_names))
+        if not self.class_names:
+            object.__setattr__(self, "class_names", names.numbered(outputs) if outputs > 1 else (OUTPUT,))
         if outputs != len(self.class_names):
             raise ModelError(f"{self.name}: {len(self.class_names)} class names for {outputs} outputs")
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the model answers with one value instead of probabilities of classes."""
+        return len(self.class_names) == 1
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -43,9 +60,11 @@ class Classifier:
         """Compute class probabilities ``[n, classes]`` of preprocessed images
         ``[n, height, width, channels]``.
 
-        If the model returns logits, this is their softmax.
+        If the model returns logits, this is their softmax. A regression's answer is its value.
         """
         answer = np.asarray(self.model.predict_on_batch(np.asarray(pixels, np.float32)), np.float32)
+        if self.is_regression:
+            return answer
         if answer.min() >= 0 and answer.max() <= 1 + 1e-5:
             return answer
         odds = np.exp(answer - answer.max(axis=-1, keepdims=True))

@@ -58,7 +58,7 @@ def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze
     model = load_model(path, EXPECTED)
     if about is None:
         return of_model(model, path, preprocessing, placement)
-    classes, shape = output_classes(model), input_shape(model)
+    shape = input_shape(model)
     if preprocessing is None:
         preprocess = Preprocessing(**msgspec.structs.asdict(about.preprocessing))
     else:
@@ -67,7 +67,7 @@ def load(path: Path, preprocessing: str | None = None, placement: str = "squeeze
     if given != input_shape(model, preprocess.height, preprocess.width):
         raise ModelError(f"{path}: its preprocessing makes inputs {given}, its model reads {shape}")
     names = about.class_names
-    return Classifier(model, names or class_names.numbered(classes), preprocess, path.stem)
+    return Classifier(model, names, preprocess, path.stem)
 
 
 def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, placement: str) -> Classifier:
@@ -79,9 +79,15 @@ def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, 
         model = _with_outputs(model, source)
     classes, shape = output_classes(model), input_shape(model)
     preprocess = Preprocessing(*shape, placement=placement, values=preprocessing or "none")
-    names = class_names.beside(source, classes) if isinstance(source, Path) else None
+    names = _names_beside(source, classes) if isinstance(source, Path) else None
     name = source.stem if isinstance(source, Path) else model.name
-    return Classifier(model, names or class_names.numbered(classes), preprocess, name)
+    return Classifier(model, names or (), preprocess, name)
+
+
+def _names_beside(path: Path, outputs: int) -> tuple[str, ...] | None:
+    """The names in a file beside the model; one unit may have one name, or one for each of two classes."""
+    found = class_names.beside(path, outputs)
+    return found or (class_names.beside(path, 2) if outputs == 1 else None)
 
 
 class _PreprocessingAbout(Known):

@@ -18,7 +18,7 @@ from gazeback.models.errors import UserError
 
 @pytest.fixture
 def run(folder, colours, tmp_path, monkeypatch):
-    monkeypatch.setattr("gazeback.eval.interpretation.task.load_classifier", lambda model, **_: colours)
+    monkeypatch.setattr("gazeback.eval.interpretation.task.load_named", lambda *_: colours)
     monkeypatch.setattr(ablation, "DRAWS", 2)
     monkeypatch.setattr(lasso, "STEPS", 30)
     monkeypatch.setattr(pictures, "SHOWN", 1)
@@ -99,7 +99,7 @@ def test_a_model_without_maps(run, folder, monkeypatch):
     image = keras.Input((16, 16, 3))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
     dense = Classifier(model, ("red", "green", "blue"), Preprocessing(16, 16), "dense")
-    monkeypatch.setattr("gazeback.eval.interpretation.task.load_classifier", lambda model, **_: dense)
+    monkeypatch.setattr("gazeback.eval.interpretation.task.load_named", lambda *_: dense)
     with pytest.raises(UserError, match="no layer before its last one whose filters answer with a map"):
         run()
 
