@@ -39,6 +39,9 @@ def test_the_python_in_the_documentation_runs(
         pytest.param("stride_artefacts.py", marks=pytest.mark.slow),
         pytest.param("flowers.py", marks=pytest.mark.slow),
         pytest.param("scenes.py", marks=pytest.mark.slow),
+        pytest.param("merge_captioner.py", marks=pytest.mark.slow),
+        pytest.param("attention_captioner.py", marks=pytest.mark.slow),
+        pytest.param("transformer_captioner.py", marks=pytest.mark.slow),
     ],
 )
 def test_the_examples_run(
