@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter, label, sum_labels, zoom
+from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates, sum_labels, zoom
 from scipy.spatial import KDTree
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.neurons import Evidence
 
-# Blur of a heat map, as a fraction of the image's diagonal.
-DEFAULT_BLUR = 0.04
+# Blur of a heat map as a fraction of the image's diagonal, for points and for spread evidence.
+DEFAULT_BLUR, SPREAD_BLUR = 0.04, 0.02
+# The points of spread evidence carry so much of its weight, and are at most so many.
+_CARRIED, MOST_POINTS = 0.9, 400
+# The side of the grid on which the evidence of questions is compared.
+_COMPARED = 112
 # Heat maps of larger images are blurred on a smaller grid; after the blur the difference is invisible.
 _GRID_SIDE = 320
 # Where a heat map's region ends, as a fraction of its maximum: chosen on training photos, where the regions
@@ -27,7 +31,9 @@ class Fixations:
     """The evidence of one question on one image.
 
     Attributes:
-        points: int64 ``[n, 2]``, unique (row, column) in pixels of the image.
+        points: int64 ``[n, 2]``, unique (row, column) in pixels of the image. With ``method="evidence"``: the
+            pixels that carry the top 90 % of the weight, at most 400; if it takes more, the heaviest pixel
+            stands for its neighbours.
         weights: float64 ``[n]``. With ``method="evidence"`` they sum to 1; the published methods give 1 each.
         shape: (height, width) of the image in pixels.
         net: float32 ``[h, w]`` or None: the net relevance of each location of the hand-off map.
@@ -37,11 +43,45 @@ class Fixations:
     weights: np.ndarray
     shape: tuple[int, int]
     net: np.ndarray | None = None
+    _spread: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
     _layers: Callable[[str], Evidence] | None = field(default=None, repr=False, compare=False)
     _inputs: Callable[[str], Fixations] | None = field(default=None, repr=False, compare=False)
 
+    @classmethod
+    def of_spread(
+        cls,
+        pixels: np.ndarray,
+        weights: np.ndarray,
+        shape: tuple[int, int],
+        net: np.ndarray | None = None,
+        **known: Any,
+    ) -> Fixations:
+        """Select the points of evidence that lies on many pixels: those where its weight times the net map is
+        largest.
+
+        Args:
+            pixels: int64 ``[n, 2]``, unique; ``weights``: float64 ``[n]``.
+            shape, net: see the attributes.
+            known: the functions behind :meth:`at` and :meth:`at_input`.
+        """
+        mass = weights if net is None else weights * _sampled(net, pixels, shape)
+        points, carried = _carrying(pixels, mass, shape)
+        carried = carried * (weights.sum() / max(carried.sum(), 1e-300))
+        return cls(points, carried, shape, net, (pixels, weights), **known)
+
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether the evidence lies on more pixels than the points."""
+        return self._spread is not None
+
+    @property
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pixels with evidence, int64 ``[n, 2]``, and their weights ``[n]``; the points are selected from
+        them."""
+        return (self.points, self.weights) if self._spread is None else self._spread
 
     def at(self, layer: str) -> Evidence:
         """Return the evidence at a layer's output: coordinates ``[n, 3]`` (row, column, channel), weights
@@ -78,13 +118,14 @@ class Fixations:
         reach = radius * float(np.hypot(*self.shape))
         near = KDTree(self.points).query_ball_point(self.points, reach, return_length=True)
         kept = near > share * len(self)
-        return replace(self, points=self.points[kept], weights=self.weights[kept])
+        return replace(self, points=self.points[kept], weights=self.weights[kept], _spread=None)
 
     def heatmap(self, sigma: float | None = None) -> np.ndarray:
-        """Blur the points by a Gaussian, and multiply by the net map if there is one.
+        """Blur the evidence by a Gaussian, and multiply by the net map if there is one.
 
         Args:
-            sigma: the blur in pixels of the image; by default 4 % of its diagonal.
+            sigma: the blur in pixels of the image; by default 2 % of its diagonal with ``method="evidence"``,
+                4 % with the other methods.
 
         Returns:
             float32 ``[height, width]``, 0 to 1; all 0 if there are no points.
@@ -98,11 +139,10 @@ class Fixations:
         height, width = self.shape
         scale = min(1.0, _GRID_SIDE / max(height, width))
         grid = (max(1, round(height * scale)), max(1, round(width * scale)))
-        sigma = DEFAULT_BLUR * float(np.hypot(height, width)) if sigma is None else sigma
-        cells = ((self.points + 0.5) * np.divide(grid, self.shape)).astype(int)
-        counts = np.zeros(grid, np.float64)
-        np.add.at(counts, tuple(np.minimum(cells, np.subtract(grid, 1)).T), self.weights)
-        blurred = gaussian_filter(counts, sigma * np.divide(grid, self.shape), mode="constant")
+        if sigma is None:
+            blur = DEFAULT_BLUR if self._spread is None else SPREAD_BLUR
+            sigma = blur * float(np.hypot(height, width))
+        blurred = _blurred(*self.pixels, self.shape, grid, sigma)
         return blurred if self.net is None else blurred * resized(self.net, grid)
 
     def box(self, threshold: float | None = None) -> list[float] | None:
@@ -136,9 +176,30 @@ class Fixations:
             to_photo: maps points, float ``[n, 2]`` (row, column), to photo pixels.
             shape: (height, width) of the photo in pixels.
         """
-        moved = np.rint(to_photo(self.points.astype(np.float64))).astype(np.int64)
-        points, weights = merged(np.clip(moved, 0, np.subtract(shape, 1)), self.weights, shape)
-        return replace(self, points=points, weights=weights, shape=shape)
+
+        def moved(pixels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            places = np.rint(to_photo(pixels.astype(np.float64))).astype(np.int64)
+            return merged(np.clip(places, 0, np.subtract(shape, 1)), weights, shape)
+
+        points, weights = moved(self.points, self.weights)
+        spread = None if self._spread is None else moved(*self._spread)
+        return replace(self, points=points, weights=weights, shape=shape, _spread=spread)
+
+    def against(self, own: np.ndarray, others: np.ndarray, share: float) -> Fixations:
+        """Subtract a share of other questions' evidence, see :func:`against_others`.
+
+        Args:
+            own, others: densities ``[h, w]`` over the whole image.
+        """
+        pixels, weights = self.pixels
+        cells = tuple(((pixels + 0.5) * np.divide(own.shape, self.shape)).astype(int).T)
+        here = own[cells]
+        left = np.maximum(here - share * others[cells], 0) / np.maximum(here, 1e-300)
+        if not (weights * left).any():
+            return self
+        weights = weights * left * (weights.sum() / (weights * left).sum())
+        known = {"_layers": self._layers, "_inputs": self._inputs}
+        return Fixations.of_spread(pixels[left > 0], weights[left > 0], self.shape, self.net, **known)
 
     def plot(self, photo: Any) -> Any:
         """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.
@@ -158,6 +219,72 @@ class Fixations:
         heat = self.heatmap()
         panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat)
         return figure
+
+
+def against_others(found: Sequence[Fixations], share: float) -> list[Fixations]:
+    """Subtract from the evidence of each question a share of the mean evidence of the other questions.
+
+    What all questions have in common says little about one of them. Evidence is compared as densities
+    (blurred, sums of 1); what would fall below 0 is 0.
+
+    Args:
+        found: the spread evidence of questions about one image.
+        share: 0 subtracts nothing.
+    """
+    if not share or len(found) < 2:
+        return list(found)
+    maps = np.stack([_density(one) for one in found])
+    others = (maps.sum(axis=0) - maps) / (len(maps) - 1)
+    return [
+        one.against(own, other, share) if len(one) else one
+        for one, own, other in zip(found, maps, others, strict=True)
+    ]
+
+
+def _density(found: Fixations) -> np.ndarray:
+    scale = min(1.0, _COMPARED / max(found.shape))
+    height, width = (max(1, round(side * scale)) for side in found.shape)
+    sigma = SPREAD_BLUR * float(np.hypot(*found.shape))
+    blurred = _blurred(*found.pixels, found.shape, (height, width), sigma)
+    return blurred / max(blurred.sum(), 1e-300)
+
+
+def _blurred(
+    pixels: np.ndarray, weights: np.ndarray, shape: tuple[int, int], grid: tuple[int, int], sigma: float
+) -> np.ndarray:
+    """The weights on a coarser grid, blurred by ``sigma`` pixels of the image."""
+    scale = np.divide(grid, shape)
+    cells = np.minimum(((pixels + 0.5) * scale).astype(int), np.subtract(grid, 1))
+    counts = np.bincount(cells @ (grid[1], 1), weights, grid[0] * grid[1]).reshape(grid)
+    return gaussian_filter(counts, sigma * scale, mode="constant")
+
+
+def _sampled(values: np.ndarray, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The values of a map ``[h, w]`` over the image at some pixels, bilinear."""
+    places = (pixels + 0.5) * np.divide(values.shape, shape) - 0.5
+    return map_coordinates(values.astype(np.float64), places.T, order=1, mode="nearest")
+
+
+def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that carry the top 90 % of a mass, in order of rows; neighbours are merged until they are at
+    most ``MOST_POINTS``.
+    """
+    if not mass.any():
+        return pixels[:0], mass[:0]
+    # Equal masses may differ in their last digits; rounded, their order is that of the pixels.
+    mass = np.round(mass / mass.max(), 9)
+    total = mass.sum()
+    cell, heaviest = 1, np.argsort(-mass, kind="stable")
+    while True:
+        cells = pixels // cell @ (shape[1] // cell + 1, 1)
+        _, first, index = np.unique(cells[heaviest], return_index=True, return_inverse=True)
+        sums = np.bincount(index, mass[heaviest])
+        order = np.argsort(-np.round(sums, 9), kind="stable")
+        count = int(np.searchsorted(np.cumsum(sums[order]), _CARRIED * total * (1 - 1e-9))) + 1
+        if count <= MOST_POINTS:
+            kept = order[: min(count, len(order))]
+            return merged(pixels[heaviest[first[kept]]], sums[kept], shape)
+        cell *= 2
 
 
 def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:

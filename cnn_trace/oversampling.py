@@ -66,16 +66,27 @@ def united(parts: list[Fixations], offsets: list[tuple[int, int]], shape: tuple[
 
     The net map is, at each pixel, the mean over the crops that contain it.
     """
-    points = np.concatenate([part.points + offset for part, offset in zip(parts, offsets, strict=True)])
-    weights = np.concatenate([part.weights for part in parts]) / CROPS
+    pixels = [part.pixels for part in parts]
+    points = np.concatenate([places + offset for (places, _), offset in zip(pixels, offsets, strict=True)])
+    weights = np.concatenate([weights for _, weights in pixels]) / CROPS
     points, weights = merged(points, weights, shape)
+    if not any(part.is_spread for part in parts) and all(part.net is None for part in parts):
+        return Fixations(points, np.ones(len(points)), shape)
+    make = Fixations.of_spread if any(part.is_spread for part in parts) else Fixations
+    return make(points, weights, shape, _mean_net(parts, offsets, shape))
+
+
+def _mean_net(
+    parts: list[Fixations], offsets: list[tuple[int, int]], shape: tuple[int, int]
+) -> np.ndarray | None:
     nets = [part.net for part in parts if part.net is not None]
     if not nets:
-        return Fixations(points, np.ones(len(points)), shape)
+        return None
     total, seen = np.zeros(shape), np.zeros(shape)
     height, width = parts[0].shape
     for net, (y, x) in zip(nets, offsets, strict=True):
         place = np.s_[y : y + height, x : x + width]
         total[place] += resized(net, (height, width))
         seen[place] += 1
-    return Fixations(points, weights, shape, (total / np.maximum(seen, 1)).astype(np.float32))
+    mean: np.ndarray = (total / np.maximum(seen, 1)).astype(np.float32)
+    return mean

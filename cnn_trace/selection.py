@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gazeback.cnn_trace.neurons import Evidence
     from gazeback.cnn_trace.rules.dense_fan import DenseFan
     from gazeback.cnn_trace.rules.fan import Fan
+    from gazeback.cnn_trace.step import Step
 
 # Rows and columns of an array of terms, int ``[m]`` each, and the weights that they carry ``[m, questions]``.
 Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -95,7 +96,7 @@ class CNNFixations:
         return inputs, np.column_stack([np.isin(inputs, kept) for kept in reached]).astype(np.float64)
 
     def terms(
-        self, values: np.ndarray, evidence: Evidence, name: str, inside: np.ndarray | None = None,
+        self, values: np.ndarray, evidence: Evidence, step: Step, inside: np.ndarray | None = None,
         signed: bool = True,
     ) -> Terms:  # fmt: skip
         """Select the terms of a sum to which neurons propagate: the largest one of each.
@@ -103,7 +104,7 @@ class CNNFixations:
         Args:
             values: ``[n, terms]``.
             evidence: the neurons that are sums of them.
-            name: of the call.
+            step: the call, whose inputs the terms belong to.
             inside: bool ``[n, terms]``: which of them are none of padding; by default all.
             signed: whether a neuron that is sought low propagates to its smallest term.
         """

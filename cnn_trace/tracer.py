@@ -13,7 +13,7 @@ import numpy as np
 
 from gazeback.cnn_trace import oversampling
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.fixations import Fixations, merged, resized
+from gazeback.cnn_trace.fixations import Fixations, against_others, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
 from gazeback.cnn_trace.head import Decomposition, decompose_all, handoff_maps, read_by_head
 from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
@@ -25,6 +25,7 @@ from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shap
 from gazeback.cnn_trace.rules.activation import is_output_activation, kind
 from gazeback.cnn_trace.rules.kernels import weights
 from gazeback.cnn_trace.rules.table import find_rule
+from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.targets import (
     check_finite,
     contrasted,
@@ -133,7 +134,7 @@ class Tracer:
                     head, recording, image, questions, options.selection, options.reference
                 )
             reached = walk(self.graph, recording, handed, options.selection)
-        found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection.once)
+        found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection)
         fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]
         return Traced(fixations, head, recording)
 
@@ -251,7 +252,7 @@ class _Found:
     reached: dict[Tensor, Evidence]
     nets: dict[Tensor, np.ndarray]
     questions: int
-    once: bool
+    selection: CNNFixations
 
     def fixations(self, image: int, question: int, source: Tensor | None = None) -> Fixations:
         """Return the fixations of one question on one image input, by default the first."""
@@ -259,12 +260,14 @@ class _Found:
         _, height, width, _ = shape_last(source, self.shapes[source])
         found = self.evidence_on(source).question(image, question)
         points, weights = merged(*found, (height, width))
-        if self.once:
-            weights = np.ones(len(points))
         net = self._net(source, image * self.questions + question)
         at = partial(self._at, image, question)
         at_input = partial(self._at_input, image, question)
-        return Fixations(points, weights, (height, width), net, at, at_input)
+        if self.selection.proportional:
+            return Fixations.of_spread(points, weights, (height, width), net, _layers=at, _inputs=at_input)
+        if self.selection.once:
+            weights = np.ones(len(points))
+        return Fixations(points, weights, (height, width), net, _layers=at, _inputs=at_input)
 
     def evidence_on(self, tensor: Tensor) -> Evidence:
         """Return the evidence on a tensor, the channel in the last column."""
@@ -334,12 +337,12 @@ def trace(
             array ``[n]``: one class per image. A list: several targets of one forward pass, each an int or a
             tuple.
         layer: start from this layer's output instead of the model's.
-        method: ``"evidence"``, ``"fixations"``, ``"top"`` or ``"discernible"``.
+        method: ``"evidence"``, ``"walk"``, ``"fixations"``, ``"top"`` or ``"discernible"``.
         output: the output of the model, if it has several, by number or name.
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
             and merge the results on the images (see ``oversampling``).
-        options: see :class:`Options`: ``location``, ``fc_to_spatial``, ``share``, ``reference``, ``handoff``,
-            ``contrast``, ``top``, ``top_k``, ``alphas``.
+        options: see :class:`Options`: ``reference``, ``handoff``, ``contrast``, ``others``, ``neurons``,
+            ``location``, ``fc_to_spatial``, ``share``, ``top``, ``top_k``, ``alphas``.
 
     Returns:
         One :class:`Fixations` per image; with a list of targets, one list of them per image.
@@ -364,4 +367,6 @@ def trace(
         arrays = check_inputs(tracer.graph, images)
         asked = partial(named_neurons, start, target)
         found = tracer.explain(arrays, start, asked, settings, frozenset([start])).fixations
-    return found if isinstance(target, list) else [questions[0] for questions in found]
+    if isinstance(target, list):
+        return [against_others(questions, settings.others or 0) for questions in found]
+    return [questions[0] for questions in found]

@@ -247,7 +247,9 @@ class _Session:
 
     def _of_points(self, method: str, found: Fixations) -> Explanation:
         kept = found
-        if found.net is None:  # as published; if points are few and far apart, all would be outliers
+        if (
+            found.net is None and not found.is_spread
+        ):  # as published; if points are few and far apart, all would be outliers
             kept = found.without_outliers()
             kept = kept if len(kept) else found
         moved = kept.mapped(self.prepared.to_photo, self.prepared.photo_shape)

@@ -95,11 +95,12 @@ class Explanation:
     def box(self, shape: tuple[int, int]) -> list[float] | None:
         """The box ``[x, y, width, height]`` on the photo of this (height, width); None if nothing was found.
 
-        For points with a net map, and for a map alone, it is :meth:`region`. For other points it is the tight
-        box around them, as published.
+        For evidence and for a map alone, it is :meth:`region`. For the points of the published methods it is
+        the tight box around them, as published.
         """
-        if self.fixations is not None and self.fixations.net is None:
-            return self.fixations.box(None)
+        points = self.fixations
+        if points is not None and points.net is None and not points.is_spread:
+            return points.box(None)
         return self.region(shape)
 
     def region(self, shape: tuple[int, int]) -> list[float] | None:

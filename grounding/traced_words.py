@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.fixations import Fixations
+from gazeback.cnn_trace.fixations import Fixations, against_others
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.head import Decomposition, handoff_maps, read_to_embeddings, to_embeddings
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.tracer import Options, Traced, Tracer, tracer_of
 from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Reading
+
+OTHERS = 0.5
+"""The share of the other words' mean evidence that is subtracted from a word's: chosen on training photos."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,13 @@ class WordTracer:
         return WordTracer(self.captioner, self.pixels, method, self.given)
 
     def explain(self, ids: Sequence[int], positions: Sequence[int]) -> TracedWords:
-        """Trace the logits of the words at some positions; words of one reading share one walk."""
+        """Trace the logits of the words at some positions; words of one reading share one walk.
+
+        A word's evidence is compared with that of all other words, so all are traced.
+        """
+        asked_for, others = positions, self.options.others
+        if self.options.method == "evidence":
+            positions, others = range(len(ids)), OTHERS if others is None else others
         found: dict[int, Fixations] = {}
         contributions: np.ndarray | None = None
         for reading in self.captioner.readings(ids):
@@ -74,7 +83,8 @@ class WordTracer:
                 if contributions is None:
                     contributions = np.zeros((len(ids), len(ids)))
                 contributions[list(asked.positions)] = _of_words(tracer, asked, traced, len(ids))
-        return TracedWords([found[position] for position in positions], contributions)
+        fixations = dict(zip(found, against_others(list(found.values()), others or 0), strict=True))
+        return TracedWords([fixations[position] for position in asked_for], contributions)
 
     def _traced(self, tracer: Tracer, asked: Reading) -> Traced:
         targets = [tracer.target(output=output) for output in asked.outputs]

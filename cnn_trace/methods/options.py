@@ -9,19 +9,19 @@ import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.methods.discernible import DiscernibleNeurons
-from gazeback.cnn_trace.methods.evidence import WeightedFixations
 from gazeback.cnn_trace.methods.spread import Spread
 from gazeback.cnn_trace.methods.top import TopContributors
+from gazeback.cnn_trace.methods.walk import WeightedFixations
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.targets import CONTRASTS
 
 # The selection of each method, and the options that it takes.
 SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
-    "evidence": (WeightedFixations, ("location", "fc_to_spatial", "share")),
+    "evidence": (Spread, ("neurons",)),
     "fixations": (CNNFixations, ("location", "fc_to_spatial")),
     "top": (TopContributors, ("top",)),
     "discernible": (DiscernibleNeurons, ("top_k", "alphas")),
-    "spread": (Spread, ("neurons",)),
+    "walk": (WeightedFixations, ("location", "fc_to_spatial", "share")),
 }
 
 METHODS = tuple(SELECTIONS)
@@ -32,20 +32,24 @@ class Options:
     """Options of a trace. None is the method's default.
 
     Attributes:
-        method: ``"evidence"`` (ours), ``"fixations"`` (*CNN Fixations*, IEEE TIP 2018), ``"top"`` (*How You
-            See Me*, 2018) or ``"discernible"`` (*Layer-wise selected discernible neurons*, 2020).
+        method: ``"evidence"`` (ours), ``"walk"`` (ours, one contributor of each neuron), ``"fixations"``
+            (*CNN Fixations*, IEEE TIP 2018), ``"top"`` (*How You See Me*, 2018) or ``"discernible"``
+            (*Layer-wise selected discernible neurons*, 2020).
         location: the location in a window where the walk continues: ``"same"`` (its centre) or ``"argmax"``;
-            for "evidence" and "fixations" only, by default "same".
+            for "walk" and "fixations" only, by default "same".
         fc_to_spatial: the inputs that a dense layer over a flattened map keeps: ``"argmax"`` or ``"all"``;
             for the same methods.
-        share: evidence: the fraction of the net relevance whose neurons are walked down, in (0, 1].
-        neurons: spread: the number of neurons of a tensor that carry the weights of an image, or ``"all"``.
-        reference: evidence, spread: the map of the average picture that is subtracted: None (zero), a vector
+        share: walk: the fraction of the net relevance whose neurons are walked down, in (0, 1].
+        neurons: evidence: the number of neurons of a tensor that carry the weights of an image, or ``"all"``.
+        reference: evidence, walk: the map of the average picture that is subtracted: None (zero), a vector
             ``[channels]`` or a map ``[height, width, channels]``.
         handoff: the same: the layer at whose map the head ends; by default the last map.
         contrast: the same: None explains a class's logit; the others explain this logit minus those of the
             other classes: ``"mean"``, their mean; ``"likely"``, weighted by probability; ``"strongest"``, the
             largest one.
+        others: evidence: the share of the other questions' mean evidence on the same image that is subtracted
+            (:func:`gazeback.cnn_trace.fixations.against_others`), at least 0. None is 0.5 for the words of a
+            caption, and 0 for classes.
         top: top: the number of contributors that a dense neuron keeps.
         top_k: discernible: the number of candidates that each neuron keeps.
         alphas: discernible: the weights of the score, (succeeding, current, preceding).
@@ -59,6 +63,7 @@ class Options:
     reference: np.ndarray | None = None
     handoff: str | None = None
     contrast: str | None = None
+    others: float | None = None
     top: int | None = None
     top_k: int | None = None
     alphas: tuple[float, float, float] | None = None
@@ -68,6 +73,10 @@ class Options:
             raise TraceError(f"unknown method {self.method!r}; choose one of {', '.join(METHODS)}")
         if self.contrast not in (None, *CONTRASTS):
             raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
+        if self.others is not None and self.method != "evidence":
+            raise TraceError(f'others is an option of method "evidence", not of {self.method!r}')
+        if self.others is not None and not self.others >= 0:
+            raise TraceError(f"others must be 0 or more, got {self.others!r}")
         if self.contrast and not self.has_head:
             raise TraceError(f'contrast is an option of method "evidence", not of {self.method!r}')
         _ = self.selection
@@ -75,7 +84,7 @@ class Options:
     @property
     def has_head(self) -> bool:
         """Whether answers are decomposed exactly down to the last map."""
-        return self.method in ("evidence", "spread")
+        return self.method in ("evidence", "walk")
 
     @property
     def selection(self) -> CNNFixations:

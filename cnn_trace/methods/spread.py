@@ -8,6 +8,7 @@ Pattern Recognition 2017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,7 @@ from gazeback.cnn_trace.selection import CNNFixations, Terms
 if TYPE_CHECKING:
     from gazeback.cnn_trace.rules.dense_fan import DenseFan
     from gazeback.cnn_trace.rules.fan import Fan
+    from gazeback.cnn_trace.step import Step
 
 # A contributor is drawn from blocks of at most so many: first the block, then one of its elements.
 _BLOCK = 48
@@ -31,10 +33,11 @@ ALL: Literal["all"] = "all"
 
 @dataclass(frozen=True)
 class Spread(CNNFixations):
-    """Every contributor in proportion to its product, or as many as fit, drawn in proportion.
+    """Every contributor in proportion to its product. In large maps contributors are drawn in proportion.
 
     Contributors that are drawn share the weight of their neuron evenly, so that it keeps its sum. All
-    questions about an image share the neurons: each neuron carries a weight for every question.
+    questions about an image share the neurons: each neuron carries a weight for every question. So an answer
+    depends a little on which others are asked with it, unless ``neurons`` is ``"all"``.
 
     Attributes:
         neurons: the number of neurons of a tensor that carry the weights of an image; ``"all"`` keeps
@@ -75,7 +78,7 @@ class Spread(CNNFixations):
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
         """Propagate evidence to the elements whose products have the sign of their neuron."""
-        draws = _draws(self.neurons, evidence.coordinates, evidence.weights, fan.step.call.name)
+        draws = self._draws(evidence.coordinates, evidence.weights, fan.step)
         found = []
         for part in fan.parts():
             products = fan.products(part)
@@ -90,7 +93,7 @@ class Spread(CNNFixations):
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Select the inputs whose products have the sign of their neuron."""
-        draws = _draws(self.neurons, fan.neurons, weights, fan.step.call.name)
+        draws = self._draws(fan.neurons, weights, fan.step)
         inputs, found = np.arange(len(fan.values)), []
         for part in fan.parts(len(inputs)):
             _, columns, shares = draws.among(part, supporting(fan.products(part, inputs)))
@@ -99,15 +102,22 @@ class Spread(CNNFixations):
         return columns, shares
 
     def terms(
-        self, values: np.ndarray, evidence: Evidence, name: str, inside: np.ndarray | None = None,
+        self, values: np.ndarray, evidence: Evidence, step: Step, inside: np.ndarray | None = None,
         signed: bool = True,
     ) -> Terms:  # fmt: skip
         """Select the terms that have the sign of their sum."""
         values = values * evidence.sense[:, None]
         if inside is not None:
             values = np.where(inside, values, 0)
-        draws = _draws(self.neurons, evidence.coordinates, evidence.weights, name)
+        draws = self._draws(evidence.coordinates, evidence.weights, step)
         return draws.among(slice(None), supporting(values, None if inside is None else inside.__getitem__))
+
+    def _draws(self, neurons: np.ndarray, weights: np.ndarray, step: Step) -> _Draws:
+        """Contributors are drawn where the inputs have more neurons than may carry weights."""
+        budget = self.neurons
+        if budget == ALL or sum(math.prod(step.shape(t)[1:]) for t in step.call.inputs) <= int(budget):
+            return _Draws(weights, None, np.zeros(len(weights)))
+        return _draws(budget, neurons, weights, step.call.name)
 
 
 def supporting(products: np.ndarray, inside: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
@@ -162,17 +172,15 @@ class _Draws:
         return rows[first], columns[first], weights[rows[first]] * times[:, None]
 
 
-def _draws(budget: int | Literal["all"], neurons: np.ndarray, weights: np.ndarray, name: str) -> _Draws:
+def _draws(budget: int, neurons: np.ndarray, weights: np.ndarray, name: str) -> _Draws:
     """Every neuron has one contributor, and the heavier ones more, as many as the budget allows.
 
     Args:
-        budget: the number of contributors for each image, or ``"all"``.
+        budget: the number of contributors for each image.
         neurons: int ``[n, axes]``, the image first.
         weights: float64 ``[n, questions]``.
         name: of the call, so that draws in different layers are independent.
     """
-    if budget == ALL:
-        return _Draws(weights, None, np.zeros(len(weights)))
     copies, each = np.zeros(len(weights), np.int64), weights.copy()
     order = np.lexsort(neurons.T[::-1])  # the draws of an image must not depend on the rest of the batch
     starts = np.flatnonzero(np.diff(neurons[order, 0], prepend=-1))

@@ -406,7 +406,7 @@ def _some_terms(
 ) -> list[tuple[Tensor, Evidence]]:
     terms = _Terms(step, sums, evidence.coordinates)
     factors = [terms.values(value, letters) for value, letters in zip(values, sums.letters, strict=True)]
-    rows, best, weights = selection.terms(np.prod(factors, axis=0), evidence, step.call.name)
+    rows, best, weights = selection.terms(np.prod(factors, axis=0), evidence, step)
     evidence = evidence.shared(rows, weights)
     factors = [factor[rows, best] for factor in factors]
     strongest = np.stack([np.abs(factors[i]) for i in sums.trunk]).argmax(axis=0)

@@ -48,7 +48,7 @@ def shared(step: Step, evidence: Evidence, selection: CNNFixations, values: np.n
         selection: which terms are kept.
         values: the values of the terms at these neurons, ``[n, terms]``.
     """
-    rows, terms, weights = selection.terms(values, evidence, step.call.name)
+    rows, terms, weights = selection.terms(values, evidence, step)
     for term in range(values.shape[1]):
         yield evidence.shared(rows[terms == term], weights[terms == term], unique=True)
 

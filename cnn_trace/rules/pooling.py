@@ -52,7 +52,7 @@ def walk_average(step: Step, evidence: Evidence, selection: CNNFixations) -> lis
     As published: the largest one.
     """
     places, inside, values = _windows(step, evidence)
-    rows, terms, weights = selection.terms(values, evidence, step.call.name, inside, signed=False)
+    rows, terms, weights = selection.terms(values, evidence, step, inside, signed=False)
     return [(step.input, _at_places(step, evidence.shared(rows, weights), places[rows, terms]))]
 
 
@@ -89,9 +89,7 @@ def walk_mean(step: Step, evidence: Evidence, selection: CNNFixations) -> list[t
     if len(step.call.inputs) > 1:
         mask = np.broadcast_to(step.value(step.call.inputs[1])[..., None], step.shape(step.input))
         inside = _reduced(step, evidence, mask)[1][tuple(keys.T)]
-    rows, best, weights = selection.terms(
-        terms[tuple(keys.T)], evidence, step.call.name, inside, signed=False
-    )
+    rows, best, weights = selection.terms(terms[tuple(keys.T)], evidence, step, inside, signed=False)
     return [(step.input, evidence.shared(rows, weights).at(_expanded_back(step, keys[rows], best)))]
 
 
@@ -101,7 +99,7 @@ def walk_sum(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     As published: the largest one; for a neuron that is sought low, the smallest one.
     """
     keys, terms = _reduced(step, evidence, step.value(step.input))
-    rows, best, weights = selection.terms(terms[tuple(keys.T)], evidence, step.call.name)
+    rows, best, weights = selection.terms(terms[tuple(keys.T)], evidence, step)
     return [(step.input, evidence.shared(rows, weights).at(_expanded_back(step, keys[rows], best)))]
 
 

@@ -28,7 +28,7 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
         return [(step.input, evidence.at(coordinates))]
     places, shares = _mixed(mixtures(step), coordinates[:, 1:-1])
     values = step.value(step.input)[(coordinates[:, :1], *np.moveaxis(places, -1, 0), coordinates[:, -1:])]
-    rows, terms, weights = selection.terms(shares * values, evidence, step.call.name, shares != 0)
+    rows, terms, weights = selection.terms(shares * values, evidence, step, shares != 0)
     coordinates = coordinates[rows]
     coordinates[:, 1:-1] = places[rows, terms]
     return [(step.input, evidence.shared(rows, weights).at(coordinates))]

@@ -86,15 +86,13 @@ def test_contributions_sum_to_the_contrast(model, contrast, rng):
 def test_what_is_added_to_every_class_explains_none(model, contrast, rng):
     """A softmax does not see it; without a contrast the explanation does."""
     images = nets.images(rng, 1, model)
-    with_contrast, plain = (
-        trace(model, images, 1, contrast=given, share=1.0)[0].net for given in (contrast, None)
-    )
+    with_contrast, plain = (trace(model, images, 1, contrast=given)[0].net for given in (contrast, None))
     kernel, bias = model.get_layer("answer").get_weights()
     model.get_layer("answer").set_weights([kernel + 5 * rng.normal(size=(len(kernel), 1)), bias])
     np.testing.assert_allclose(
-        trace(model, images, 1, contrast=contrast, share=1.0)[0].net, with_contrast, rtol=1e-3, atol=1e-3
+        trace(model, images, 1, contrast=contrast)[0].net, with_contrast, rtol=1e-3, atol=1e-3
     )
-    assert not np.allclose(trace(model, images, 1, share=1.0)[0].net, plain, rtol=0.1)
+    assert not np.allclose(trace(model, images, 1)[0].net, plain, rtol=0.1)
 
 
 def test_of_two_classes_all_contrasts_are_one(rng):

@@ -29,11 +29,23 @@ def model():
         ((IMAGE, np.array([0, 1])), {}, r"one class index per image \(int \[1\]\), got int64 \[2\]"),
         ((IMAGE, np.array([0.5])), {}, r"one class index per image \(int \[1\]\), got float64 \[1\]"),
         ((IMAGE, 0), {"method": "gradcam"}, r"unknown method 'gradcam'; choose one of evidence, fixations"),
-        ((IMAGE, 0), {"share": 0}, r"share must be above 0 and at most 1, got 0"),
-        ((IMAGE, 0), {"share": 1.1}, r"share must be above 0 and at most 1, got 1.1"),
-        ((IMAGE, 0), {"share": float("nan")}, r"share must be above 0 and at most 1, got nan"),
-        ((IMAGE, 0), {"location": "corner"}, r"location must be one of 'same', 'argmax', got 'corner'"),
-        ((IMAGE, 0), {"fc_to_spatial": "x"}, r"fc_to_spatial must be one of 'argmax', 'all', got 'x'"),
+        ((IMAGE, 0), {"method": "walk", "share": 0}, r"share must be above 0 and at most 1, got 0"),
+        ((IMAGE, 0), {"method": "walk", "share": 1.1}, r"share must be above 0 and at most 1, got 1.1"),
+        (
+            (IMAGE, 0),
+            {"method": "walk", "share": float("nan")},
+            r"share must be above 0 and at most 1, got nan",
+        ),
+        (
+            (IMAGE, 0),
+            {"method": "walk", "location": "corner"},
+            r"location must be one of 'same', 'argmax', got 'corner'",
+        ),
+        (
+            (IMAGE, 0),
+            {"method": "walk", "fc_to_spatial": "x"},
+            r"fc_to_spatial must be one of 'argmax', 'all', got 'x'",
+        ),
         (
             (IMAGE, 0),
             {"reference": np.zeros(7)},

@@ -145,7 +145,7 @@ def test_recording_compiles_once(rng):
     inputs = [rng.normal(size=(2, 6, 6, 3)), rng.normal(size=(2, 4))]
     trace(model, inputs, 0)
     runs = Counting.runs
-    trace(model, inputs, 2, share=0.3)
+    trace(model, inputs, 2, neurons=5)
     trace(model, inputs, [0, 1])
     trace(model, [x + 1 for x in inputs])
     assert Counting.runs == runs

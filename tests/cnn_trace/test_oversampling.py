@@ -48,10 +48,11 @@ def test_evidence_is_the_mean_of_the_crops(model, rng):
     (found,) = trace(model, image, 2, oversample=True)
     expected = np.zeros((16, 15))
     for offset in OFFSETS:
-        (one,) = trace(model, crop(image, offset), 2)
-        np.add.at(expected, tuple((one.points + offset).T), one.weights / 5)
+        pixels, weights = trace(model, crop(image, offset), 2)[0].pixels
+        np.add.at(expected, tuple((pixels + offset).T), weights / 5)
     dense = np.zeros((16, 15))
-    dense[tuple(found.points.T)] = found.weights
+    pixels, weights = found.pixels
+    dense[tuple(pixels.T)] = weights
     np.testing.assert_allclose(dense, expected, atol=1e-6)
     assert found.net.shape == (16, 15)
     assert found.heatmap().max() == pytest.approx(1)

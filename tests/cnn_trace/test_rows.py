@@ -38,7 +38,7 @@ def explained(tracer, arrays, target, neurons, options, also=frozenset()):
 
 def own(method):
     """Neurons that are drawn are shared by all questions that are asked together."""
-    return {"neurons": "all"} if method == "spread" else {}
+    return {"neurons": "all"} if method == "evidence" else {}
 
 
 @pytest.mark.parametrize("method", METHODS)

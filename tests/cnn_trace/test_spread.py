@@ -44,9 +44,10 @@ def test_two_convolutions_equal_the_twin(stride, rng):
     start[y, x, c] = 1
     kernels = [np.asarray(model.get_layer(name).kernel) for name in ("first", "last")]
     expected = literal_spread(kernels[0], pixels[0], stride, literal_spread(kernels[1], hidden, 1, start))
-    (found,) = trace(model, pixels, (int(y), int(x), int(c)), "last", method="spread", neurons="all")
+    (found,) = trace(model, pixels, (int(y), int(x), int(c)), "last", method="evidence", neurons="all")
     heat = np.zeros((9, 9))
-    heat[tuple(found.points.T)] = found.weights
+    pixels, weights = found.pixels
+    heat[tuple(pixels.T)] = weights
     np.testing.assert_allclose(heat, expected.sum(axis=-1), atol=1e-6)
 
 
@@ -55,7 +56,7 @@ def test_two_convolutions_equal_the_twin(stride, rng):
 def test_weights_of_every_question_sum_to_1(build, neurons, rng):
     model = nets.randomise(build(rng), rng)
     pixels = nets.images(rng, 2, model)
-    for questions in trace(model, pixels, [0, 1, 2], method="spread", neurons=neurons):
+    for questions in trace(model, pixels, [0, 1, 2], method="evidence", neurons=neurons):
         for fixations in questions:
             if len(fixations):
                 assert fixations.weights.sum() == pytest.approx(1, abs=1e-5)
@@ -65,9 +66,9 @@ def test_weights_of_every_question_sum_to_1(build, neurons, rng):
 def test_an_image_is_traced_alike_alone_and_in_a_batch(build, rng):
     model = nets.randomise(build(rng), rng)
     pixels = nets.images(rng, 3, model)
-    together = trace(model, pixels, 1, method="spread", neurons=50)
+    together = trace(model, pixels, 1, method="evidence", neurons=50)
     for image, fixations in zip(pixels, together, strict=True):
-        (alone,) = trace(model, image[None], 1, method="spread", neurons=50)
+        (alone,) = trace(model, image[None], 1, method="evidence", neurons=50)
         np.testing.assert_array_equal(alone.points, fixations.points)
         np.testing.assert_allclose(alone.weights, fixations.weights, rtol=1e-4)
 
@@ -75,8 +76,8 @@ def test_an_image_is_traced_alike_alone_and_in_a_batch(build, rng):
 def test_drawn_contributors_come_close_to_all_of_them(rng):
     model = nets.randomise(nets.plain(rng), rng)
     pixels = nets.images(rng, 1, model)
-    (exact,) = trace(model, pixels, 1, method="spread", neurons="all")
-    (sampled,) = trace(model, pixels, 1, method="spread", neurons=20000)
+    (exact,) = trace(model, pixels, 1, method="evidence", neurons="all")
+    (sampled,) = trace(model, pixels, 1, method="evidence", neurons=20000)
     heat = np.zeros((2, *exact.shape))
     for one, fixations in zip(heat, (exact, sampled), strict=True):
         one[tuple(fixations.points.T)] = fixations.weights
@@ -93,7 +94,7 @@ def test_a_copy_of_one_pixel_puts_all_weight_there(rng):
         layer.kernel.assign(kernel)
     pixels = nets.images(rng, 1, model)
     for neurons in ("all", 10):
-        (found,) = trace(model, pixels, (4, 3, 0), "last", method="spread", neurons=neurons)
+        (found,) = trace(model, pixels, (4, 3, 0), "last", method="evidence", neurons=neurons)
         assert found.points.tolist() == [[2, 5]]
         assert found.weights == pytest.approx([1])
 
@@ -102,7 +103,7 @@ def test_nothing_lies_outside_the_receptive_field(rng):
     image = keras.Input((20, 20, 3))
     x = layers.Conv2D(4, 3, padding="same")(image)
     model = nets.randomise(keras.Model(image, layers.Conv2D(4, 5, padding="same", name="last")(x)), rng)
-    (found,) = trace(model, nets.images(rng, 1, model), (10, 1, 2), "last", method="spread", neurons="all")
+    (found,) = trace(model, nets.images(rng, 1, model), (10, 1, 2), "last", method="evidence", neurons="all")
     assert (np.abs(found.points - [10, 1]) <= 3).all()
 
 

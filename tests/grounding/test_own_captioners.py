@@ -71,7 +71,7 @@ def test_each_word_before_contributes(mine, grounding):
 def test_every_method_finds_points(mine, pixels):
     for method in METHODS:
         # drawn neurons are shared by all words that are asked about; all neurons are not drawn
-        own = {"neurons": "all"} if method == "spread" else {}
+        own = {"neurons": "all"} if method == "evidence" else {}
         found = word_evidence(mine, pixels, IDS, positions=[1, 3], method=method, **own)
         assert len(found) == 2
         assert all(one.shape == (SIDE, SIDE) for one in found)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gazeback.cnn_trace.head import decompose, read_by_head
-from gazeback.cnn_trace.methods.evidence import WeightedFixations
+from gazeback.cnn_trace.methods.walk import WeightedFixations
 from gazeback.cnn_trace.recording import check_inputs
 from gazeback.cnn_trace.tracer import Tracer
 

@@ -1,4 +1,4 @@
-"""Steps 2 to 5 of the default method: reference, net per location, hand-off, the weighted walk."""
+"""Reference, net per location, hand-off, and the weighted walk of ``method="walk"``."""
 
 import keras
 import numpy as np
@@ -8,7 +8,8 @@ from twins import nets
 from twins.fixations import Twin
 
 from gazeback.cnn_trace import trace
-from gazeback.cnn_trace.methods.evidence import net_per_location, strongest
+from gazeback.cnn_trace.methods.evidence import net_per_location
+from gazeback.cnn_trace.methods.walk import strongest
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -95,7 +96,7 @@ def test_a_linear_classifier_gives_what_cam_gives(share, reference, rng):
     for target in (0, 2):
         coefficients, maps = cam(model, images, target)
         mean = {"vector": maps.mean(axis=(0, 1, 2)), "map": maps.mean(axis=0), None: None}[reference]
-        traced = trace(model, images, target, share=share, reference=mean)
+        traced = trace(model, images, target, method="walk", share=share, reference=mean)
         for i, fixations in enumerate(traced):
             relevance = coefficients * (maps[i] - (0 if mean is None else mean))
             shares, net = literal_net(relevance)
@@ -118,7 +119,7 @@ def test_the_weighted_walk_equals_the_twin(build, options, rng):
         handoff = model.get_layer("last")
     else:
         handoff = [x for x in model.layers if len(x.output.shape) == 4][-1]
-    fixations = trace(model, images, 1, handoff=handoff.name, **options)[0]
+    fixations = trace(model, images, 1, method="walk", handoff=handoff.name, **options)[0]
     handed = fixations.at(handoff.name)
     assert len(handed)
     twin = Twin(model, images[0], once=False, **options)
@@ -162,7 +163,7 @@ def test_a_neuron_of_a_map_walks_with_weight_one(rng):
     model = nets.randomise(nets.inception(rng), rng)
     images = nets.images(rng, 1, model)
     layer = next(x.name for x in model.layers if isinstance(x, layers.Concatenate))
-    for method in ("evidence", "fixations"):
+    for method in ("walk", "fixations"):
         assert trace(model, images, (2, 3, 4), layer=layer, method=method)[0].weights.tolist() == [1]
 
 
