@@ -272,14 +272,14 @@ def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, int]) -> t
     if not mass.any():
         return pixels[:0], mass[:0]
     # Equal masses may differ in their last digits; rounded, their order is that of the pixels.
-    mass = np.round(mass / mass.max(), 9)
+    mass = np.round(mass / mass.max(), 5)
     total = mass.sum()
     cell, heaviest = 1, np.argsort(-mass, kind="stable")
     while True:
         cells = pixels // cell @ (shape[1] // cell + 1, 1)
         _, first, index = np.unique(cells[heaviest], return_index=True, return_inverse=True)
         sums = np.bincount(index, mass[heaviest])
-        order = np.argsort(-np.round(sums, 9), kind="stable")
+        order = np.argsort(-np.round(sums, 5), kind="stable")
         count = int(np.searchsorted(np.cumsum(sums[order]), _CARRIED * total * (1 - 1e-9))) + 1
         if count <= MOST_POINTS:
             kept = order[: min(count, len(order))]

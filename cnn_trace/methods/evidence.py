@@ -89,3 +89,48 @@ def net_per_location(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = np.divide(net, total, out=np.zeros_like(net), where=total > 0)
     positive *= scale[..., None]
     return positive, net
+
+
+def carrying(mass: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Select the neurons that carry the top share of each question's mass.
+
+    Args:
+        mass: ``[questions, elements]``, not negative.
+        share: in (0, 1].
+
+    Returns:
+        Elements int ``[n]`` and their weights ``[n, questions]``; those of a question sum to 1.
+    """
+    chosen = [strongest(row, share) for row in mass]
+    elements = np.unique(np.concatenate(chosen))
+    weights = np.zeros((len(elements), len(mass)))
+    for question, (row, kept) in enumerate(zip(mass, chosen, strict=True)):
+        weights[np.searchsorted(elements, kept), question] = row[kept]
+    return elements, weights / np.maximum(weights.sum(axis=0), 1e-30)
+
+
+def check_share(share: float) -> None:
+    """Raise TraceError unless the share is above 0 and at most 1."""
+    if not 0 < share <= 1:
+        raise TraceError(f"share must be above 0 and at most 1, got {share}")
+
+
+def strongest(mass: np.ndarray, share: float) -> np.ndarray:
+    """Find the elements that carry the top ``share`` of the sum (step 5): flat indices, the smallest last."""
+    flat = mass.ravel()
+    total = float(flat.sum(dtype=np.float64))
+    if not total:
+        return np.zeros(0, np.int64)
+    floor = float(flat.max())
+    while True:
+        # Sorting a whole map takes longer than the walk; usually a few of its neurons are enough.
+        floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
+        candidates = np.flatnonzero(flat > floor)
+        values = flat[candidates]
+        if not floor or float(values.sum(dtype=np.float64)) >= share * total:
+            break
+    falling = np.sort(values)[::-1]
+    count = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share * total * (1 - 1e-9))) + 1
+    smallest = falling[min(count, len(falling)) - 1]
+    larger = candidates[values > smallest]
+    return np.concatenate([larger, candidates[values == smallest][: count - len(larger)]])

@@ -17,7 +17,7 @@ from gazeback.cnn_trace.targets import CONTRASTS
 
 # The selection of each method, and the options that it takes.
 SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
-    "evidence": (Spread, ("neurons",)),
+    "evidence": (Spread, ("neurons", "share")),
     "fixations": (CNNFixations, ("location", "fc_to_spatial")),
     "top": (TopContributors, ("top",)),
     "discernible": (DiscernibleNeurons, ("top_k", "alphas")),
@@ -39,7 +39,8 @@ class Options:
             for "walk" and "fixations" only, by default "same".
         fc_to_spatial: the inputs that a dense layer over a flattened map keeps: ``"argmax"`` or ``"all"``;
             for the same methods.
-        share: walk: the fraction of the net relevance whose neurons are walked down, in (0, 1].
+        share: evidence, walk: the fraction of the net relevance whose neurons are followed, the strongest
+            first, in (0, 1]; by default 1 and 0.6.
         neurons: evidence: the number of neurons of a tensor that carry the weights of an image, or ``"all"``.
         reference: evidence, walk: the map of the average picture that is subtracted: None (zero), a vector
             ``[channels]`` or a map ``[height, width, channels]``.

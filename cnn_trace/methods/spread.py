@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.methods.evidence import carrying, check_share
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.selection import CNNFixations, Terms
 
@@ -42,13 +43,16 @@ class Spread(CNNFixations):
     Attributes:
         neurons: the number of neurons of a tensor that carry the weights of an image; ``"all"`` keeps
             every contributor.
+        share: the fraction of the net relevance whose neurons are followed, the strongest first.
     """
 
     once: bool = False
     neurons: int | Literal["all"] = 3000
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_share(self.share)
         if self.neurons != ALL and (not isinstance(self.neurons, int) or self.neurons < 1):
             raise TraceError(f'neurons must be 1 or more, or "{ALL}", got {self.neurons!r}')
 
@@ -69,7 +73,7 @@ class Spread(CNNFixations):
 
     def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Select neurons with probabilities in proportion to their mass."""
-        elements, weights = super().start(mass)
+        elements, weights = super().start(mass) if self.share == 1 else carrying(mass, self.share)
         if self.neurons == ALL or len(elements) <= self.neurons:
             return elements, weights
         copies, each = _copies(self.neurons, weights)

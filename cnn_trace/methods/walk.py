@@ -11,32 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.methods.evidence import carrying, check_share
 from gazeback.cnn_trace.selection import CNNFixations
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace.rules.dense_fan import DenseFan
-
-
-def strongest(mass: np.ndarray, share: float) -> np.ndarray:
-    """Find the elements that carry the top ``share`` of the sum (step 5): flat indices, the smallest last."""
-    flat = mass.ravel()
-    total = float(flat.sum(dtype=np.float64))
-    if not total:
-        return np.zeros(0, np.int64)
-    floor = float(flat.max())
-    while True:
-        # Sorting a whole map takes longer than the walk; usually a few of its neurons are enough.
-        floor = floor / 16 if floor > 1e-6 * float(flat.max()) else 0.0
-        candidates = np.flatnonzero(flat > floor)
-        values = flat[candidates]
-        if not floor or float(values.sum(dtype=np.float64)) >= share * total:
-            break
-    falling = np.sort(values)[::-1]
-    count = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share * total * (1 - 1e-9))) + 1
-    smallest = falling[min(count, len(falling)) - 1]
-    larger = candidates[values > smallest]
-    return np.concatenate([larger, candidates[values == smallest][: count - len(larger)]])
 
 
 @dataclass(frozen=True)
@@ -52,17 +31,11 @@ class WeightedFixations(CNNFixations):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.share <= 1:
-            raise TraceError(f"share must be above 0 and at most 1, got {self.share}")
+        check_share(self.share)
 
     def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Select the neurons that carry the top share of each question's mass."""
-        chosen = [strongest(row, self.share) for row in mass]
-        elements = np.unique(np.concatenate(chosen))
-        weights = np.zeros((len(elements), len(mass)))
-        for question, (row, kept) in enumerate(zip(mass, chosen, strict=True)):
-            weights[np.searchsorted(elements, kept), question] = row[kept]
-        return elements, weights / np.maximum(weights.sum(axis=0), 1e-30)
+        return carrying(mass, self.share)
 
     def dense(self, fan: DenseFan, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choose inputs as the published method does; the weight of each neuron is split among them."""

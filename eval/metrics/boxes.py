@@ -13,7 +13,7 @@ from gazeback.eval.metrics.maps import Box
 
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
 
-EVIDENCE_BLUR = 0.065
+EVIDENCE_BLUR = 0.04
 """The blur of `evidence_heat`, as a fraction of the diagonal."""
 
 
@@ -54,21 +54,22 @@ def blurred(heat: np.ndarray, blur: float) -> np.ndarray:
 def evidence_heat(fixations: Fixations) -> np.ndarray:
     """Compute a flat map of the evidence for boxes: float [height, width].
 
-    A box must reach to the object's ends, but the weights of the evidence are peaked: most is on the few
-    details that are evidence for the class. So every point counts once, the blur is wider than that of the
-    heat map, and the net map is flattened by a square root.
+    A box must reach to the object's ends, but the evidence is peaked: most is on the few details that are
+    evidence for the class. So the blur is wider than that of the heat map, and the net map is flattened by a
+    square root.
     """
-    counts = np.zeros(fixations.shape)
-    counts[tuple(fixations.points.T)] = 1
-    heat = blurred(counts, EVIDENCE_BLUR)
+    pixels, weights = fixations.pixels
+    dense = np.zeros(fixations.shape)
+    dense[tuple(pixels.T)] = weights
+    heat = blurred(dense, EVIDENCE_BLUR)
     return heat if fixations.net is None else heat * np.sqrt(resized(fixations.net, fixations.shape))
 
 
 def evidence_boxes(fixations: Fixations, thresholds: Sequence[float]) -> list[Box]:
     """The boxes of evidence: the heaviest region of its `evidence_heat`, for each threshold.
 
-    This rule was chosen on a tune part, for evidence with a hand-off of 0.9. The alternatives were weights,
-    their square roots and none; the net map, its square root and none; and six blurs (docs/measurements.md).
+    This rule was chosen on a tune part. The alternatives were the weights, the square root of their blurred
+    map and none; the net map, its square root and none; and four blurs (docs/measurements.md).
     """
     heat = evidence_heat(fixations)
     return [region_box(heat, threshold) for threshold in thresholds]

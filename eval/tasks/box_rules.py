@@ -12,7 +12,7 @@ import numpy as np
 
 from gazeback.eval.metrics.boxes import blurred, centre_box, evidence_boxes, region_box, tight_box
 from gazeback.eval.metrics.maps import Box
-from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, Found, class_points, explain_classes
+from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, Found, explain_classes
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 
@@ -27,9 +27,6 @@ a fraction of the maximum; share: a fraction of the image's sides."""
 
 Classes = Sequence[int] | np.ndarray
 """A class for each image."""
-
-EVIDENCE_BOX_SHARE = 0.9
-"""The fraction of the net relevance that is walked down for a box, which must cover the whole object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,26 +53,22 @@ def answers_of(
     """
     classes = np.stack([true, wrong], axis=1)
     found = explain_classes(name, model, pixels, classes)
-    rules = _rules(name, model, pixels, classes[:, :1], found)
+    rules = _rules(name, found)
     return [
         Answer(true, other, {rule: boxes[i] for rule, boxes in rules.items()})
         for i, (true, other) in enumerate(found.maps)
     ]
 
 
-def _rules(
-    name: str, model: keras.Model, pixels: np.ndarray, true: np.ndarray, found: Found
-) -> dict[str, list[list[Box]]]:
-    """Compute, by every rule of the method, each image's boxes of the true class int [n, 1], one for each
-    setting."""
+def _rules(name: str, found: Found) -> dict[str, list[list[Box]]]:
+    """Compute, by every rule of the method, each image's boxes of the true class, one for each setting."""
     if name == CENTRE:
         boxes = [centre_box(found.maps.shape[2:], setting["share"]) for setting in SETTINGS["centre"]]
         return {"centre": [boxes] * len(found.maps)}
     rules = {}
-    if name == EVIDENCE:
-        wide = class_points(name, model, pixels, true, share=EVIDENCE_BOX_SHARE)
-        rules["evidence box"] = [evidence_boxes(of_image[0], THRESHOLDS) for of_image in wide]
     if found.points is not None:
+        if name == EVIDENCE:
+            rules["evidence box"] = [evidence_boxes(of_image[0], THRESHOLDS) for of_image in found.points]
         rules["tight"] = [[tight_box(of_image[0])] for of_image in found.points]
     return rules | {"region": [_regions(heats[0]) for heats in found.maps]}
 

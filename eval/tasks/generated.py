@@ -47,7 +47,6 @@ from gazeback.eval.subjects.captioner import (
     model_input,
 )
 from gazeback.eval.subjects.methods import CENTRE, EVIDENCE
-from gazeback.eval.tasks.box_rules import EVIDENCE_BOX_SHARE
 from gazeback.grounding.captions import word_evidence
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
@@ -68,7 +67,6 @@ SETTINGS = {
     "sides": list(SIDES),
     "iou": IOU,
     "common": COMMON,
-    "evidence": EVIDENCE_BOX_SHARE,
 }
 
 Hits = list[int]
@@ -203,7 +201,7 @@ class GeneratedTask(PhraseTask):
             return [[centre_box(shape, share) for share in settings] for _ in question.positions]
         if method == EVIDENCE:
             asked = (question.image, question.word_ids, question.positions)
-            found = word_evidence(subject.captioner, *asked, share=EVIDENCE_BOX_SHARE) if asked[2] else []
+            found = word_evidence(subject.captioner, *asked) if asked[2] else []
             return [evidence_boxes(fixations, settings) for fixations in found]
         return [
             [region_box(heat, share) for share in settings] for heat in self._maps(subject, method, question)

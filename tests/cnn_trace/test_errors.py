@@ -9,6 +9,7 @@ from twins import nets
 from gazeback.cnn_trace import MissingRule, TraceError, trace
 
 pytestmark = pytest.mark.usefixtures("eager")
+WALK = {"method": "walk"}
 IMAGE = np.zeros((1, 8, 8, 3), "float32")
 
 
@@ -29,21 +30,17 @@ def model():
         ((IMAGE, np.array([0, 1])), {}, r"one class index per image \(int \[1\]\), got int64 \[2\]"),
         ((IMAGE, np.array([0.5])), {}, r"one class index per image \(int \[1\]\), got float64 \[1\]"),
         ((IMAGE, 0), {"method": "gradcam"}, r"unknown method 'gradcam'; choose one of evidence, fixations"),
-        ((IMAGE, 0), {"method": "walk", "share": 0}, r"share must be above 0 and at most 1, got 0"),
-        ((IMAGE, 0), {"method": "walk", "share": 1.1}, r"share must be above 0 and at most 1, got 1.1"),
+        ((IMAGE, 0), WALK | {"share": 0}, r"share must be above 0 and at most 1, got 0"),
+        ((IMAGE, 0), WALK | {"share": 1.1}, r"share must be above 0 and at most 1, got 1.1"),
+        ((IMAGE, 0), WALK | {"share": np.nan}, r"share must be above 0 and at most 1, got nan"),
         (
             (IMAGE, 0),
-            {"method": "walk", "share": float("nan")},
-            r"share must be above 0 and at most 1, got nan",
-        ),
-        (
-            (IMAGE, 0),
-            {"method": "walk", "location": "corner"},
+            WALK | {"location": "corner"},
             r"location must be one of 'same', 'argmax', got 'corner'",
         ),
         (
             (IMAGE, 0),
-            {"method": "walk", "fc_to_spatial": "x"},
+            WALK | {"fc_to_spatial": "x"},
             r"fc_to_spatial must be one of 'argmax', 'all', got 'x'",
         ),
         (

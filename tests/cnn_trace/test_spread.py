@@ -7,7 +7,7 @@ from keras import layers
 from twins import nets
 
 from gazeback.cnn_trace import TraceError, trace
-from gazeback.cnn_trace.methods.spread import Spread, drawn, supporting, systematic, uniform
+from gazeback.cnn_trace.methods.spread import Spread, _draws, drawn, supporting, systematic, uniform
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -69,18 +69,25 @@ def test_an_image_is_traced_alike_alone_and_in_a_batch(build, rng):
     together = trace(model, pixels, 1, method="evidence", neurons=50)
     for image, fixations in zip(pixels, together, strict=True):
         (alone,) = trace(model, image[None], 1, method="evidence", neurons=50)
-        np.testing.assert_array_equal(alone.points, fixations.points)
-        np.testing.assert_allclose(alone.weights, fixations.weights, rtol=1e-4)
+        for found, expected in zip(alone.pixels, fixations.pixels, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_drawn_contributors_come_close_to_all_of_them(rng):
+def test_drawn_contributors_come_close_to_all_of_them(rng, monkeypatch):
+    monkeypatch.setattr(  # also where there are fewer inputs than draws
+        Spread,
+        "_draws",
+        lambda self, neurons, weights, step: _draws(20000, neurons, weights, step.call.name),
+    )
     model = nets.randomise(nets.plain(rng), rng)
     pixels = nets.images(rng, 1, model)
+    (sampled,) = trace(model, pixels, 1, method="evidence")
+    monkeypatch.undo()
     (exact,) = trace(model, pixels, 1, method="evidence", neurons="all")
-    (sampled,) = trace(model, pixels, 1, method="evidence", neurons=20000)
     heat = np.zeros((2, *exact.shape))
     for one, fixations in zip(heat, (exact, sampled), strict=True):
-        one[tuple(fixations.points.T)] = fixations.weights
+        places, weights = fixations.pixels
+        one[tuple(places.T)] = weights
     assert np.abs(heat[0] - heat[1]).sum() < 0.1
 
 
@@ -104,7 +111,7 @@ def test_nothing_lies_outside_the_receptive_field(rng):
     x = layers.Conv2D(4, 3, padding="same")(image)
     model = nets.randomise(keras.Model(image, layers.Conv2D(4, 5, padding="same", name="last")(x)), rng)
     (found,) = trace(model, nets.images(rng, 1, model), (10, 1, 2), "last", method="evidence", neurons="all")
-    assert (np.abs(found.points - [10, 1]) <= 3).all()
+    assert (np.abs(found.pixels[0] - [10, 1]) <= 3).all()
 
 
 def test_a_neuron_without_support_is_shared_by_magnitude():

@@ -8,8 +8,7 @@ from twins import nets
 from twins.fixations import Twin
 
 from gazeback.cnn_trace import trace
-from gazeback.cnn_trace.methods.evidence import net_per_location
-from gazeback.cnn_trace.methods.walk import strongest
+from gazeback.cnn_trace.methods.evidence import net_per_location, strongest
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -176,7 +176,7 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--share", "0"], "--share: expected a fraction above 0 and at most 1, got 0"),
         (["--share", "nan"], "--share: expected a fraction above 0 and at most 1, got nan"),
         (["--method", "magic"],
-         "method: expected one of evidence, fixations, top, discernible, spread, got 'magic'"),
+         "method: expected one of evidence, fixations, top, discernible, walk, got 'magic'"),
         (["--method", "top", "--methods", "evidence,top"],
          "--method is one method and --methods are several to compare: give one of the two"),
         (["--methods", "top,top"], "methods: each is shown once; top was given twice"),
