@@ -65,10 +65,10 @@ def test_the_tight_box_leaves_outliers_out():
     assert tight_box(fixations([*near, [5, 5]])) == [60, 40, 10, 10]
 
 
-def test_evidence_counts_every_point_once():
-    points = [[30, 30], [60, 60]]
-    heavy, even = fixations(points, [0.99, 0.01]), fixations(points, [0.5, 0.5])
-    np.testing.assert_array_equal(evidence_heat(heavy), evidence_heat(even))
+def test_evidence_for_boxes_takes_all_pixels_with_their_weights():
+    pixels, weights = np.array([[30, 30], [60, 60]]), np.array([0.9, 0.1])
+    heat = evidence_heat(Fixations(pixels[:1], np.ones(1), (100, 100), None, (pixels, weights)))
+    assert heat[30, 30] == pytest.approx(9 * heat[60, 60], rel=1e-3)
 
 
 def test_evidence_is_multiplied_with_the_root_of_the_net_map():

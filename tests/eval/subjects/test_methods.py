@@ -87,7 +87,7 @@ def test_maps_of_several_classes_are_those_of_each_alone(colours, name):
     assert (found.maps >= 0).all()
     assert (found.points is not None) == methods.is_traced(name)
     alone = class_maps(name, colours.model, pixels, classes[:, 1])
-    if name == "spread":  # the neurons that it draws are shared by the classes that are asked together
+    if name == "evidence":  # the neurons that it draws are shared by the classes that are asked together
         points = class_points(name, colours.model, pixels, classes[:, 1:], neurons="all")
         both = class_points(name, colours.model, pixels, classes, neurons="all")
         found.maps[:, 1] = [of_image[1].heatmap() for of_image in both]
