@@ -47,7 +47,7 @@ class Spread(CNNFixations):
     """
 
     once: bool = False
-    neurons: int | Literal["all"] = 3000
+    neurons: int | Literal["all"] = 1000
     share: float = 1.0
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ def pair(rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"method": "fixations"}, {"method": "fixations", "location": "argmax"}]
+    "options", [{"neurons": "all"}, {"method": "fixations"}, {"method": "fixations", "location": "argmax"}]
 )
 def test_same_points_weights_and_maps(pair, options):
     expected, found = (trace(*one, target=[1, 3], **options) for one in pair)
@@ -63,7 +63,7 @@ def test_same_points_weights_and_maps(pair, options):
 
 
 def _at_layers(model, photos):
-    (found, _) = trace(model, photos, target=1)
+    (found, _) = trace(model, photos, target=1, neurons="all")
     return {name: layer_fixations(model, found, name) for name in ("conv", "pool")}
 
 
