@@ -1,9 +1,8 @@
 """Train a classifier of sketches from random weights, on the processor, in minutes."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -17,12 +16,12 @@ from gazeback.models.classifiers.strokes import Strokes
 from gazeback.models.contents import digest, files_digest, versions
 from gazeback.models.photos import load_photo
 from gazeback.models.training.checkpoint import Checkpoint, Standing
+from gazeback.models.training.epochs import Report, run_epochs, warmed_up
 from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
 from gazeback.models.training.sketch_settings import DILATIONS, MARGIN, MOST_DILATIONS, OPTIONS, Settings
 from gazeback.models.training.sketch_views import Drawing
 
 WARM_UP_SHARE, WEIGHT_DECAY, SMOOTHING = 0.1, 1e-2, 0.1
-Report = Callable[[str, int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,7 @@ class Run:
         """Cross-entropy with smoothed labels; AdamW whose rate warms up and then decays as a cosine."""
         settings = self.settings
         steps = settings.epochs * -(-len(self.drawings) // settings.batch)
-        warm_up = max(1, round(WARM_UP_SHARE * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate * 0.01,
-            max(1, steps - warm_up),
-            warmup_target=settings.learning_rate,
-            warmup_steps=warm_up,
-        )
+        rate = warmed_up(settings.learning_rate, steps, WARM_UP_SHARE)
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
         self.model.compile(optimizer, loss, jit_compile=False)
@@ -129,31 +122,20 @@ def accuracy(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, bat
 
 
 def _fit(run: Run, checkpoint: Checkpoint, report: Report) -> None:
-    """Train until the last epoch, or ``patience`` epochs without a lower dev loss; keep the best weights."""
+    """Train the network, and keep the weights of the epoch with the lowest dev loss."""
     settings, model = run.settings, run.model
-    state = [*model.variables, *model.optimizer.variables]
-    standing, best = _resume(checkpoint, settings, state, model.variables)
     dev = run.pixels(run.splits["dev"]), np.array(run.splits["dev"].labels)
     steps = -(-len(run.drawings) // settings.batch)
-    while not standing.finished:
-        started = time.perf_counter()
-        for done, (pixels, labels) in enumerate(run.batches(standing.epoch), 1):
+
+    def epoch_of(epoch: int) -> None:
+        for done, (pixels, labels) in enumerate(run.batches(epoch), 1):
             loss = float(model.train_on_batch(pixels, labels))
-            report("train", standing.epoch * steps + done, settings.epochs * steps, loss)
-        loss = _cross_entropy(model, *dev)
-        standing = replace(standing, epoch=standing.epoch + 1)
-        if loss < standing.best_loss:
-            standing = replace(standing, best_loss=loss, best_epoch=standing.epoch)
-            best = _values(model.variables)
-        standing = replace(
-            standing,
-            seconds=standing.seconds + time.perf_counter() - started,
-            finished=standing.epoch >= settings.epochs
-            or standing.epoch - standing.best_epoch >= settings.patience,
-        )
-        checkpoint.save(standing, _values(state), best)
-        report("dev", standing.epoch, settings.epochs, loss)
-    _assign(model.variables, best)
+            report("train", epoch * steps + done, settings.epochs * steps, loss)
+
+    run_epochs(
+        Standing(settings.network), settings.epochs, settings.patience, epoch_of,
+        lambda: _cross_entropy(model, *dev), model.variables, model.optimizer, checkpoint, report,
+    )  # fmt: skip
 
 
 def _cross_entropy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray, batch: int = 64) -> float:
@@ -161,23 +143,3 @@ def _cross_entropy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray, b
     parts = [model.predict_on_batch(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     answer = np.concatenate([np.asarray(part) for part in parts])
     return float(-np.log(answer[np.arange(len(labels)), labels] + 1e-9).mean())
-
-
-def _resume(
-    checkpoint: Checkpoint, settings: Settings, state: list[keras.Variable], variables: list[keras.Variable]
-) -> tuple[Standing, list[np.ndarray]]:
-    saved = checkpoint.load()
-    if saved is None:
-        return Standing(settings.network, finished=settings.epochs == 0), _values(variables)
-    standing, current, best = saved
-    _assign(state, current)
-    return standing, best
-
-
-def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable.value) for variable in variables]
