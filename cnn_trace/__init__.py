@@ -1,7 +1,7 @@
 """Trace a neuron of a Keras model to the pixels: a flat graph, one recorded forward pass, and the walk
 back."""
 
-from gazeback.cnn_trace.errors import MissingRule, TraceError
+from gazeback.cnn_trace.errors import MissingRule, TraceError, TraceWarning
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules import Rule, register_rule
@@ -14,6 +14,7 @@ __all__ = [
     "MissingRule",
     "Rule",
     "TraceError",
+    "TraceWarning",
     "Tracer",
     "register_rule",
     "trace",

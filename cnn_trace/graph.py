@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -53,7 +54,8 @@ class Call:
     ``part`` is ``"linear"`` or ``"activation"`` if a layer with a fused activation is split into two calls.
     ``closed``: the reason why a layer could not be opened. ``masks``: of a layer that could not be opened,
     the Keras masks that its inputs carry. ``depends_on_embedding``: its values were worked out from embedded
-    words (or other numbers that are no image), and it is not the embedding itself.
+    words (or other numbers that are no image), and it is not the embedding itself. ``order``: which call of
+    its layer it is, in the order in which Keras was told; for a call inside others, theirs first.
     """
 
     operation: keras.Operation
@@ -67,6 +69,7 @@ class Call:
     closed: str = ""
     depends_on_image: bool = False
     depends_on_embedding: bool = False
+    order: tuple[int, ...] = ()
 
     @property
     def reads(self) -> tuple[Tensor, ...]:
@@ -90,8 +93,9 @@ class Graph:
     image_inputs: tuple[Tensor, ...] = ()
     known_inputs: dict[Tensor, set[Tensor]] = field(default_factory=dict, repr=False)
     known_shapes: dict[Any, dict[Tensor, tuple[int, ...]]] = field(default_factory=dict, repr=False)
-    opened: dict[str, list[Call]] = field(default_factory=dict, repr=False)
+    opened: dict[str, list[tuple[tuple[int, ...], list[Call]]]] = field(default_factory=dict, repr=False)
     fixed_weights: list[tuple[keras.Variable, np.ndarray]] = field(default_factory=list, repr=False)
+    given_states: tuple[Tensor, ...] = ()
 
     @property
     def is_current(self) -> bool:
@@ -102,12 +106,52 @@ class Graph:
         """Find all calls of a layer, by its name or by its path (``"backbone/block4_pool"``).
 
         For a nested model or composite layer, which was opened, these are the calls that made its outputs.
+        ``"conv#2"`` is the second of several calls of a layer.
         """
-        found = [call for call in self.calls if layer in (call.name, call.operation.name)]
-        found = found or self.opened.get(layer, [])
-        if not found:
+        return [call for calls in self._applications(layer) for call in calls]
+
+    def call_of(self, layer: str) -> Call:
+        """Find the one call of a layer, or the one that ``"conv#2"`` names; of several calls that made the
+        outputs of an opened layer, the last.
+
+        Raises:
+            TraceError: there is no such layer, or it is called several times and the name does not say which.
+        """
+        return self.only(layer, self._applications(layer))[-1]
+
+    def only(self, layer: str, applications: list[list[Call]]) -> list[Call]:
+        """The one of these applications of a layer; raises TraceError if there are several."""
+        if len(applications) > 1:
+            names = [f"{layer}#{number}" for number in range(1, len(self._applications(layer)) + 1)]
+            raise TraceError(
+                f"layer {layer!r} is called {len(names)} times; name one call: {', '.join(names)}, in the "
+                "order in which the model was built"
+            )
+        return applications[0]
+
+    def applications(self, layer: str, reached: Callable[[Call], bool]) -> list[list[Call]]:
+        """The applications of a layer of which a call fulfils a condition."""
+        return [calls for calls in self._applications(layer) if any(map(reached, calls))]
+
+    def _applications(self, layer: str) -> list[list[Call]]:
+        """The calls of each application of a layer, in the order in which Keras was told."""
+        if not isinstance(layer, str):
+            raise TraceError(f"a layer is given by its name, got {layer!r}")
+        found: dict[tuple[int, ...], list[Call]] = {}
+        for call in self.calls:
+            if layer in (call.name, call.operation.name):
+                found.setdefault(call.order, []).append(call)
+        ordered = [found[order] for order in sorted(found)]
+        ordered = ordered or [calls for _, calls in sorted(self.opened.get(layer, []), key=itemgetter(0))]
+        base, _, number = layer.rpartition("#")
+        if not ordered and base and number.isdecimal():
+            all_of = self._applications(base)
+            if 1 <= int(number) <= len(all_of):
+                return [all_of[int(number) - 1]]
+            raise TraceError(f"layer {base!r} is called {len(all_of)} times: there is no {layer!r}")
+        if not ordered:
             raise TraceError(_unknown_layer(self, layer))
-        return found
+        return ordered
 
     def ancestors(
         self,
@@ -134,7 +178,7 @@ class Graph:
         """
         known: dict[int | str, Tensor] = dict(zip(self.output_names, self.outputs, strict=True))
         known.update(enumerate(self.outputs))
-        if which not in known:
+        if not isinstance(which, int | str) or which not in known:
             raise TraceError(
                 f"model {self.name!r} has no output {which!r}; it has {len(self.outputs)}, from 0: "
                 f"{', '.join(self.output_names)}"
@@ -189,6 +233,7 @@ def flatten(model: keras.Model, has_rule: Callable[[keras.Operation], bool]) -> 
         names = tuple(symbolic if isinstance(symbolic, _Arguments) else sorted(symbolic))
     graph = Graph(inputs, tuple(outputs), flattener.calls, model.name, names)
     graph.opened = flattener.opened_layers
+    graph.given_states = tuple(dict.fromkeys(t for t in flattener.states if t in inputs))
     graph.output_names = _output_names(functional, graph.outputs)
     graph.fixed_weights = [(v, np.array(_array(v))) for v in flattener.fixed_weights()]
     _mark_images(graph)
@@ -223,7 +268,9 @@ class _Flattener:
     def __init__(self, has_rule: Callable[[keras.Operation], bool]) -> None:
         self.has_rule = has_rule
         self.calls: list[Call] = []
-        self.opened_layers: dict[str, list[Call]] = {}
+        self.opened_layers: dict[str, list[tuple[tuple[int, ...], list[Call]]]] = {}
+        self.order: tuple[int, ...] = ()
+        self.states: list[Tensor] = []
         self.masks = Masks()
         self.closed = ""
         # The layers that are being opened, and those in which something was worked out from weights alone.
@@ -265,7 +312,15 @@ class _Flattener:
         return [known[id(x)] for x in outputs]
 
     def _add(self, node: Any, known: dict[int, Tensor], prefix: str) -> None:
+        before = self.order
+        self.order = (*before, node.operation._inbound_nodes.index(node))
+        self._add_call(node, known, prefix)
+        self.order = before
+
+    def _add_call(self, node: Any, known: dict[int, Tensor], prefix: str) -> None:
         operation, name = node.operation, prefix + node.operation.name
+        if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional):
+            self.states += [known[id(x)] for x in node.input_tensors[1:]]
         arguments, keywords, masked = self._with_masks(node, known, prefix)
         passed_on = self.masks.is_passed_on(node)
         functional = _as_functional(operation)
@@ -306,7 +361,7 @@ class _Flattener:
         """Note the calls that made the outputs of a nested model or composite layer."""
         calls = [tensor.call for tensor in outputs if tensor.call is not None]
         for key in {name, operation.name}:
-            self.opened_layers.setdefault(key, []).extend(calls)
+            self.opened_layers.setdefault(key, []).append((self.order, calls))
 
     def _leaf(
         self, node: Any, arguments: Any, keywords: Any, known: dict[int, Tensor], name: str
@@ -338,6 +393,7 @@ class _Flattener:
     def _append(self, call: Call) -> None:
         for output in call.outputs:
             output.call = call
+        call.order = self.order
         self.calls.append(call)
 
     def _opened(

@@ -41,7 +41,8 @@ def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fix
         TraceError: there is no such layer, its output is not a map, or the walk did not pass it.
     """
     graph = tracer_of(model).graph
-    tensor = graph.calls_of(layer)[-1].outputs[0]
+    inputs = dict(zip(graph.input_names, graph.inputs, strict=True))
+    tensor = inputs[layer] if layer in inputs else graph.call_of(layer).outputs[0]
     if len(tensor.shape) != 4:
         raise TraceError(f"layer {layer!r} has no places: its output {list(tensor.shape)} is no map")
     evidence = fixations.at(layer)

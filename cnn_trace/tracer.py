@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace import oversampling
-from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.errors import TraceError, TraceWarning
 from gazeback.cnn_trace.fixations import Fixations, against_others, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
 from gazeback.cnn_trace.head import Decomposition, decompose_all, handoff_maps, read_by_head
@@ -73,11 +74,21 @@ class Tracer:
         """The tensor on which questions start: a layer's output, or the model's output before a final
         softmax."""
         if layer is not None:
-            return self.graph.calls_of(layer)[-1].outputs[0]
+            return self.graph.call_of(layer).outputs[0]
         tensor = self.graph.output(output)
         while tensor.call is not None and is_output_activation(tensor.call):
             tensor = tensor.call.inputs[0]
         return tensor
+
+    def check_start(self, tensor: Tensor) -> None:
+        """Raise TraceError if no pixel can explain a tensor: no image comes in, or it depends on none."""
+        if not self.graph.image_inputs:
+            raise TraceError(
+                f"model {self.graph.name!r} has no image input [n, height, width, channels]; its inputs are "
+                f"{[list(t.shape) for t in self.graph.inputs]}"
+            )
+        if tensor.call is None or not tensor.call.depends_on_image:
+            raise TraceError(f"{tensor.name!r} does not depend on an image: no pixel to trace it to")
 
     def explain(
         self,
@@ -101,15 +112,9 @@ class Tracer:
             also: further tensors to record.
             known: an earlier recording of the same images (see :meth:`first_recording`).
         """
-        if not self.graph.image_inputs:
-            raise TraceError(
-                f"model {self.graph.name!r} has no image input [n, height, width, channels]; its inputs are "
-                f"{[list(t.shape) for t in self.graph.inputs]}"
-            )
         targets = (target,) if isinstance(target, Tensor) else tuple(target)
         for one in targets:
-            if one.call is None or not one.call.depends_on_image:
-                raise TraceError(f"{one.name!r} does not depend on an image: no pixel to trace it to")
+            self.check_start(one)
             if options.contrast:
                 self._check_contrast(one, options.contrast)
                 also |= {one}
@@ -286,10 +291,17 @@ class _Found:
         return total
 
     def _at(self, image: int, question: int, layer: str) -> Evidence:
-        calls = self.graph.calls_of(layer)
-        passed = [out for call in calls for out in call.outputs if out in self.reached]
-        if not passed:
-            raise TraceError(f"the walk did not pass layer {layer!r}")
+        inputs = dict(zip(self.graph.input_names, self.graph.inputs, strict=True))
+        if layer in inputs:
+            passed = [inputs[layer]]
+        else:
+            reached = self.graph.applications(
+                layer, lambda call: not self.reached.keys().isdisjoint(call.outputs)
+            )
+            if not reached:
+                raise TraceError(f"the walk did not pass layer {layer!r}")
+            calls = self.graph.only(layer, reached)
+            passed = [out for call in calls for out in call.outputs if out in self.reached]
         coordinates, weights = self.evidence_on(passed[-1]).question(image, question)
         return Evidence(coordinates, weights, np.ones(len(weights), np.int8))
 
@@ -299,6 +311,19 @@ class _Found:
         if name not in images:
             raise TraceError(f"model {self.graph.name!r} has the image inputs {images}, got {name!r}")
         return self.fixations(image, question, names[name])
+
+
+def _tell_of_states(graph: Graph, start: Tensor) -> None:
+    """Warn if the answer depends on a state that is given as an input: what it knows of the image is lost."""
+    given = [tensor for tensor in graph.given_states if tensor in graph.inputs_of(start)]
+    if given:
+        names = ", ".join(repr(tensor.name) for tensor in given)
+        warnings.warn(
+            f"the state {names} is an input of model {graph.name!r}: evidence that came to it from an image "
+            "is not traced; trace a model that computes the state from the image",
+            TraceWarning,
+            stacklevel=3,
+        )
 
 
 _tracers: WeakKeyDictionary[keras.Model, Tracer] = WeakKeyDictionary()
@@ -336,7 +361,8 @@ def trace(
             ``(row, column, channel)`` or ``(step, word)``; ``(..., channel)``: a whole channel. An integer
             array ``[n]``: one class per image. A list: several targets of one forward pass, each an int or a
             tuple.
-        layer: start from this layer's output instead of the model's.
+        layer: start from this layer's output instead of the model's; ``"conv#2"`` is the second of several
+            calls.
         method: ``"evidence"``, ``"walk"``, ``"fixations"``, ``"top"`` or ``"discernible"``.
         output: the output of the model, if it has several, by number or name.
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
@@ -350,9 +376,10 @@ def trace(
     Raises:
         TraceError: an input, a target or an option that does not fit; MissingRule: a layer without a rule.
     """
-    settings = Options(method=method, **options)
+    settings = Options.of(method=method, **options)
     tracer = tracer_of(model)
     start = tracer.target(layer, output)
+    _tell_of_states(tracer.graph, start)
     if oversample:
         cut, offsets, shape = oversampling.crops(tracer.graph, images)
         asked = partial(oversampling.agreed_neurons, start, target)

@@ -52,7 +52,7 @@ class WordTracer:
         layer = captioner.features_layer
         # The reference is the mean of that map; other maps may follow, such as a pooled one.
         reference = None if layer is None else captioner.mean_features
-        self.options = Options(method=method, reference=reference, **{"handoff": layer, **options})
+        self.options = Options.of(method=method, reference=reference, **{"handoff": layer, **options})
         self._seen: dict[Tracer, Recording] = {}
         self.features = self._first_look(tracer_of(captioner.model))[self._map(tracer_of(captioner.model))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,24 @@ class Options:
         if self.contrast and not self.has_head:
             raise TraceError(f'contrast is an option of method "evidence", not of {self.method!r}')
         _ = self.selection
+
+    @classmethod
+    def of(cls, **given: Any) -> Options:
+        """Make options of a user's keywords. Raises TraceError for one that there is not, or a wrong kind of
+        value."""
+        known = [one.name for one in fields(cls)]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise TraceError(f"there is no option {unknown[0]!r}; the options are {', '.join(known)}")
+        try:
+            if given.get("reference") is not None:
+                given["reference"] = np.asarray(given["reference"], np.float32)
+            return cls(**given)
+        except TraceError:
+            raise
+        except (TypeError, ValueError) as error:
+            shown = ", ".join(f"{name}={value!r}"[:60] for name, value in given.items())
+            raise TraceError(f"an option has a wrong kind of value ({error}): {shown}") from None
 
     @property
     def has_head(self) -> bool:

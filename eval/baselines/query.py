@@ -6,7 +6,7 @@ signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Graph, Tensor
 from gazeback.cnn_trace.head import handoff_maps
 from gazeback.cnn_trace.layout import as_stored, channels_last, shape_last
@@ -69,8 +70,7 @@ class Query:
         graph = tracer.graph
         arrays = check_inputs(graph, images)
         start = tracer.target(layer, output)
-        if start.call is None or not start.call.depends_on_image:
-            raise UserError(f"{start.name!r} does not depend on an image: there is no pixel to explain it by")
+        tracer.check_start(start)
         shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
         shape = shape_last(start, shapes[start])
         pattern = _pattern(target, start.name, shape)
@@ -115,7 +115,7 @@ class Query:
         """
         if layer is None:
             return self._last_map()
-        tensor = self.graph.calls_of(layer)[-1].outputs[0]
+        tensor = self.graph.call_of(layer).outputs[0]
         if not tensor.is_map or tensor.call not in self.graph.ancestors([self.start]):
             raise UserError(
                 f"layer {layer!r} is no map with height and width that {self.start.name!r} depends on; name "
@@ -161,6 +161,7 @@ def compared(
         output: int | str = 0,
         **options: Any,
     ) -> np.ndarray:
+        _check_options(method, options)
         if layer is None and default_layer is not None:
             layer = default_layer(Query.of(model, images, output=output))
         return method(Query.of(model, images, target, layer, output), **options)
@@ -170,6 +171,16 @@ def compared(
     own = [o if o.kind is Parameter.VAR_KEYWORD else o.replace(kind=Parameter.KEYWORD_ONLY) for o in options]
     explain.__signature__ = signature(method).replace(parameters=[*asked, *own])  # type: ignore[attr-defined]
     return explain
+
+
+def _check_options(method: Callable[..., np.ndarray], given: Mapping[str, Any]) -> None:
+    """Raise TraceError for an option that a method does not take."""
+    known = list(signature(method).parameters.values())[1:]
+    names = [one.name for one in known]
+    unknown = [name for name in given if name not in names]
+    if unknown and not any(one.kind is Parameter.VAR_KEYWORD for one in known):
+        takes = ", ".join(["layer", "output", *names])
+        raise TraceError(f"method {method.__name__!r} has no option {unknown[0]!r}; it takes {takes}")
 
 
 def explain(name: str, model: keras.Model, images: Any, target: Any = None, **options: Any) -> np.ndarray:

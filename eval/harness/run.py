@@ -9,8 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from gazeback.eval.data.selection import RULE
 from gazeback.eval.harness import page
@@ -19,6 +18,7 @@ from gazeback.eval.harness.table import Table, as_csv, print_tables
 from gazeback.eval.harness.task import Task, skipped_line
 from gazeback.eval.harness.workers import Batch, Measured, measured
 from gazeback.models.errors import DataError
+from gazeback.models.progress import Bar
 from gazeback.models.writing import check_output, json_text, write_atomically, writing_to
 
 T = TypeVar("T")
@@ -33,8 +33,11 @@ def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
 def tracked(items: Iterable[T], total: int, text: str) -> Iterator[T]:
     """Iterate over items with a progress bar on the error stream, which is removed at the end."""
     columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total)
+    with Bar(*columns) as progress:
+        bar = progress.add_task(text, total=total)
+        for item in items:
+            yield item
+            progress.advance(bar)
 
 
 NAMED = 5
@@ -116,9 +119,9 @@ def _batches(names: Sequence[str], methods: Sequence[str], records: Records, siz
             yield Batch(alike[start : start + size], missing)
 
 
-def _progress() -> Progress:
+def _progress() -> Bar:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Bar(*columns)
 
 
 def _named(unusable: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,8 @@
 """Measure batches in this process, or in several processes that each load the model once."""
 
 import os
+import pickle
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,6 +14,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from gazeback.eval.harness.task import Record, Task
+from gazeback.grounding.commands.quiet import quietly
 from gazeback.models.errors import DataError, PhotoError, UserError
 
 S = TypeVar("S")
@@ -70,7 +73,7 @@ def _spread(task: Task[Any], batches: Sequence[Batch], workers: int) -> Iterator
     running: dict[Future[Measured], Batch] = {}
     with (
         _threads_each(workers),
-        ProcessPoolExecutor(workers, get_context("spawn"), _start, (task,)) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), quietly, (pickle.dumps((_start, task)),)) as pool,
     ):
         try:
             while True:
@@ -85,8 +88,16 @@ def _spread(task: Task[Any], batches: Sequence[Batch], workers: int) -> Iterator
                 "a worker process ended unexpectedly (out of memory?); what is measured is kept: run again, "
                 "with fewer --workers"
             ) from error
+        except BaseException:  # Ctrl-C or SIGTERM: nothing that is being measured is waited for
+            _end(pool)
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
 
 
 def _first(running: Iterable[Future[Measured]]) -> set[Future[Measured]]:
@@ -115,6 +126,7 @@ _opened: tuple[Task[Any], Any] | None = None
 
 def _start(task: Task[Any]) -> None:
     global _opened
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one's parent ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _opened = task, task.subject()
 

@@ -78,7 +78,7 @@ def class_points(
 
     `options` are those of :class:`gazeback.cnn_trace.tracer.Options`. Raises TraceError.
     """
-    tracer, settings = tracer_of(model), Options(method=name, **options)
+    tracer, settings = tracer_of(model), Options.of(method=name, **options)
 
     def traced(pixels: np.ndarray, classes: np.ndarray) -> list[list[Fixations]]:
         arrays = check_inputs(tracer.graph, pixels)

@@ -1,6 +1,7 @@
 """The `gazeback` command: a group whose commands are imported only when they run, so --help is fast."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,9 +39,13 @@ COMMANDS = {
 
 EXIT_BAD_INPUT = 2
 
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # 128 + SIGINT or SIGTERM, as shells have it
 
 HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2
+
+
+class Terminated(BaseException):
+    """SIGTERM came. As with Ctrl-C, what was begun is put in order, and workers are ended."""
 
 
 class Refused(click.ClickException):
@@ -100,6 +105,16 @@ def one_line_errors(ctx: click.Context) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         ctx.exit(EXIT_INTERRUPTED)
+    except Terminated:
+        click.echo("Terminated.", err=True)
+        ctx.exit(EXIT_TERMINATED)
+    except MemoryError:
+        raise Refused("not enough memory: take fewer or smaller inputs, or fewer --workers") from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        raise Refused(one_line(f"{place}{error.strerror}")) from None
 
 
 def user_errors() -> tuple[type[ValueError], ...]:
@@ -126,21 +141,32 @@ def gazeback() -> None:
 def main() -> None:
     """The console script `gazeback`."""
     silence_libraries()
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without the letter gets a question mark, not a crash
             stream.reconfigure(errors="replace")
     try:
         gazeback(prog_name="gazeback")
+    except Terminated:
+        sys.exit(EXIT_TERMINATED)
     finally:
         flush_output()
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def flush_output() -> None:
     """Flush the output; a reader that has closed its end (`| head`) is not an error."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # otherwise Python reports an error when it exits
+        if sys.stdout is not None:  # the user may have closed it
+            sys.stdout.flush()
+    except OSError as error:  # otherwise Python reports an error when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"Error: the output cannot be written ({error.strerror})", err=True)
+            sys.exit(EXIT_BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,16 @@ def silence_libraries() -> None:
         warnings.simplefilter("ignore")
     for name in ("tensorflow", "absl", "keras", "jax", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def quietly(call: bytes) -> None:
+    """Start a worker process: suppress log messages, then unpickle and call a function with arguments.
+
+    Unpickling already imports what the function needs.
+    """
+    silence_libraries()
+    function, *arguments = pickle.loads(call)
+    function(*arguments)
 
 
 class QuietFinder(MetaPathFinder):

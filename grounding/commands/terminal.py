@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from gazeback.grounding.output.text import (
     is_language_habit,
     value_text,
 )
+from gazeback.models.progress import Bar
 from gazeback.models.writing import json_text
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ BAR_WIDTH = 10
 class Screen:
     """A progress bar over `total` photos (only on a terminal, only for several), with lines above it."""
 
-    def __init__(self, progress: Progress, total: int, doing: str) -> None:
+    def __init__(self, progress: Bar, total: int, doing: str) -> None:
         self._progress = progress
         self._task = progress.add_task(doing, total=total)
 
@@ -58,17 +59,8 @@ class Screen:
 
 @contextmanager
 def screen(total: int, doing: str = "Grounding") -> Iterator[Screen]:
-    console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(
-        *columns,
-        console=console,
-        transient=True,
-        disable=total < 2 or not console.is_terminal,
-        redirect_stdout=False,  # otherwise results would be sent to stderr
-        redirect_stderr=False,
-    )
-    with progress:
+    with Bar(*columns, shown=total > 1) as progress:
         yield Screen(progress, total, doing)
 
 

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from gazeback.models.errors import UserError
+from gazeback.models.progress import Bar
 from gazeback.models.training.settings import Settings
 from gazeback.models.writing import json_text
 
@@ -70,7 +69,7 @@ class TrainingBars:
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, *times, console=Console(stderr=True))
+        self._progress = Bar(*columns, *times, transient=False)
         self._tasks: dict[str, int] = {}
         self.dev_losses: list[float] = []
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from gazeback.models.errors import UserError
+from gazeback.models.progress import Bar
 from gazeback.models.training.sketch_settings import OPTIONS, Settings
 from gazeback.models.writing import json_text
 
@@ -59,7 +59,7 @@ class _Bar:
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._progress = Bar(*columns, transient=False)
         self._task = self._progress.add_task("train", total=None)
         self.dev_losses: list[float] = []
 

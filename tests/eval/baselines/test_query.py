@@ -113,7 +113,7 @@ def test_a_word_that_depends_on_no_image_is_refused():
     seen = layers.RepeatVector(5)(layers.GlobalAveragePooling2D()(image))
     model = keras.Model([image, words], layers.Add()([text, seen]))
     inputs = [np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 5), "int32")]
-    with pytest.raises(UserError, match="'text' does not depend on an image"):
+    with pytest.raises(TraceError, match="'text' does not depend on an image"):
         Query.of(model, inputs, layer="text")
     assert Query.of(model, inputs, (3, 2)).pattern.tolist() == [[3, 2]] * 2
 
