@@ -45,7 +45,13 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
             "tune part, on which it is chosen, is always measured.",
         },
     ),
-    "captioner": ("--model", {"metavar": "FILE", "help": "A captioner instead of the bundled one."}),
+    "captioner": (
+        "--model",
+        {
+            "metavar": "FILE",
+            "help": "A captioner's FILE.keras, or your own package.module:function, not the bundled one.",
+        },
+    ),
     "classifier": (
         "--model",
         {"default": "efficientnet-lite0", "help": "A classifier: name or FILE."},

@@ -125,7 +125,7 @@ def _of_words(tracer: Tracer, asked: Reading, traced: Traced, words: int) -> np.
     for tensor, coefficients in _embeddings(tracer, recording, head, rows).items():
         value = recording[tensor]
         products = coefficients * (value[rows] if len(value) > 1 else value)
-        read = _columns_read(tracer, tensor, asked)
+        read = columns_read(tracer, tensor, asked)
         if read is None:
             total[:] = np.nan
         elif len(read):
@@ -146,7 +146,7 @@ def _embeddings(
         return head.others
 
 
-def _columns_read(tracer: Tracer, tensor: Tensor, asked: Reading) -> np.ndarray | None:
+def columns_read(tracer: Tracer, tensor: Tensor, asked: Reading) -> np.ndarray | None:
     """The column of the words' input that each position of an embedding was looked up from, int
     ``[positions]``.
 

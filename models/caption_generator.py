@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from gazeback.models.beam_search import Hypothesis, beam_search, greedy_search
+from gazeback.models.errors import UserError
 from gazeback.models.language_half import LanguageHalf
 
 BEAM = 3
@@ -118,6 +119,7 @@ class CaptionGenerator(ABC):
         vocabulary: its words by their numbers.
         name: shown to users.
         max_words: the number of words after which a generated caption ends.
+        limit: the most words of a caption that it reads; None where there is no limit.
     """
 
     model: keras.Model
@@ -126,11 +128,20 @@ class CaptionGenerator(ABC):
     mean_features: np.ndarray | None
     name: str
     max_words: int = MAX_WORDS
+    limit: int | None = None
 
     @property
     @abstractmethod
     def image_size(self) -> int | tuple[int, int]:
         """The size of the captioner's input in pixels: the side of a square, or (height, width)."""
+
+    @property
+    def side(self) -> int:
+        """The side of the square input in pixels; raises UserError for a captioner of other images."""
+        if isinstance(self.image_size, int):
+            return self.image_size
+        height, width = self.image_size
+        raise UserError(f"{self.name} reads images of {height} x {width}; expected a captioner of squares")
 
     @property
     @abstractmethod

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, scaled, spread, windows
 from gazeback.eval.baselines.upsampling import upsampled
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.captioner import Captioner
 
 
@@ -116,9 +117,9 @@ class _Occlusion:
     photo, for all words of all captions of a photo that are explained one after another.
     """
 
-    def __init__(self, captioner: Captioner) -> None:
+    def __init__(self, captioner: CaptionGenerator) -> None:
         self._captioner = captioner
-        size = captioner.image_size
+        size = captioner.side
         self._side, step = scaled(SIZE, size), scaled(STRIDE, size)
         self._corners = windows((size, size), self._side, step)
         self._image: np.ndarray | None = None
@@ -139,9 +140,12 @@ class _Occlusion:
         return scores[:, question.positions, [question.word_ids[p] for p in question.positions]]
 
 
+GENERAL_ROUTES: Mapping[str, Callable[[CaptionGenerator], Method]] = {"occlusion": _Occlusion}
+"""The fast versions that run any captioner, as they ask only for its features and its log-probabilities."""
+
 SHORT_ROUTES: Mapping[str, Callable[[Captioner], Method]] = {
     "activation": _activation,
     "grad-cam": _grad_cam,
-    "occlusion": _Occlusion,
+    **GENERAL_ROUTES,
 }
 """The fast versions by the names of methods; they replace the general version."""

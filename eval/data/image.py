@@ -16,9 +16,10 @@ from PIL import Image
 
 from gazeback.eval.metrics.maps import Box, boxes_mask
 from gazeback.grounding.coco.annotations import LARGEST
+from gazeback.models.caption_generator import NO_WORD
+from gazeback.models.caption_generator import Words as Vocabulary
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo
-from gazeback.models.vocabulary import Vocabulary, tokenize
 
 T = TypeVar("T")
 
@@ -233,10 +234,14 @@ class Words:
     token_of: tuple[int, ...]
 
     @classmethod
-    def of(cls, sentence: Sentence, vocabulary: Vocabulary) -> "Words":
+    def of(cls, sentence: Sentence, vocabulary: Vocabulary, limit: int | None = None) -> "Words":
         """Split a sentence token by token, because punctuation is dropped and a token may become several
-        words."""
-        pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in tokenize(token)]
+        words. A word that a captioner does not know is left out where it has no unknown word, and so are the
+        words after `limit`."""
+        pairs = [(word, i) for i, token in enumerate(sentence.tokens) for word in vocabulary.tokenize(token)]
+        if vocabulary.unknown == NO_WORD:
+            pairs = [(word, i) for word, i in pairs if word in vocabulary]
+        pairs = pairs[:limit]
         words = [word for word, _ in pairs]
         return cls(tuple(words), tuple(vocabulary.encode(words)), tuple(i for _, i in pairs))
 

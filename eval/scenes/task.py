@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
 from gazeback.eval.scenes.scenes import Scene, scene
 from gazeback.eval.subjects.captioner import CaptionerSubject, Question
 from gazeback.eval.subjects.methods import chosen_methods
-from gazeback.models.captioner import load_captioner
+from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.contents import digest
 
 SCENES = 400
@@ -101,8 +101,9 @@ class ScenesTask(Task[CaptionerSubject]):
         return {name: self._records(subject, self._scene(name), methods) for name in names}
 
     def _records(self, subject: CaptionerSubject, of: Scene, methods: Sequence[str]) -> dict[str, Record]:
-        (described,) = quality.evaluate(subject.captioner, [of])
-        records = protocol.measure(subject.captioner, subject.methods(methods), of)
+        captioner = cast(Captioner, subject.captioner)
+        (described,) = quality.evaluate(captioner, [of])
+        records = protocol.measure(captioner, subject.methods(methods), of)
         return {method: {**record, "captioner": described} for method, record in records.items()}
 
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:

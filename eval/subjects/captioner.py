@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,26 +10,28 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from gazeback.eval.baselines.short_routes import SHORT_ROUTES, Method, Question
+from gazeback.eval.baselines.short_routes import GENERAL_ROUTES, SHORT_ROUTES, Method, Question
 from gazeback.eval.data.phrases import PhraseData
 from gazeback.eval.data.selection import Part
 from gazeback.eval.harness.task import Record, Task
 from gazeback.eval.harness.tuning import measured_part
 from gazeback.eval.subjects.methods import EVIDENCE, chosen_methods, word_maps
+from gazeback.models.caption_generator import CaptionGenerator
+from gazeback.models.caption_generator import Words as Vocabulary
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.contents import digest
+from gazeback.models.errors import UserError
 from gazeback.models.photos import load_photo, squeeze
-from gazeback.models.vocabulary import Vocabulary
 
 
 def teacher_forced(vocabulary: Vocabulary, captions: Sequence[Sequence[int]]) -> np.ndarray:
     """Make the inputs int32 [n, T] whose step t predicts word t of each caption; captions are ids without
     start.
 
-    T is the length of the longest caption. Shorter rows are padded with end tokens, which cannot change the
-    words before them.
+    T is the length of the longest caption. Shorter rows are padded with end tokens (with the first word of a
+    captioner that has none), which cannot change the words before them.
     """
-    inputs = np.full((len(captions), max(map(len, captions))), vocabulary.end, np.int32)
+    inputs = np.full((len(captions), max(map(len, captions))), max(vocabulary.end, 0), np.int32)
     for row, ids in zip(inputs, captions, strict=True):
         row[: len(ids)] = [vocabulary.start, *ids[:-1]]
     return inputs
@@ -38,20 +40,22 @@ def teacher_forced(vocabulary: Vocabulary, captions: Sequence[Sequence[int]]) ->
 class CaptionerSubject:
     """A captioner, and the maps of every method for the words of its captions."""
 
-    def __init__(self, captioner: Captioner) -> None:
+    def __init__(self, captioner: CaptionGenerator) -> None:
         self.captioner = captioner
         self._short: dict[str, Method] = {}
 
     def maps(self, method: str, question: Question) -> np.ndarray:
         """Compute the maps of the words of a question: float [n, size, size], non-negative.
 
-        A method of `SHORT_ROUTES` uses its fast version, which is prepared at its first use. Raises UserError
-        for a method that cannot explain words.
+        A method of `SHORT_ROUTES` uses its fast version, which is prepared at its first use. Of a wrapped
+        captioner that is one of `GENERAL_ROUTES`. Raises UserError for a method that cannot explain words.
         """
-        if method not in SHORT_ROUTES:
+        own = isinstance(self.captioner, Captioner)
+        routes: Mapping[str, Callable[[Any], Method]] = SHORT_ROUTES if own else GENERAL_ROUTES
+        if method not in routes:
             return word_maps(method, self.captioner, question)
         if method not in self._short:
-            self._short[method] = SHORT_ROUTES[method](self.captioner)
+            self._short[method] = routes[method](self.captioner)
         return self._short[method](question)
 
     def methods(self, names: Iterable[str]) -> dict[str, Method]:
@@ -80,7 +84,7 @@ class CaptionerTask(Task[CaptionerSubject]):
 
     Attributes:
         data, split, part, limit: the folder, and the choice of its photos.
-        model: the captioner's file; None is the bundled one.
+        model: the captioner's file, or "package.module:function"; None is the bundled one.
         chosen: methods between commas.
     """
 
@@ -90,6 +94,8 @@ class CaptionerTask(Task[CaptionerSubject]):
     limit: int | None = None
     model: str | None = None
     chosen: str = EVIDENCE
+    needs_mean: ClassVar[bool] = False
+    """Whether the captioner must know the average picture."""
 
     @cached_property
     def methods(self) -> Sequence[str]:
@@ -122,7 +128,13 @@ class CaptionerTask(Task[CaptionerSubject]):
         return digest(subject.captioner)
 
     def subject(self) -> CaptionerSubject:
-        return CaptionerSubject(load_captioner(self.model))
+        captioner: CaptionGenerator = load_captioner(self.model)
+        if self.needs_mean and captioner.mean_features is None:
+            raise UserError(
+                f"{captioner.name} has no average picture, which {self.name} needs; pass mean=, some photos, "
+                "to wrap_captioner"
+            )
+        return CaptionerSubject(captioner)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gazeback.cnn_trace.tracer import Options, tracer_of
 from gazeback.eval.baselines.short_routes import Question
 from gazeback.grounding.captions import word_evidence
 from gazeback.grounding.methods import check_methods, explained, explained_words, is_traced
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 
 EVIDENCE, CENTRE, ACTIVATION = "evidence", "center", "activation"
 
@@ -89,7 +89,7 @@ def class_points(
     return [of_image for part in parts for of_image in traced(pixels[part], classes[part])]
 
 
-def word_maps(name: str, captioner: Captioner, question: Question) -> np.ndarray:
+def word_maps(name: str, captioner: CaptionGenerator, question: Question) -> np.ndarray:
     """Compute the maps of the words of a question, float32 ``[n, size, size]``, non-negative. Raises
     UserError for a method that cannot explain words.
     """

@@ -24,7 +24,7 @@ from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores
 from gazeback.eval.metrics.statistics import Summary, jackknife
 from gazeback.eval.subjects.captioner import CaptionerSubject, CaptionerTask, model_input, teacher_forced
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.photos import load_photo
 from gazeback.models.training.scores import check_scorers
 
@@ -109,6 +109,7 @@ class CaptionsTask(CaptionerTask):
     """Scores captions; every source of captions is a "method"."""
 
     name: ClassVar[str] = "captions"
+    needs_mean: ClassVar[bool] = True
     batch: ClassVar[int] = 16
     methods = ROWS
 
@@ -185,7 +186,8 @@ class CaptionsTask(CaptionerTask):
         self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
     ) -> dict[str, dict[str, Record]]:
         captioner = subject.captioner
-        pixels = [model_input(self.images[name].path, captioner.image_size)[0] for name in names]
+        assert captioner.mean_features is not None
+        pixels = [model_input(self.images[name].path, captioner.side)[0] for name in names]
         features = np.asarray(captioner.features(np.stack(pixels)))
         found = captioner.search(features) if CAPTIONER in methods else []
         of_mean = captioner.search(captioner.mean_features[None])[0][0].words if MEAN in methods else ()
@@ -229,7 +231,7 @@ def another(data: CaptionData, name: str) -> Caption:
 
 
 def log_probability(
-    captioner: Captioner, picture: np.ndarray, references: Sequence[Sequence[str]]
+    captioner: CaptionGenerator, picture: np.ndarray, references: Sequence[Sequence[str]]
 ) -> tuple[float, int, int]:
     """Compute the sum of the log-probabilities (nats) of captions with their end tokens, the number of these
     tokens, and the number of unknown words.

@@ -156,7 +156,7 @@ class GeneratedTask(PhraseTask):
         self, subject: CaptionerSubject, image: PhraseImage, methods: Sequence[str]
     ) -> dict[str, Record]:
         skipped: Counter[str] = Counter()
-        pixels, scale = model_input(image.path, subject.captioner.image_size)
+        pixels, scale = model_input(image.path, subject.captioner.side)
         sentences = [
             self._on_input(subject, NamedObjects.of(sentence), scale, skipped) for sentence in image.sentences
         ]
@@ -215,7 +215,7 @@ class GeneratedTask(PhraseTask):
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The first object word of the caption, with the boxes of its class."""
         image = self.images[name]
-        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        pixels, _ = model_input(image.path, subject.captioner.side)
         caption, words, question = self._asked(subject, pixels)
         if not words:
             return None

@@ -26,7 +26,7 @@ from gazeback.eval.subjects.captioner import (
     left_out,
     model_input,
 )
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.photos import load_photo
 
 METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
@@ -59,8 +59,8 @@ class _Asked:
 
 
 def measured(
-    captioner: Captioner, methods: Mapping[str, Method], image: PhraseImage, pixels: np.ndarray, scale: Scale,
-    skipped: Counter[str],
+    captioner: CaptionGenerator, methods: Mapping[str, Method], image: PhraseImage, pixels: np.ndarray,
+    scale: Scale, skipped: Counter[str],
 ) -> list[PhraseScore]:  # fmt: skip
     """Score an image's phrases; `skipped` counts phrases that cannot be used.
 
@@ -69,7 +69,7 @@ def measured(
     features = np.asarray(captioner.features(pixels[None]))[0]
     scores: list[PhraseScore] = []
     for index, sentence in enumerate(image.sentences):
-        words = Words.of(sentence, captioner.vocabulary)
+        words = Words.of(sentence, captioner.vocabulary, captioner.limit)
         asked = _questions(sentence, words, captioner, scale, skipped)
         if asked:
             question = Question(pixels, features, list(words.ids), [a.position for a in asked])
@@ -132,11 +132,11 @@ def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
 
 
 def _questions(
-    sentence: Sentence, words: Words, captioner: Captioner, scale: Scale, skipped: Counter[str]
+    sentence: Sentence, words: Words, captioner: CaptionGenerator, scale: Scale, skipped: Counter[str]
 ) -> list[_Asked]:
     asked: list[_Asked] = []
     for phrase in sentence.phrases:
-        mask = phrase_mask(phrase, scale, captioner.image_size, skipped)
+        mask = phrase_mask(phrase, scale, captioner.side, skipped)
         if mask is None:
             continue
         position = words.last_known(phrase, captioner.vocabulary.unknown)
@@ -228,7 +228,7 @@ class PhrasesTask(PhraseTask):
 
     def _load(self, subject: CaptionerSubject, name: str) -> tuple[PhraseImage, np.ndarray, Scale]:
         image = self.images[name]
-        return image, *model_input(image.path, subject.captioner.image_size)
+        return image, *model_input(image.path, subject.captioner.side)
 
     def measure(
         self, subject: CaptionerSubject, names: Sequence[str], methods: Sequence[str]
@@ -257,12 +257,12 @@ class PhrasesTask(PhraseTask):
         energies = np.array([score.scores[methods[0]]["energy"] for score in scores])
         shown = scores[int(np.argmin(np.abs(energies - energies.mean())))]
         sentence = image.sentences[shown.sentence]
-        words = Words.of(sentence, subject.captioner.vocabulary)
+        words = Words.of(sentence, subject.captioner.vocabulary, subject.captioner.limit)
         phrase, position = self._asked(subject, sentence, words, shown)
         features = np.asarray(subject.captioner.features(pixels[None]))[0]
         question = Question(pixels, features, list(words.ids), [position])
         photo = load_photo(image.path)
-        mask = phrase_mask(phrase, scale, subject.captioner.image_size, Counter())
+        mask = phrase_mask(phrase, scale, subject.captioner.side, Counter())
         return Example(
             photo.pixels,
             {method: answer(question)[0] for method, answer in subject.methods(methods).items()},

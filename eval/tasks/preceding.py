@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
+from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.query import Query
 from gazeback.eval.data.image import PhraseImage, Words
@@ -37,11 +38,11 @@ from gazeback.eval.subjects.captioner import (
     first_of,
     left_out,
     model_input,
-    teacher_forced,
 )
 from gazeback.grounding.captions import preceding_contributions
 from gazeback.grounding.preceding import removal
-from gazeback.models.captioner import Captioner
+from gazeback.grounding.traced_words import columns_read
+from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Reading
 from gazeback.models.errors import UserError
 
 MEASURES = ("contribution", "gradient", "distance", "constant")
@@ -51,7 +52,7 @@ REMOVAL = "removal"
 LEAST = 3  # the smallest number of earlier words whose ranks are informative
 
 
-def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
+def gradient_embedding(captioner: CaptionGenerator, image: np.ndarray, word_ids: Sequence[int]) -> np.ndarray:
     """Compute gradient times embedding: how much each word's logit depends on the words before it, to first
     order.
 
@@ -70,17 +71,31 @@ def gradient_embedding(captioner: Captioner, image: np.ndarray, word_ids: Sequen
     Raises:
         UserError: the captioner has no `Embedding` layer.
     """
-    n = len(word_ids)
-    words = teacher_forced(captioner.vocabulary, [word_ids])
-    inputs = [np.repeat(array, n, axis=0) for array in (image[None], words)]
-    # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
-    query = Query.of(captioner.model, inputs, np.column_stack([np.arange(n) + 1, word_ids]))
+    total = np.zeros((len(word_ids), len(word_ids)))
+    pixels = captioner.model_input(np.asarray(image, np.float32)[None])
+    for reading in captioner.readings(word_ids):
+        outputs = np.broadcast_to(reading.outputs, len(reading.positions))
+        for output in dict.fromkeys(outputs.tolist()):
+            positions = [p for p, o in zip(reading.positions, outputs, strict=True) if o == output]
+            _add_gradients(total, reading.about(positions), pixels, output)
+    return np.tril(total, -1)
+
+
+def _add_gradients(total: np.ndarray, asked: Reading, pixels: np.ndarray, output: int) -> None:
+    """Add what each word that the model read is to each word that a reading scores at one output."""
+    n = len(asked.positions)
+    words, columns = (np.broadcast_to(x, (n, x.shape[1])) for x in (asked.words, asked.columns))
+    query = Query.of(asked.model, [np.repeat(pixels, n, axis=0), words], asked.neurons, output=output)
     embedded = _embeddings(query)
     answer = ask(query, embedded)
-    products = zip(answer.values, answer.gradients, strict=True)
-    total = sum((value.astype(np.float64) * gradient).sum(axis=-1) for value, gradient in products)
-    # input step 0 is the start token, step k + 1 is word k
-    return np.tril(np.roll(total, -1, axis=1), -1)
+    for tensor, value, gradient in zip(embedded, answer.values, answer.gradients, strict=True):
+        read = columns_read(tracer_of(asked.model), tensor, asked)
+        if read is None or not len(read):
+            continue
+        products = (value.astype(np.float64) * gradient).reshape(len(value), len(read), -1).sum(axis=-1)
+        word = np.where(read >= 0, columns[:, read], NO_WORD)
+        for row, place in zip(*np.nonzero(word >= 0), strict=True):
+            total[asked.positions[row], word[row, place]] += products[row if len(products) > 1 else 0, place]
 
 
 def _embeddings(query: Query) -> list[Tensor]:
@@ -179,7 +194,7 @@ class PrecedingTask(PhraseTask):
     def _record(self, subject: CaptionerSubject, name: str) -> Record:
         skipped: Counter[str] = Counter()
         image = self.images[name]
-        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        pixels, _ = model_input(image.path, subject.captioner.side)
         found = measured_words(subject.captioner, image, pixels, skipped)
         return {"words": [word.record() for word in found], "left out": dict(skipped)}
 
@@ -189,13 +204,13 @@ def _found(records: Records) -> dict[str, list[EarlierWords]]:
 
 
 def measured_words(
-    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+    captioner: CaptionGenerator, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
 ) -> list[EarlierWords]:
     """Measure the words of an image's sentences; `skipped` counts unknown words.
 
     `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
     """
-    sentences = [Words.of(sentence, captioner.vocabulary) for sentence in image.sentences]
+    sentences = [Words.of(sentence, captioner.vocabulary, captioner.limit) for sentence in image.sentences]
     chosen = [(index, words) for index, words in enumerate(sentences) if len(words.ids) > LEAST]
     features = captioner.features(pixels[None])
     exact = preceding_contributions(captioner, pixels, [words.ids for _, words in chosen])

@@ -135,7 +135,7 @@ class RemovalTask(CaptionerTask):
 
     def _records(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> dict[str, Record]:
         """The records of a photo; empty if the caption has no content word."""
-        pixels, _ = model_input(self.images[name].path, subject.captioner.image_size)
+        pixels, _ = model_input(self.images[name].path, subject.captioner.side)
         features = np.asarray(subject.captioner.features(pixels[None]))[0]
         caption = subject.captioner.search(features[None])[0][0]
         words = content_words(caption.words)
@@ -205,7 +205,7 @@ class RemovalTask(CaptionerTask):
         of_first = records[methods[0]]["words"]
         number = max(range(len(of_first)), key=lambda i: of_first[i]["fall"][0])
         image = self.images[name]
-        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        pixels, _ = model_input(image.path, subject.captioner.side)
         features = np.asarray(subject.captioner.features(pixels[None]))[0]
         caption = subject.captioner.search(features[None])[0][0]
         words = content_words(caption.words)

@@ -80,10 +80,8 @@ def cut_off(captioner: Captioner) -> Captioner:
     if ShowAndTellSteps.of(captioner.model) is None:
         raise UserError(f"{captioner.name}: only a Show-and-Tell captioner can be cut off from its image")
     rows, _, channels = captioner.model.get_layer(captioner.features_layer).output.shape[1:]
-    image = keras.Input((captioner.image_size, captioner.image_size, 3), name="image")
-    blind = keras.layers.Conv2D(
-        channels, 1, strides=captioner.image_size // rows, name=captioner.features_layer
-    )
+    image = keras.Input((captioner.side, captioner.side, 3), name="image")
+    blind = keras.layers.Conv2D(channels, 1, strides=captioner.side // rows, name=captioner.features_layer)
     encoder = keras.Model(image, blind(image))
     blind.set_weights([np.zeros((1, 1, 3, channels)), captioner.mean_features])
     embedding = captioner.model.get_layer(show_and_tell.WORD_EMBEDDING)
@@ -165,7 +163,7 @@ def _captioners() -> tuple[Captioner, Captioner]:
 def _of_words(image: ObjectImage) -> dict[str, float]:
     """The `identities` of the caption of an image; empty if it has no words."""
     captioner, cut = _captioners()
-    pixels = squeeze(load_photo(image.path), captioner.image_size).pixels
+    pixels = squeeze(load_photo(image.path), captioner.side).pixels
     words = captioner.generate(pixels[None])[0].ids
     return identities(captioner, cut, pixels, words) if words else {}
 

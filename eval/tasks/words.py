@@ -25,7 +25,7 @@ from gazeback.eval.subjects.captioner import (
     model_input,
     teacher_forced,
 )
-from gazeback.models.captioner import Captioner
+from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
 
@@ -63,6 +63,7 @@ class WordsTask(PhraseTask):
     """Measures the visual share of words; there is one answer per word, so one "method"."""
 
     name: ClassVar[str] = "words"
+    needs_mean: ClassVar[bool] = True
     methods = (SHARE,)
 
     def score(self, record: Record) -> float | None:
@@ -104,7 +105,7 @@ class WordsTask(PhraseTask):
     def _record(self, subject: CaptionerSubject, name: str) -> Record:
         skipped: Counter[str] = Counter()
         image = self.images[name]
-        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        pixels, _ = model_input(image.path, subject.captioner.side)
         found = measured(subject.captioner, image, pixels, skipped)
         return {
             "words": [[word.kind, word.position, word.visual] for word in found],
@@ -115,11 +116,19 @@ class WordsTask(PhraseTask):
         """The photo with the first sentence and the visual share of each of its words."""
         image = self.images[name]
         words = next(
-            (w for w in (Words.of(s, subject.captioner.vocabulary) for s in image.sentences) if w.ids), None
+            (
+                w
+                for w in (
+                    Words.of(s, subject.captioner.vocabulary, subject.captioner.limit)
+                    for s in image.sentences
+                )
+                if w.ids
+            ),
+            None,
         )
         if words is None:
             return None
-        pixels, _ = model_input(image.path, subject.captioner.image_size)
+        pixels, _ = model_input(image.path, subject.captioner.side)
         features = np.asarray(subject.captioner.features(pixels[None]))
         shares = visual_share(visual_nats(subject.captioner, features, [words.ids])[0])
         title = " ".join(f"{word} {share:.2f}" for word, share in zip(words.words, shares, strict=True))
@@ -131,13 +140,13 @@ def _words(record: Record) -> list[WordShare]:
 
 
 def measured(
-    captioner: Captioner, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
+    captioner: CaptionGenerator, image: PhraseImage, pixels: np.ndarray, skipped: Counter[str]
 ) -> list[WordShare]:
     """Measure the words of an image's sentences; `skipped` counts unknown words.
 
     `pixels` float32 [size, size, 3] is the photo as the captioner reads it.
     """
-    sentences = [(s, Words.of(s, captioner.vocabulary)) for s in image.sentences]
+    sentences = [(s, Words.of(s, captioner.vocabulary, captioner.limit)) for s in image.sentences]
     sentences = [(sentence, words) for sentence, words in sentences if words.ids]
     if not sentences:
         return []
@@ -153,7 +162,7 @@ def measured(
 
 
 def visual_nats(
-    captioner: Captioner, features: np.ndarray, captions: Sequence[Sequence[int]]
+    captioner: CaptionGenerator, features: np.ndarray, captions: Sequence[Sequence[int]]
 ) -> list[np.ndarray]:
     """Compute the nats that the photo adds to each word's log-probability: one float array [words] per
     caption.
@@ -162,6 +171,7 @@ def visual_nats(
     lengths.
     """
     inputs = teacher_forced(captioner.vocabulary, captions)
+    assert captioner.mean_features is not None
     mean = np.broadcast_to(captioner.mean_features, features.shape)
     pictures = np.repeat(np.concatenate([features, mean]), len(captions), axis=0)
     photo, without = np.split(captioner.log_probabilities(pictures, np.tile(inputs, (2, 1))), 2)
