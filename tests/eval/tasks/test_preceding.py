@@ -25,6 +25,7 @@ from gazeback.eval.tasks.preceding import (
 )
 from gazeback.grounding.captions import preceding_contributions
 from gazeback.grounding.preceding import measured, removal
+from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 
 IDS = [3, 5, 1, 4]
@@ -32,7 +33,11 @@ IDS = [3, 5, 1, 4]
 
 def small_captioner(kind):
     keras.utils.set_random_seed(4)
-    return SimpleNamespace(model=recurrent_model(kind), vocabulary=SimpleNamespace(start=2, end=0))
+    return captioner_of(recurrent_model(kind))
+
+
+def captioner_of(model):
+    return Captioner(model, SimpleNamespace(start=2, end=0), np.zeros(3), "last", "small")
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -68,7 +73,7 @@ def test_a_captioner_without_an_embedding_layer_is_told():
     model = keras.Model(
         [image, words], keras.layers.Dense(7)(keras.layers.LSTM(4, return_sequences=True)(steps))
     )
-    captioner = SimpleNamespace(model=model, vocabulary=SimpleNamespace(start=2, end=0))
+    captioner = captioner_of(model)
     with pytest.raises(UserError, match="needs words that go through an Embedding layer"):
         gradient_embedding(captioner, np.zeros((6, 6, 3), np.float32), IDS)
 
