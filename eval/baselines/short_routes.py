@@ -3,8 +3,8 @@ encoder.
 
 The general version (:func:`gazeback.grounding.methods.explained_words`) runs the whole model for each word.
 The methods of `SHORT_ROUTES` start from the last map, which is known. The maps of "activation" and "grad-cam"
-agree with those of the general version up to a factor. The maps of "occlusion" differ by design: the window
-is proportional to the photo, and the score is the log-probability.
+agree with those of the general version up to a factor. The maps of "occlusion" differ by design: the score
+is the log-probability.
 """
 
 from collections.abc import Callable, Mapping, Sequence
