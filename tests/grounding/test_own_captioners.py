@@ -68,8 +68,11 @@ def test_each_word_before_contributes(mine, grounding):
         assert all(word.preceding[max(0, j - reach) :])
 
 
-def test_every_method_finds_points(mine, pixels):
-    for method in METHODS:
+@pytest.mark.parametrize(
+    "methods", [("evidence", "fixations"), pytest.param(METHODS, marks=pytest.mark.slow)]
+)
+def test_methods_find_points(methods, mine, pixels):
+    for method in methods:
         # drawn neurons are shared by all words that are asked about; all neurons are not drawn
         own = {"neurons": "all"} if method == "evidence" else {}
         found = word_evidence(mine, pixels, IDS, positions=[1, 3], method=method, **own)

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,14 @@ from PIL import Image
 
 from gazeback.grounding.output.figure import draw_words, write_figure
 from gazeback.grounding.output.panels import FIGURE_AREA, arrange, arrange_matrix
+
+SHAPES = ((1, 1), (20, 2000), (2000, 20), (300, 400))
+COUNTS = (0, 1, 25)
+
+
+def fast_and_slow(fast, *axes):
+    """The whole product; what is not named is slow."""
+    return [pytest.param(*one, marks=() if one in fast else pytest.mark.slow) for one in product(*axes)]
 
 
 def drawn(grounding, path, **options):
@@ -55,8 +65,9 @@ def test_words_that_look_like_formulas_or_have_no_glyph_are_drawn(make_grounding
     assert drawn(make_grounding(["$x^{", "犬", "<b>", "x" * 60]), tmp_path / "odd.png").size
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (20, 2000), (2000, 20), (300, 400)])
-@pytest.mark.parametrize("count", [0, 1, 25])
+@pytest.mark.parametrize(
+    ("shape", "count"), fast_and_slow([((1, 1), 1), ((300, 400), 0), ((2000, 20), 25)], SHAPES, COUNTS)
+)
 def test_stays_within_its_size_for_any_photo_and_length(make_grounding, tmp_path, shape, count):
     path = write_figure(make_grounding(["word"] * count, shape=shape), tmp_path / "any.png")
     with Image.open(path) as image:
@@ -120,8 +131,9 @@ def test_each_row_shows_what_its_method_found(make_grounding):
     np.testing.assert_allclose(peaks, [(0.3, 0.25), (0.7, 0.75)], atol=0.06)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (20, 2000), (300, 400)])
-@pytest.mark.parametrize("count", [0, 1, 25])
+@pytest.mark.parametrize(
+    ("shape", "count"), fast_and_slow([((1, 1), 0), ((300, 400), 1), ((20, 2000), 25)], SHAPES, COUNTS)
+)
 def test_a_comparison_stays_within_its_size(make_grounding, tmp_path, shape, count):
     grounding = make_grounding(["word"] * count, shape=shape, methods=METHODS)
     with Image.open(write_figure(grounding, tmp_path / "any.png")) as image:
