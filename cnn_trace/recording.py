@@ -188,8 +188,13 @@ def _without_mask(x: Any) -> Any:
 
 
 def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
+    joins = type(call.operation).__name__ in ("Concatenate", "Stack")
+    images = next((t for t in call.inputs if t.shape and t.shape[0] is None), None) if joins else None
+
     def fill(x: Any) -> Any:
-        return values[x] if isinstance(x, Tensor) else x
+        if isinstance(x, Tensor):
+            return values[x]
+        return x if images is None or not _is_of_one(x) else _repeated(x, values[images])
 
     arguments, keywords = tree.map_structure(fill, (call.arguments, call.keywords))
     operation: Any = call.operation
@@ -198,6 +203,15 @@ def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
         if operation._call_has_training_arg:
             keywords["training"] = False
     return operation(*arguments, **keywords)
+
+
+def _is_of_one(x: Any) -> bool:
+    """Whether something is a constant that stands for each image, such as a class token."""
+    return bool(keras.ops.is_tensor(x)) and len(x.shape) > 1 and x.shape[0] == 1
+
+
+def _repeated(constant: Any, of_images: Any) -> Any:
+    return keras.ops.repeat(constant, keras.ops.shape(of_images)[0], axis=0)
 
 
 @contextlib.contextmanager
