@@ -198,8 +198,12 @@ class Fixations:
         if not (weights * left).any():
             return self
         weights = weights * left * (weights.sum() / (weights * left).sum())
+        return self.with_spread(pixels[left > 0], weights[left > 0], self.net)
+
+    def with_spread(self, pixels: np.ndarray, weights: np.ndarray, net: np.ndarray | None) -> Fixations:
+        """Replace the evidence of the same question; see :meth:`of_spread`."""
         known = {"_layers": self._layers, "_inputs": self._inputs}
-        return Fixations.of_spread(pixels[left > 0], weights[left > 0], self.shape, self.net, **known)
+        return Fixations.of_spread(pixels, weights, self.shape, net, **known)
 
     def plot(self, photo: Any) -> Any:
         """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.

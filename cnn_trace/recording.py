@@ -93,21 +93,30 @@ class Recording:
         return self.values[tensor]
 
 
-def shapes_of(graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int) -> dict[Tensor, tuple[int, ...]]:
+def shapes_of(
+    graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int, needed: frozenset[Tensor] | None = None
+) -> dict[Tensor, tuple[int, ...]]:
     """Compute the shape of every tensor; input shapes are without the batch axis, results with it.
 
     If the model has unknown sizes (a fully convolutional net, a caption of any length), Keras computes them
     call by call. The result is kept with the graph.
+
+    Args:
+        needed: for inputs of other sizes than the model has: the tensors up to which the model can read them.
     """
-    if inputs not in graph.known_shapes:
+    key = (inputs, needed)
+    if key not in graph.known_shapes:
         shapes = dict(zip(graph.inputs, inputs, strict=True))
+        calls = graph.ancestors(needed) if needed is not None else ()
         for call in graph.calls:
-            if all(None not in output.shape[1:] for output in call.outputs):
+            if needed is not None and call not in calls:
+                continue
+            if needed is None and all(None not in output.shape[1:] for output in call.outputs):
                 shapes.update((output, output.shape[1:]) for output in call.outputs)  # type: ignore[misc]
             else:
                 shapes.update(zip(call.outputs, _output_shapes(call, shapes), strict=True))
-        graph.known_shapes[inputs] = shapes
-    return {tensor: (batch, *shape) for tensor, shape in graph.known_shapes[inputs].items()}
+        graph.known_shapes[key] = shapes
+    return {tensor: (batch, *shape) for tensor, shape in graph.known_shapes[key].items()}
 
 
 def _output_shapes(call: Call, shapes: dict[Tensor, tuple[int, ...]]) -> list[tuple[int, ...]]:

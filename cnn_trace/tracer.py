@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
-from gazeback.cnn_trace import oversampling
+from gazeback.cnn_trace import oversampling, second_look
 from gazeback.cnn_trace.errors import TraceError, TraceWarning
 from gazeback.cnn_trace.fixations import Fixations, against_others, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
@@ -98,6 +98,7 @@ class Tracer:
         options: Options,
         also: frozenset[Tensor] = frozenset(),
         known: Recording | None = None,
+        closer: list[np.ndarray] | None = None,
     ) -> Traced:
         """Trace the same number of neurons for every image, in one forward pass.
 
@@ -111,6 +112,8 @@ class Tracer:
             options: the options of the trace.
             also: further tensors to record.
             known: an earlier recording of the same images (see :meth:`first_recording`).
+            closer: for a second look: the inputs with images of twice the height and width; by default the
+                images are enlarged.
         """
         targets = (target,) if isinstance(target, Tensor) else tuple(target)
         for one in targets:
@@ -140,8 +143,38 @@ class Tracer:
                 )
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection)
-        fixations = [[found.fixations(i, q) for q in range(questions)] for i in range(images)]
+        fixations = found.of_images(images)
+        if options.looks == 2:
+            if head is None:
+                raise TraceError("looks=2 explains answers; a neuron of a map is explained with looks=1")
+            seen = self._second_look(closer or second_look.enlarged(self.graph, arrays), head, image, options)
+            fixations = [
+                [second_look.both_looks(*looks) for looks in zip(*of_image, strict=True)]
+                for of_image in zip(fixations, seen.of_images(images), strict=True)
+            ]
         return Traced(fixations, head, recording)
+
+    def _second_look(
+        self, arrays: list[np.ndarray], head: Decomposition, image: np.ndarray, options: Options
+    ) -> _Found:
+        """What images of twice the size have for the answers of a head."""
+        handoff, selection = frozenset(head.maps), options.selection
+        wanted = handoff | read_by_walk(self.graph, list(handoff), selection)
+        try:
+            recording = self.record([x[: image[-1] + 1] for x in arrays], wanted, larger=handoff)
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise TraceError(
+                f"looks=2: model {self.graph.name!r} cannot read images of twice the size ({reason}); "
+                "use looks=1"
+            ) from error
+        questions = len(image) // (image[-1] + 1)
+        reference = second_look.of_vector(options.reference)
+        with weights(recording.weights):
+            closer = second_look.closer_head(head, recording)
+            handed, nets = hand_off(closer, recording, image, questions, selection, reference)
+            reached = walk(self.graph, recording, handed, selection)
+        return _Found(self.graph, recording.shapes, reached, nets, questions, selection)
 
     def _seen_with(self, tensors: Iterable[Tensor]) -> set[Tensor]:
         """The tensors that are known together with some tensors: the images, and everything that leads to
@@ -201,11 +234,14 @@ class Tracer:
         arrays: list[np.ndarray],
         wanted: set[Tensor] | frozenset[Tensor],
         known: Recording | None = None,
+        larger: frozenset[Tensor] | None = None,
     ) -> Recording:
         """Run one forward pass that returns the wanted tensors; it is compiled at the first call for each set
         of tensors.
 
         Tensors in an earlier recording of the same images are not computed again.
+
+        ``larger``: the last tensors to compute for images that are larger than the model's input.
         """
         before = (
             {} if known is None else {t: x for t, x in known.values.items() if t not in self.graph.inputs}
@@ -219,7 +255,7 @@ class Tracer:
         values, recorded = self._recorders[key](
             {t: x if len(x) == rows else np.repeat(x, rows, axis=0) for t, x in {**inputs, **before}.items()}
         )
-        shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), rows)
+        shapes = shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), rows, larger)
         if known is not None:
             recorded = known.weights
             shapes |= {tensor: known.shapes[tensor] for tensor in self._seen_with(before)}
@@ -258,6 +294,10 @@ class _Found:
     nets: dict[Tensor, np.ndarray]
     questions: int
     selection: CNNFixations
+
+    def of_images(self, images: int) -> list[list[Fixations]]:
+        """Return the fixations ``[image][question]``."""
+        return [[self.fixations(i, q) for q in range(self.questions)] for i in range(images)]
 
     def fixations(self, image: int, question: int, source: Tensor | None = None) -> Fixations:
         """Return the fixations of one question on one image input, by default the first."""

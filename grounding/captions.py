@@ -119,7 +119,7 @@ def ground(
         methods: several methods to compare, instead of ``method``: names out of
             :func:`gazeback.grounding.methods.known_methods`.
         preceding: also measure in other ways how much the earlier words matter (see ``preceding_by``).
-        options: for the core's methods, ``share``, ``location``, ``fc_to_spatial``, ``contrast``; see
+        options: for the core's methods, ``looks``, ``others``, ``share``, ``contrast`` and others; see
             :class:`gazeback.cnn_trace.tracer.Options`.
 
     Raises:
@@ -133,7 +133,7 @@ def ground(
     texts = None if caption is None else caption_words(captioner.vocabulary, caption)
     small = squeeze(photo, captioner.image_size)
     first = next((name for name in names if is_traced(name)), names[0])
-    session = _session(captioner, small, first, options)
+    session = _session(captioner, photo, small, first, options)
     features = captioner.features(small.pixels[None]) if session is None else session.features
     if texts is None:
         width = {} if beam is None else {"beam": beam}
@@ -224,11 +224,13 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def _session(
-    captioner: CaptionGenerator, small: Preprocessed, first: str, options: dict[str, Any]
+    captioner: CaptionGenerator, photo: Photo, small: Preprocessed, first: str, options: dict[str, Any]
 ) -> WordTracer | None:
     """The tracer of a photo's words; None if no method was asked for that needs rules for the layers."""
     if is_traced(first):
-        return WordTracer(captioner, small.pixels, first, options)
+        height, width = small.pixels.shape[:2]
+        closer = squeeze(photo, (2 * height, 2 * width)).pixels if options.get("looks") == 2 else None
+        return WordTracer(captioner, small.pixels, first, options, closer)
     if options:
         raise UserError(
             f"{', '.join(options)}: an option of {', '.join(METHODS)}; name one of them beside {first}"

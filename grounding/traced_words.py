@@ -42,12 +42,18 @@ class WordTracer:
         image: float32 ``[h, w, 3]``, RGB, 0 to 255.
         method: one of the core's.
         options: of the method, see :class:`gazeback.cnn_trace.tracer.Options`.
+        closer: the same image at twice the size, for a second look; by default the image is enlarged.
     """
 
     def __init__(
-        self, captioner: CaptionGenerator, image: np.ndarray, method: str, options: dict[str, Any]
+        self,
+        captioner: CaptionGenerator,
+        image: np.ndarray,
+        method: str,
+        options: dict[str, Any],
+        closer: np.ndarray | None = None,
     ) -> None:
-        self.captioner, self.pixels, self.given = captioner, image, options
+        self.captioner, self.pixels, self.given, self.closer = captioner, image, options, closer
         self.image = captioner.model_input(np.asarray(image, np.float32)[None])
         layer = captioner.features_layer
         # The reference is the mean of that map; other maps may follow, such as a pooled one.
@@ -60,7 +66,7 @@ class WordTracer:
         """A tracer of the same image by another method; itself for its own method."""
         if method == self.options.method:
             return self
-        return WordTracer(self.captioner, self.pixels, method, self.given)
+        return WordTracer(self.captioner, self.pixels, method, self.given, self.closer)
 
     def explain(self, ids: Sequence[int], positions: Sequence[int]) -> TracedWords:
         """Trace the logits of the words at some positions; words of one reading share one walk.
@@ -96,7 +102,14 @@ class WordTracer:
             self.options,
             frozenset(also if self.options.has_head else ()),
             known=self._first_look(tracer),
+            closer=self._closer(tracer, asked.words),
         )
+
+    def _closer(self, tracer: Tracer, words: np.ndarray) -> list[np.ndarray] | None:
+        if self.options.looks == 1 or self.closer is None:
+            return None
+        images = self.captioner.model_input(np.asarray(self.closer, np.float32)[None])
+        return [images if t in tracer.graph.image_inputs else words for t in tracer.graph.inputs]
 
     def _first_look(self, tracer: Tracer) -> Recording:
         """Run the forward pass up to the last map, or the last maps of several paths, once for each model."""

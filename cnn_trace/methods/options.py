@@ -51,6 +51,8 @@ class Options:
         others: evidence: the share of the other questions' mean evidence on the same image that is subtracted
             (:func:`gazeback.cnn_trace.fixations.against_others`), at least 0. None is 0.5 for the words of a
             caption, and 0 for classes.
+        looks: evidence: 2 traces the answer to the image at twice the size, too, where the head averages the
+            last map.
         top: top: the number of contributors that a dense neuron keeps.
         top_k: discernible: the number of candidates that each neuron keeps.
         alphas: discernible: the weights of the score, (succeeding, current, preceding).
@@ -65,6 +67,7 @@ class Options:
     handoff: str | None = None
     contrast: str | None = None
     others: float | None = None
+    looks: int = 1
     top: int | None = None
     top_k: int | None = None
     alphas: tuple[float, float, float] | None = None
@@ -76,6 +79,8 @@ class Options:
             raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
         if self.others is not None and self.method != "evidence":
             raise TraceError(f'others is an option of method "evidence", not of {self.method!r}')
+        if self.looks not in (1, 2) or (self.looks == 2 and self.method != "evidence"):
+            raise TraceError(f'looks must be 1, or 2 with method "evidence"; got {self.looks!r}')
         if self.others is not None and not self.others >= 0:
             raise TraceError(f"others must be 0 or more, got {self.others!r}")
         if self.contrast and not self.has_head:

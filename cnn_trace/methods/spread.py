@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # A contributor is drawn from blocks of at most so many: first the block, then one of its elements.
 _BLOCK = 48
+# Where systematic resampling starts: no fraction of small numbers, so that equal weights, which differ in their
+# last digits, do not end at a boundary.
+_START = (np.sqrt(5) - 1) / 2
 
 ALL: Literal["all"] = "all"
 
@@ -213,7 +216,8 @@ def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def systematic(share: np.ndarray, count: int) -> np.ndarray:
     """Distribute a count in proportion to shares that sum to 1, by systematic resampling; int ``[n]``."""
-    return np.diff(np.floor(np.cumsum(share) * count + 0.5).astype(np.int64), prepend=0)
+    ends = np.cumsum(share) * count
+    return np.diff(np.floor(ends + _START).astype(np.int64), prepend=0)
 
 
 def drawn(support: np.ndarray, rows: np.ndarray, fraction: np.ndarray) -> np.ndarray:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="A captioner's FILE.keras, your own package.module:function, or scenes-gap.",
 )
-@click.option("--method", metavar="METHOD", help="evidence (the default), fixations, top or discernible.")
+@click.option(
+    "--method", metavar="METHOD", help="evidence (the default), fixations, top, discernible or walk."
+)
 @click.option("--methods", metavar="M,...", help="Compare several: these and installed ones.")
 @click.option(
     "--preceding", is_flag=True,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--beam", type=int, metavar="N", help="Width of the beam search.")
 @click.option("--share", type=float, metavar="P", help="Fraction of the evidence that is traced to pixels.")
+@click.option(
+    "--looks", type=int, metavar="N", help="2: read the photo at twice the size, too; slower, finer."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default="gazeback-out", show_default=True, metavar="DIR",
     help="Folder for the pages, figures and JSON files.",

@@ -72,6 +72,7 @@ def _identity(
         "preceding": settings.preceding,
         "beam": settings.beam,
         "share": settings.share,
+        "looks": settings.looks,
     }
 
 

@@ -26,6 +26,7 @@ class Settings:
     preceding: bool = False
     beam: int | None = None
     share: float | None = None
+    looks: int | None = None
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work, before anything is loaded."""
@@ -33,6 +34,8 @@ class Settings:
             raise UserError(f"--beam: expected a width of 1 or more, got {self.beam}")
         if self.share is not None and not 0 < self.share <= 1:
             raise UserError(f"--share: expected a fraction above 0 and at most 1, got {self.share:g}")
+        if self.looks not in (None, 1, 2):
+            raise UserError(f"--looks: expected 1 or 2, got {self.looks}")
         if self.method is not None and self.methods is not None:
             raise UserError(
                 "--method is one method and --methods are several to compare: give one of the two"
@@ -77,8 +80,8 @@ class Settings:
         """Ground a photo. Raises PhotoError if this photo cannot be grounded; other photos may."""
         from gazeback.grounding import ground
 
-        options: dict[str, Any] = {"method": self.method, "beam": self.beam, "share": self.share}
-        given = {name: value for name, value in options.items() if value is not None}
+        options = {name: getattr(self, name) for name in ("method", "beam", "share", "looks")}
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         if self.methods is not None:
             given["methods"] = self.named_methods
         if self.preceding:

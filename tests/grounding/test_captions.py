@@ -205,3 +205,14 @@ def test_other_measures_of_the_words_before(captioner: Captioner, photo: np.ndar
     with_a = captioner.log_probabilities(features, np.array([[start, ids[0]]]))[0, 1, ids[1]]
     without = captioner.log_probabilities(features, np.array([[start]]))[0, 0, ids[1]]
     assert words[1].preceding_by["removal"] == (pytest.approx(with_a - without, abs=1e-5),)
+
+
+def test_a_second_look_reads_the_photo_itself_at_twice_the_size(captioner, photo):
+    one, two = (ground(captioner, photo, CAPTION, looks=looks) for looks in (1, 2))
+    for first, second in zip(one.words, two.words, strict=True):
+        assert first.preceding == pytest.approx(second.preceding)
+        assert first.logprob == second.logprob
+        if len(first.fixations) and len(second.fixations):
+            sides = np.array([word.fixations.net.shape for word in (first, second)])
+            assert (sides[1] >= sides[0] * 2 - 1).all()
+            assert second.fixations.weights.sum() == pytest.approx(1)

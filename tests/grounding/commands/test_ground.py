@@ -46,11 +46,13 @@ def test_options_reach_the_loader_and_the_grounding(run, stage, photo) -> None:
     Path("mine.keras").write_bytes(b"stand-in")
     result = run(
         "ground", photo, "--caption", "a cat", "--model", "mine.keras", "--method", "fixations",
-        "--beam", 5, "--share", 0.3, "--out", "deep/er",
+        "--beam", 5, "--share", 0.3, "--looks", 2, "--out", "deep/er",
     )  # fmt: skip
     assert result.exit_code == 0
     assert stage.loaded == ["mine.keras"]
-    assert stage.grounded == [("dog.jpg", "a cat", {"method": "fixations", "beam": 5, "share": 0.3})]
+    assert stage.grounded == [
+        ("dog.jpg", "a cat", {"method": "fixations", "beam": 5, "share": 0.3, "looks": 2})
+    ]
     assert names(Path("deep/er")) == ["dog.html", "dog.json", "dog.png"]
 
 
@@ -174,6 +176,7 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--beam", "x"],
          "Invalid value for '--beam': 'x' is not a valid integer. See `gazeback ground --help`."),
         (["--share", "0"], "--share: expected a fraction above 0 and at most 1, got 0"),
+        (["--looks", "3"], "--looks: expected 1 or 2, got 3"),
         (["--share", "nan"], "--share: expected a fraction above 0 and at most 1, got nan"),
         (["--method", "magic"],
          "method: expected one of evidence, fixations, top, discernible, walk, got 'magic'"),
