@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # A contributor is drawn from blocks of at most so many: first the block, then one of its elements.
 _BLOCK = 48
-# Where systematic resampling starts. It is no fraction of small numbers, so that equal weights, which differ in
-# their last digits, do not end at a boundary.
+# Where systematic resampling starts. It is no fraction of small numbers, so that equal weights, which differ
+# in their last digits, do not end at a boundary.
 _START = (np.sqrt(5) - 1) / 2
 
 ALL: Literal["all"] = "all"
