@@ -19,7 +19,7 @@ from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules import dense
-from gazeback.cnn_trace.rules.dense_fan import DenseFan
+from gazeback.cnn_trace.rules.dense_fan import DenseFan, groups
 from gazeback.cnn_trace.rules.gates import is_gate
 from gazeback.cnn_trace.rules.geometry import Field, SeesEverything, in_place
 from gazeback.cnn_trace.rules.kernels import as_array
@@ -313,10 +313,9 @@ def _walk_vectors(
     """Walk as through a dense layer, one vector of inputs at a time."""
     letters = sums.letters[sums.trunk[0]]
     shared = [i for i, c in enumerate(sums.output) if c in letters]
-    vectors, owner = np.unique(evidence.coordinates[:, shared], axis=0, return_inverse=True)
     found = []
-    for v in range(len(vectors)):
-        members = evidence.take(np.flatnonzero(owner.ravel() == v))
+    for rows in groups(evidence.coordinates[:, shared]):
+        members = evidence.take(rows)
         fan = VectorFan(step, sums, members)
         inputs, weights = selection.dense(fan, members.weights)
         sense = selection.sense_of(fan.values[inputs])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules import linear
-from gazeback.cnn_trace.rules.dense_fan import DenseFan
+from gazeback.cnn_trace.rules.dense_fan import DenseFan, groups
 from gazeback.cnn_trace.rules.fan import fan_of
 from gazeback.cnn_trace.rules.geometry import in_place
 from gazeback.cnn_trace.rules.linear import Linear, Stages
@@ -35,14 +36,9 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     if step.input.is_map:
         return [(step.input, selection.window(fan_of(weighing(step), step, evidence), evidence))]
     found = []
-    # Neurons of one vector share their inputs.
-    vectors, owner = np.unique(evidence.coordinates[:, :-1], axis=0, return_inverse=True)
-    for v, vector in enumerate(vectors):
-        members = np.flatnonzero(owner.ravel() == v)
-        units, sense = evidence.coordinates[members, -1], evidence.sense[members]
-        fan = DenseFan(step, tuple(vector), units, sense)
+    for fan, members in _fans(step, evidence):
         inputs, weights = selection.dense(fan, evidence.weights[members])
-        coordinates = np.column_stack([np.tile(vector, (len(inputs), 1)), inputs])
+        coordinates = np.column_stack([np.tile(fan.vector, (len(inputs), 1)), inputs])
         found.append((step.input, Evidence.of(coordinates, weights, selection.sense_of(fan.values[inputs]))))
     return found
 
@@ -52,14 +48,19 @@ def feeding(step: Step, evidence: Evidence) -> np.ndarray:
     if step.input.is_map:
         return fan_of(weighing(step), step, evidence).largest()
     largest = np.zeros(len(evidence), np.float32)
-    vectors, owner = np.unique(evidence.coordinates[:, :-1], axis=0, return_inverse=True)
-    for v, vector in enumerate(vectors):
-        members = np.flatnonzero(owner.ravel() == v)
-        fan = DenseFan(step, tuple(vector), evidence.coordinates[members, -1], evidence.sense[members])
+    for fan, members in _fans(step, evidence):
         inputs = np.flatnonzero(fan.values)
         for part in fan.parts(len(inputs)):
             largest[members[part]] = fan.products(part, inputs).max(axis=1, initial=0)
     return largest
+
+
+def _fans(step: Step, evidence: Evidence) -> Iterator[tuple[DenseFan, np.ndarray]]:
+    """The fan-in of the neurons of each vector, and the rows of these neurons in the evidence."""
+    for members in groups(evidence.coordinates[:, :-1]):
+        *vector, _ = evidence.coordinates[members[0]]
+        units, sense = evidence.coordinates[members, -1], evidence.sense[members]
+        yield DenseFan(step, tuple(vector), units, sense), members
 
 
 RULE = Rule(walk, partial(linear.adjoint, weighing), inputs, nothing, feeding, in_place, excitation="linear")

@@ -122,6 +122,12 @@ def _largest_weights(kernel: np.ndarray) -> np.ndarray:
     return np.maximum(kernel.max(axis=0), -kernel.min(axis=0))
 
 
+def groups(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """For each distinct row of int ``[n, k]``, the indices of the rows that are equal to it."""
+    _, owner = np.unique(keys, axis=0, return_inverse=True)
+    return (np.flatnonzero(owner.ravel() == group) for group in range(owner.max(initial=-1) + 1))
+
+
 def comes_from_flattened_map(tensor: Tensor) -> bool:
     """Whether a vector is a flattened map (through layers that keep its elements in place)."""
     while tensor.call is not None and len(tensor.shape) == 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,26 +17,16 @@ from gazeback.cnn_trace.rules.window import Window
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
+Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
+
+# ``np.argmax`` or ``np.argmin``.
+Choose = Callable[..., np.ndarray]
+
 
 def adjoint_sum(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
     """Every term takes the coefficient."""
     shape = (len(coefficients), *step.shape(step.input)[1:])
     return [(step.input, np.broadcast_to(_expanded(coefficients, shape, named_axes(step)), shape))], 0.0
-
-
-def adjoint_min(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], float]:
-    """Frozen: the coefficient belongs to the place of the minimum (the first one, if several)."""
-    values, axes = step.value(step.input), named_axes(step)
-    last = np.moveaxis(values, axes, range(values.ndim - len(axes), values.ndim))
-    flat = last.reshape(*last.shape[: -len(axes)], -1)
-    below = np.zeros(flat.shape, np.float32)
-    found = flat.argmin(axis=-1)[..., None]
-    np.put_along_axis(below, found, coefficients.reshape(found.shape), axis=-1)
-    below = np.moveaxis(below.reshape(last.shape), range(values.ndim - len(axes), values.ndim), axes)
-    return [(step.input, below)], 0.0
-
-
-Below = tuple[list[tuple[Tensor, np.ndarray]], Any]
 
 
 def walk_max(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
@@ -71,11 +61,13 @@ def _at_places(step: Step, evidence: Evidence, places: np.ndarray) -> Evidence:
     return evidence.at(coordinates)
 
 
-def walk_global_max(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Propagate evidence to the largest value over the axes that the layer reduces."""
+def walk_extreme(
+    choose: Choose, step: Step, evidence: Evidence, selection: CNNFixations
+) -> list[tuple[Tensor, Evidence]]:
+    """Propagate evidence to the largest (smallest) value over the axes that the layer reduces."""
     keys, terms = _reduced(step, evidence, step.value(step.input))
     unique, owner = np.unique(keys, axis=0, return_inverse=True)
-    best = terms[tuple(unique.T)].argmax(axis=1)[owner.ravel()]
+    best = choose(terms[tuple(unique.T)], axis=1)[owner.ravel()]
     return [(step.input, evidence.at(_expanded_back(step, keys, best)))]
 
 
@@ -101,13 +93,6 @@ def walk_sum(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tu
     keys, terms = _reduced(step, evidence, step.value(step.input))
     rows, best, weights = selection.terms(terms[tuple(keys.T)], evidence, step)
     return [(step.input, evidence.shared(rows, weights).at(_expanded_back(step, keys[rows], best)))]
-
-
-def walk_min(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[Tensor, Evidence]]:
-    """Propagate evidence to the smallest value."""
-    keys, terms = _reduced(step, evidence, step.value(step.input))
-    best = terms[tuple(keys.T)].argmin(axis=1)
-    return [(step.input, evidence.at(_expanded_back(step, keys, best)))]
 
 
 def _reduced(step: Step, evidence: Evidence, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,14 +218,13 @@ def masks(call: Call, selection: CNNFixations) -> tuple[Tensor, ...]:
     return call.inputs[1:]
 
 
-def adjoint_global_max(step: Step, coefficients: np.ndarray) -> Below:
-    """Frozen: the coefficient belongs to the place of the maximum."""
-    values = step.value(step.input)
-    axes = reduced_axes(step)
+def adjoint_extreme(choose: Choose, step: Step, coefficients: np.ndarray) -> Below:
+    """Frozen: the coefficient belongs to the place of the largest (smallest) value, the first if several."""
+    values, axes = step.value(step.input), reduced_axes(step)
     last = np.moveaxis(values, axes, range(values.ndim - len(axes), values.ndim))
     flat = last.reshape(*last.shape[: -len(axes)], -1)
     below = np.zeros(flat.shape, np.float32)
-    found = flat.argmax(axis=-1)[..., None]
+    found = choose(flat, axis=-1)[..., None]
     np.put_along_axis(below, found, coefficients.reshape(found.shape), axis=-1)
     below = np.moveaxis(below.reshape(last.shape), range(values.ndim - len(axes), values.ndim), axes)
     return [(step.input, below)], 0.0

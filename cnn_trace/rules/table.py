@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from gazeback.cnn_trace.errors import MissingRule
@@ -140,11 +141,16 @@ _GLOBAL_AVERAGE = _global(
     pooling.walk_mean, pooling.adjoint_global_average, inputs, pooling.masks, excitation="linear"
 )
 
-_GLOBAL_MAX = _global(
-    pooling.walk_global_max, pooling.adjoint_global_max, inputs, inputs, excitation="routed"
+_GLOBAL_MAX, _MINIMUM = (
+    _global(
+        partial(pooling.walk_extreme, choose),
+        partial(pooling.adjoint_extreme, choose),
+        inputs,
+        inputs,
+        excitation="routed",
+    )
+    for choose in (np.argmax, np.argmin)
 )
-
-_MINIMUM = _global(pooling.walk_min, pooling.adjoint_min, inputs, inputs, excitation="routed")
 
 _RESCALING = elementwise.rule(normalization.rescaling)
 
