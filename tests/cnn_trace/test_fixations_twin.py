@@ -45,10 +45,11 @@ def assert_equals_twin(model, flat, images, targets, **options):
 def assert_layers_equal(model, twin, found, fixations):
     own = set(map(id, model._flatten_layers()))
     for node in twin.nodes:
-        name = node.operation.name
-        if id(node.operation) in own and node.input_tensors and twin.at(found, name):
-            coordinates = set(map(tuple, fixations.at(name).coordinates.tolist()))
-            assert coordinates == set(twin.at(found, name)), name
+        if id(node.operation) in own and node.input_tensors and (expected := twin.at(found, node)):
+            calls = [n for n in node.operation._inbound_nodes if any(n is other for other in twin.nodes)]
+            number = next(i for i, call in enumerate(calls, 1) if call is node)
+            name = node.operation.name + (f"#{number}" if len(calls) > 1 else "")
+            assert set(map(tuple, fixations.at(name).coordinates.tolist())) == set(expected), name
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o.values()))

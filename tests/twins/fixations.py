@@ -85,12 +85,9 @@ class Twin:
                             place[contributor] = place.get(contributor, 0.0) + weight * share
         return found
 
-    def at(self, found, layer):
-        """``{coordinates: weight}`` at a layer's last call that was reached."""
-        for node in reversed(self.nodes):
-            if node.operation.name == layer and id(node.outputs[0]) in found:
-                return _merged(found[id(node.outputs[0])])
-        return {}
+    def at(self, found, node):
+        """``{coordinates: weight}`` at the output of a call; none where the walk did not reach it."""
+        return _merged(found.get(id(node.outputs[0]), {}))
 
     def points(self, found):
         """``{(row, column): weight}`` on the image, merged over channels."""
