@@ -13,11 +13,12 @@ from typing import Any
 import click
 
 from gazeback.models.errors import UserError
+from gazeback.models.number_options import COUNT, SEED
 from gazeback.models.writing import check_output, json_text
 
 PATH = click.Path(path_type=Path)
 PARTS = click.Choice(["all", "tune", "report"])
-POSITIVE = click.IntRange(min=1)
+POSITIVE = COUNT
 METHODS_HELP = "Names between commas. The first is compared with each of the others; baselines are added."
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -411,10 +412,8 @@ def report(results: tuple[Path, ...], out: Path, keep: Path | None) -> None:
 @click.option("--out", type=PATH, required=True, help="The .json file to write.")
 @click.option("--model", default="efficientnet-lite0", show_default=True, help="A classifier: name or FILE.")
 @click.option("--weights", metavar="FILE", help="The classifier's weights, if they are not bundled.")
-@click.option("--rounds", type=click.IntRange(min=1), default=160, show_default=True, help="Photos traced.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the photos' order."
-)
+@click.option("--rounds", type=COUNT, default=160, show_default=True, help="Photos traced.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the photos' order.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def discernible(out: Path, as_json: bool, **options: Any) -> None:
     """Learn the weights of the tracing method "discernible" on photos with boxes.

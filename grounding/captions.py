@@ -24,6 +24,7 @@ from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
+from gazeback.models.writing import printable
 
 RUNNERS_UP = 5
 
@@ -97,6 +98,10 @@ class Grounding:
         return write_outputs(self, Path(out), Path(self.photo.name).stem)
 
 
+MOST_WORDS, MOST_BEAM = 200, 100
+"""The most words of a caption, and the widest beam: memory grows with both."""
+
+
 def ground(
     captioner: CaptionGenerator,
     photo: Any,
@@ -126,10 +131,12 @@ def ground(
         UserError: a bad photo, caption or list of methods, or a method that cannot explain captioners;
         TraceError: an unknown method or option.
     """
-    if beam is not None and beam < 1:
-        raise UserError(f"beam must be at least 1, got {beam}")
+    if beam is not None and not 1 <= beam <= MOST_BEAM:
+        bound = "at least 1" if beam < 1 else f"at most {MOST_BEAM}"
+        raise UserError(f"beam must be {bound}, got {beam}")
     names = (Options(method=method).method,) if methods is None else compared(methods)
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    caption = None if caption is None else printable(caption)
     texts = None if caption is None else caption_words(captioner.vocabulary, caption)
     small = squeeze(photo, captioner.image_size)
     first = next((name for name in names if is_traced(name)), names[0])
@@ -171,6 +178,8 @@ def caption_words(vocabulary: Words, caption: str) -> list[str]:
     words = vocabulary.tokenize(caption)
     if not words:
         raise UserError(f"the caption {caption!r} has no words; give at least one word to explain")
+    if len(words) > MOST_WORDS:
+        raise UserError(f"the caption has {len(words)} words; at most {MOST_WORDS} can be explained at once")
     return words
 
 

@@ -277,7 +277,7 @@ def parse_neuron(text: str) -> int | Neuron:
         UserError: the text is neither.
     """
     parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
+    if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
         raise UserError(f"a neuron is a channel (17) or row,column,channel (3,4,17), got {text!r}")
     numbers = tuple(int(part) for part in parts)
     return numbers[0] if len(numbers) == 1 else numbers

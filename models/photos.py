@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gazeback.models.errors import PhotoError
+from gazeback.models.writing import printable
 
 MIN_SIDE = 8
 MAX_PIXELS = 89_478_485  # Pillow's own limit; larger files may be decompression bombs
@@ -69,7 +70,7 @@ def load_photo(source: "str | Path | Image.Image | np.ndarray") -> Photo:
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        return Photo(_read(path), path.name, path)
+        return Photo(_read(path), printable(path.name), path)
     if isinstance(source, Image.Image):
         with _reporting("the image"):
             return Photo(_upright_rgb(source, "the image"), "photo")

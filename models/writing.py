@@ -5,8 +5,8 @@ import math
 import os
 import stat
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +34,30 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def together(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a temporary name for each path, as `whole` does, and move all files at the end, in this order.
+
+    So all are written, or none.
+    """
+    with ExitStack() as stack:
+        yield [stack.enter_context(whole(path)) for path in reversed(paths)][::-1]
+
+
+def keep_apart(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
+    """Raise UserError if an output would replace an input."""
+    given = {os.path.realpath(path): path for path in inputs}
+    for output in outputs:
+        replaced = given.get(os.path.realpath(output))
+        if replaced is not None:
+            raise UserError(f"{output}: would replace the photo {replaced}; choose another --out")
+
+
+def printable(text: str) -> str:
+    """Text that every program can encode: bytes of a file name that are no UTF-8 become question marks."""
+    return text.encode(errors="replace").decode()
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
@@ -88,6 +112,8 @@ def check_output(path: Path | None, option: str, *endings: str) -> None:
         return
     if path.suffix not in endings:
         raise UserError(f"{option} {path}: expected a file that ends in {' or '.join(endings)}")
+    if printable(str(path)) != str(path):
+        raise UserError(f"{option} {printable(str(path))}: expected a name in UTF-8")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

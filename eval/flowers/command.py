@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gazeback.models.number_options import COUNT, SEED
 from gazeback.models.training.command import TrainingBars
 from gazeback.models.writing import json_text
 
@@ -13,13 +14,9 @@ from gazeback.models.writing import json_text
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="FILE.keras, or .npz: half precision."
 )
-@click.option("--pictures", type=click.IntRange(min=1), default=1800, show_default=True, help="How many.")
-@click.option(
-    "--epochs", type=click.IntRange(min=1), default=4, show_default=True, help="Rounds through them."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same start."
-)
+@click.option("--pictures", type=COUNT, default=1800, show_default=True, help="How many.")
+@click.option("--epochs", type=COUNT, default=4, show_default=True, help="Rounds through them.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same start.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def flowers(kind: str, out: Path, as_json: bool, **chosen: int) -> None:
     """Train a small classifier of drawn flowers for the benchmark of `gazeback evaluate flowers`.

@@ -19,15 +19,19 @@ from gazeback.eval.harness.task import Task, skipped_line
 from gazeback.eval.harness.workers import Batch, Measured, measured
 from gazeback.models.errors import DataError
 from gazeback.models.progress import Bar
-from gazeback.models.writing import check_output, json_text, write_atomically, writing_to
+from gazeback.models.writing import check_output, json_text, together, write_atomically, writing_to
 
 T = TypeVar("T")
 
 
 def write_result(path: Path, task: str, result: Mapping[str, Any]) -> None:
-    """Write the result as JSON atomically, with the task and the version of gazeback. Raises UserError."""
-    content = {"task": task, "gazeback": version("gazeback"), **result}
-    write_text(path, json_text(content, indent=1) + "\n")
+    """Write `result_text` atomically. Raises UserError."""
+    write_text(path, result_text(task, result))
+
+
+def result_text(task: str, result: Mapping[str, Any]) -> str:
+    """The result as JSON, with the task and the version of gazeback."""
+    return json_text({"task": task, "gazeback": version("gazeback"), **result}, indent=1) + "\n"
 
 
 def tracked(items: Iterable[T], total: int, text: str) -> Iterator[T]:
@@ -80,10 +84,15 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
         "unusable": unusable,
         **task.details(found),
     }
-    write_result(json_path, task.name, result)
-    write_text(json_path.with_suffix(".csv"), as_csv(tables))
     content = page.Content(task, subject, found, tables, notes, command_line())
-    write_text(json_path.with_suffix(".html"), page.html(content))
+    texts = {
+        ".html": page.html(content),
+        ".csv": as_csv(tables),
+        ".json": result_text(task.name, result),
+    }
+    with writing_to(json_path), together(*map(json_path.with_suffix, texts)) as places:
+        for place, text in zip(places, texts.values(), strict=True):
+            write_atomically(place, text.encode(errors="replace"))
     task.write_pages(found, json_path.with_suffix(""))
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from gazeback.models.number_options import COUNT
+
 PATH = click.Path(path_type=Path)
 
 
@@ -37,7 +39,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="At most this many photos of each class for learning and for measuring, or in all if the folder "
     "has no classes; the first by the hash of the name.",
 )

@@ -14,11 +14,12 @@ from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.eval.harness.tuning import split
 from gazeback.eval.scenes import protocol, quality
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, fixed
-from gazeback.eval.scenes.scenes import Scene, scene
+from gazeback.eval.scenes.scenes import SIDE, Scene, scene
 from gazeback.eval.subjects.captioner import CaptionerSubject, Question
 from gazeback.eval.subjects.methods import chosen_methods
 from gazeback.models.captioner import Captioner, load_captioner
 from gazeback.models.contents import digest
+from gazeback.models.errors import UserError
 
 SCENES = 400
 """The number of scenes if no limit is given."""
@@ -58,7 +59,13 @@ class ScenesTask(Task[CaptionerSubject]):
         return digest(subject.captioner)
 
     def subject(self) -> CaptionerSubject:
-        return CaptionerSubject(load_captioner(self.model))
+        captioner = load_captioner(self.model)
+        if captioner.image_size != SIDE:
+            raise UserError(
+                f"--model {self.model}: reads pictures of {captioner.image_size} pixels, scenes have {SIDE}; "
+                "expected a captioner of gazeback train scenes"
+            )
+        return CaptionerSubject(captioner)
 
     def score(self, record: Record) -> float | None:
         """The mean energy of a scene's colours and shapes."""

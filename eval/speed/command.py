@@ -123,6 +123,6 @@ def listed(names: str) -> list[str]:
 
 
 def _size(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 4 or int(text) < 1:
         raise UserError(f"--batch: expected whole numbers above 0 between commas, got {text!r}")
     return int(text)

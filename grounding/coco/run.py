@@ -76,6 +76,8 @@ class CocoRun:
         `settings`."""
         if not images_dir.is_dir():
             raise DataError(f"--coco {images_dir}: {'a file' if images_dir.exists() else 'no such folder'}")
+        if (out / "images").exists() and (out / "images").samefile(images_dir):
+            raise UserError(f"{out}: its images/ are the photos of --coco, which would be replaced")
         self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
         self.settings = settings
         self._check_settings()

@@ -7,8 +7,9 @@ import click
 
 from gazeback.grounding.commands.settings import Settings
 from gazeback.grounding.output.files import check_folder, unique_stems
-from gazeback.grounding.output.writer import write_outputs
+from gazeback.grounding.output.writer import outputs_of, write_outputs
 from gazeback.models.errors import PhotoError, UserError
+from gazeback.models.writing import keep_apart
 
 if TYPE_CHECKING:
     pass
@@ -84,9 +85,11 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
     from gazeback.models.photos import bundled_photo, load_photo
 
     sources = photos or (str(bundled_photo()),)
+    stems = unique_stems(sources)
+    keep_apart(sources, (path for stem in stems for path in outputs_of(out, stem).values()))
     captioner, all_good = None, True
     with screen(len(sources)) as shown:
-        for source, stem in zip(sources, unique_stems(sources), strict=True):
+        for source, stem in zip(sources, stems, strict=True):
             try:
                 photo = load_photo(source)
                 if captioner is None:  # after the photos are checked, so that a bad photo is reported at once

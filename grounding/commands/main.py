@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gazeback.grounding.commands.quiet import silence_libraries
+from gazeback.grounding.output.text import one_line
 from gazeback.models.errors import UserError
 
 # name -> (module:object, one line of help). The help is here so that listing the commands imports none.
@@ -122,10 +123,6 @@ def user_errors() -> tuple[type[ValueError], ...]:
     it."""
     core = sys.modules.get("gazeback.cnn_trace.errors")
     return (UserError,) if core is None else (UserError, core.TraceError)
-
-
-def one_line(message: object) -> str:
-    return " ".join(str(message).split())
 
 
 @click.command(cls=CommandLine, table=COMMANDS)

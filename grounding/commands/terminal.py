@@ -15,10 +15,11 @@ from gazeback.grounding.output.text import (
     NOT_MEASURED,
     facts,
     is_language_habit,
+    one_line,
     value_text,
 )
 from gazeback.models.progress import Bar
-from gazeback.models.writing import json_text
+from gazeback.models.writing import json_text, printable
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import GroundedWord, Grounding
@@ -38,7 +39,7 @@ class Screen:
         self._progress.advance(self._task)
 
     def mistake(self, message: object) -> None:
-        line = Text("Error: " + " ".join(str(message).split()))
+        line = Text(f"Error: {printable(one_line(message))}")
         self._progress.console.print(line, soft_wrap=True)
 
     @contextmanager

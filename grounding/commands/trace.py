@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gazeback.grounding.output.files import check_folder, unique_stems
-from gazeback.grounding.output.writer import write_outputs
+from gazeback.grounding.output.writer import outputs_of, write_outputs
 from gazeback.models.errors import PhotoError, UserError
-from gazeback.models.writing import writing_to
+from gazeback.models.writing import keep_apart, writing_to
 
 if TYPE_CHECKING:
     from gazeback.grounding.classes import TracedPhoto
@@ -122,6 +122,8 @@ def trace_photos(
 
     sources = photos or (str(bundled_photo()),)
     stems = unique_stems([INDEX, *sources])[1:]  # reserve the name of the index page
+    outputs = (path for stem in stems for path in outputs_of(out, stem, with_layers=True).values())
+    keep_apart(sources, (*outputs, out / INDEX))
     classifier, entries = None, []
     with screen(len(sources), "Tracing") as shown:
         for source, stem in zip(sources, stems, strict=True):

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from gazeback.grounding.classes import Explanation, Prediction, Target
 
 
+def one_line(message: object) -> str:
+    """A message in one line, in which very long words and the message itself are cut."""
+    words = (word if len(word) <= 200 else f"{word[:80]}...{word[-40:]}" for word in str(message).split())
+    line = " ".join(words)
+    return line if len(line) <= 900 else f"{line[:600]} ... {line[-200:]}"
+
+
 def short(name: str) -> str:
     """The first of a class's names: "Egyptian cat" for "Egyptian cat, tabby"."""
     return name.split(",")[0] if "[" not in name else name

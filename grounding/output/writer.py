@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gazeback.models.writing import writing_to
+from gazeback.models.writing import keep_apart, together, writing_to
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding
@@ -21,7 +21,7 @@ def write_outputs(
 ) -> dict[str, Path]:
     """Write `STEM.html`, `STEM.png` and `STEM.json` into `folder`, which is made if it is missing.
 
-    Each file is written atomically, the JSON last: if it exists, so do the other two.
+    All files are written, or none.
 
     Args:
         outlines: for a word's index, polygons [[x, y], ...] in photo pixels, drawn over the word's evidence.
@@ -32,7 +32,8 @@ def write_outputs(
         The paths by their kind: html, png, json, and layers.
 
     Raises:
-        UserError: the folder cannot be written to; TraceError: a layer that was not passed.
+        UserError: the folder cannot be written to, or the photo itself would be replaced; TraceError: a layer
+            that was not passed.
     """
     # Imported here because they import Jinja2 and Matplotlib, which the command's help does not need.
     from gazeback.grounding.output.drawing import write_png
@@ -40,13 +41,22 @@ def write_outputs(
     from gazeback.grounding.output.page import write_page
     from gazeback.grounding.output.results import write_json
 
-    paths = {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
+    paths = outputs_of(folder, stem, with_layers=bool(layers) and explained.kind == "classes")
+    keep_apart([explained.photo.path] if explained.photo.path else [], paths.values())
     at_layers = explained.plot_layers(layers) if layers and explained.kind == "classes" else None
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if at_layers is not None:
-            paths["layers"] = write_png(at_layers, folder / f"{stem}-layers.png")
-        write_page(explained, paths["html"], outlines=outlines)
-        write_figure(explained, paths["png"], outlines=outlines)
-        write_json(explained, paths["json"])
+        with together(*paths.values()) as places:
+            *at, page, figure, result = places
+            if at_layers is not None:
+                write_png(at_layers, at[0])
+            write_page(explained, page, outlines=outlines)
+            write_figure(explained, figure, outlines=outlines)
+            write_json(explained, result)
     return paths
+
+
+def outputs_of(folder: Path, stem: str, with_layers: bool = False) -> dict[str, Path]:
+    """The files that `write_outputs` writes, by their kind, in their order."""
+    layers = {"layers": folder / f"{stem}-layers.png"} if with_layers else {}
+    return layers | {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}

@@ -13,10 +13,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gazeback.models.errors import UserError
+from gazeback.models.number_options import LARGEST_SEED, MOST, WIDTH
 from gazeback.models.progress import Bar
 from gazeback.models.training.settings import Settings
-from gazeback.models.writing import json_text
+from gazeback.models.writing import check_output, json_text
 
 DATA_HELP = (
     "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
@@ -26,10 +26,10 @@ ENCODER_HELP = "efficientnet_lite0, or a network of keras.applications (download
 FINE_TUNE_HELP = "Encoder layer after which it is trained; the default is known for efficientnet_lite0."
 
 
-def _number(name: str, least: int, text: str) -> Callable:
+def _number(name: str, least: int, text: str, most: int = 10_000) -> Callable:
     """An option that takes a whole number and has the default of ``Settings``."""
     default = getattr(Settings(), name.removeprefix("--").replace("-", "_"))
-    return click.option(name, type=click.IntRange(min=least), default=default, show_default=True, help=text)
+    return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
 
 
 @click.command()
@@ -41,11 +41,11 @@ def _number(name: str, least: int, text: str) -> Callable:
 @_number("--fine-tune-epochs", 0, "Epochs, after those, in which the encoder's last blocks learn too.")
 @_number("--refine-epochs", 0, "Epochs of fine-tuning after those, restarted at half the learning rate.")
 @click.option("--fine-tune-after", metavar="LAYER", default=None, help=FINE_TUNE_HELP)
-@_number("--views", 1, "Views of a photo to learn from: itself, its mirror image, crops.")
-@_number("--min-count", 1, "Words seen less often are unknown.")
-@_number("--units", 1, "LSTM units.")
-@_number("--embedding-size", 1, "Size of the word embeddings.")
-@_number("--seed", 0, "Same seed, same data, same captioner.")
+@_number("--views", 1, "Views of a photo to learn from: itself, its mirror image, crops.", 100)
+@_number("--min-count", 1, "Words seen less often are unknown.", MOST)
+@_number("--units", 1, "LSTM units.", WIDTH)
+@_number("--embedding-size", 1, "Size of the word embeddings.", WIDTH)
+@_number("--seed", 0, "Same seed, same data, same captioner.", LARGEST_SEED)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: Any) -> None:
     """Train a Show-and-Tell caption generator on photos with captions.
@@ -54,8 +54,7 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
     """
     from gazeback.models.training.train_captioner import train_captioner
 
-    if out.suffix != ".keras":
-        raise UserError(f"--out {out}: expected a file that ends in .keras")
+    check_output(out, "--out", ".keras")
     settings = Settings(weights=None if random_encoder else "imagenet", **chosen)
     with TrainingBars() as bars:
         trained = train_captioner(data, out, settings, bars.report)

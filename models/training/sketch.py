@@ -8,18 +8,18 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from gazeback.models.errors import UserError
+from gazeback.models.number_options import LARGEST_SEED
 from gazeback.models.progress import Bar
 from gazeback.models.training.sketch_settings import OPTIONS, Settings
-from gazeback.models.writing import json_text
+from gazeback.models.writing import check_output, json_text
 
 DATA_HELP = "Folder with one folder of pictures per class (or the same in train/)."
 
 
-def _number(name: str, least: int, text: str) -> Callable:
+def _number(name: str, least: int, text: str, most: int = 10_000) -> Callable:
     """An option that takes a whole number and has the default of ``Settings``."""
     default = getattr(Settings, name.removeprefix("--"))
-    return click.option(name, type=click.IntRange(least), default=default, show_default=True, help=text)
+    return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
 
 
 @click.command()
@@ -29,7 +29,7 @@ def _number(name: str, least: int, text: str) -> Callable:
 @_number("--epochs", 0, "Epochs at most.")
 @_number("--batch", 1, "Sketches per step.")
 @_number("--patience", 1, "Epochs without a better dev loss before it stops.")
-@_number("--seed", 0, "Same seed, same data, same classifier.")
+@_number("--seed", 0, "Same seed, same data, same classifier.", LARGEST_SEED)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def sketch(data: Path, out: Path, as_json: bool, **chosen: Any) -> None:
     """Train a classifier of sketches, and measure it on a fifth of them that it never saw.
@@ -39,8 +39,7 @@ def sketch(data: Path, out: Path, as_json: bool, **chosen: Any) -> None:
     """
     from gazeback.models.training.train_sketch import train_sketch
 
-    if out.suffix != ".keras":
-        raise UserError(f"--out {out}: expected a file that ends in .keras")
+    check_output(out, "--out", ".keras")
     settings = Settings(**chosen)
     with _Bar() as bar:
         classifier, accuracy = train_sketch(data, out, settings, bar.report)

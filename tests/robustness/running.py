@@ -36,7 +36,8 @@ def complaints(arguments: list[str], folder: Path, good: bool = False) -> list[s
         found.append(f"exit {result.exit_code}")
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error: ")]
-    if result.exit_code == 2 and not 1 <= len(errors) <= 2:
+    is_help = result.stderr.startswith("Usage:")
+    if result.exit_code == 2 and not 1 <= len(errors) <= 2 and not is_help:
         found.append(f"{len(errors)} lines of error: {result.stderr[:200]!r}")
     if any(len(line) > 1000 for line in lines):
         found.append("a line of more than 1000 letters")

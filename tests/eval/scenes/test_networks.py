@@ -57,7 +57,7 @@ def test_a_bundled_file_is_the_captioner_in_half_precision(captioner: Captioner,
 
 
 def test_a_missing_file_or_head_is_told(tmp_path):
-    with pytest.raises(ModelError, match=r"gap\.npz: the bundled captioner of scenes is missing"):
+    with pytest.raises(ModelError, match=r"gap\.npz: no such file; expected the bundled captioner of scenes"):
         bundled.load_scenes("gap", tmp_path)
     with pytest.raises(ModelError, match="unknown head 'max' of a captioner of scenes"):
         bundled.load_scenes("max", tmp_path)

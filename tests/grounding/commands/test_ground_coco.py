@@ -78,15 +78,15 @@ def test_outlines_reach_page_and_figure(run, stage, coco, monkeypatch) -> None:
     for kind in ("page", "figure"):
 
         def write(grounding: Any, path: Path, outlines: Any = None, kind: str = kind) -> Path:
-            seen[f"{path.stem}.{kind}"] = outlines
+            seen[f"{grounding.photo.name} {kind}"] = outlines
             path.write_text("written")
             return path
 
         monkeypatch.setattr(f"gazeback.grounding.output.{kind}.write_{kind}", write)
     run(*OPTIONS, "--instances", "instances.json")
     triangle = {1: [[[2, 2], [9, 2], [9, 9]]]}
-    assert seen["one.page"] == seen["one.figure"] == triangle
-    assert seen["three.page"] == {}
+    assert seen["one.jpg page"] == seen["one.jpg figure"] == triangle
+    assert seen["three.jpg page"] == {}
 
 
 def test_a_second_run_does_only_what_is_missing(run, stage, coco) -> None:
