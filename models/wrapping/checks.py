@@ -21,19 +21,19 @@ WORDS = 3
 
 
 def two_images(size: tuple[int, int]) -> np.ndarray:
-    """Noise and its negative, float32 ``[2, h, w, 3]`` in 0..255."""
+    """Return noise and its negative, float32 ``[2, h, w, 3]`` in 0..255."""
     noise = np.random.default_rng(0).uniform(0, 255, (*size, 3)).astype(np.float32)
     return np.stack([noise, 255 - noise])
 
 
 def some_words(words: TokenizerWords) -> list[int]:
-    """The start word and a few others."""
+    """Return the numbers of the start word and a few others."""
     named = [i for i, word in enumerate(words.words) if word and i not in words.special]
     return [words.start, *(named * WORDS)[: WORDS - 1]]
 
 
 def check_special_words(prediction: Prediction, words: TokenizerWords) -> None:
-    """Raise ModelError where a word is needed that the captioner does not have."""
+    """Raise ModelError if the captioner lacks a special word that it needs."""
     if prediction.length is not None and words.pad == NO_WORD and not prediction.sequence:
         raise ModelError(
             f"pad: the captioner reads {prediction.length} words at a time, so fewer have to be padded; pass "
@@ -99,7 +99,7 @@ def _check_finite(scores: np.ndarray, model: keras.Model) -> None:
 
 
 def check_alone(scores: np.ndarray, alone: np.ndarray) -> None:
-    """Raise ModelError unless the scores of the first image are those that it has alone."""
+    """Raise ModelError if the scores of the first image differ when it is alone in the batch."""
     difference = np.abs(scores[:1] - alone).max()
     if difference > CLOSE * max(1.0, float(np.median(np.abs(alone)))):
         raise ModelError(

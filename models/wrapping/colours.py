@@ -1,4 +1,4 @@
-"""A preprocessing function as numbers: what it multiplies colours by, and adds to them."""
+"""Represent a preprocessing function by a matrix and an offset of the colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOSE = 1e-5
 
 @dataclass(frozen=True)
 class Colours:
-    """``pixels @ matrix + offset``: what functions such as those of ``keras.applications`` do.
+    """``pixels @ matrix + offset``, as the functions of ``keras.applications`` compute.
 
     Attributes:
         matrix: float32 ``[3, channels]``; ``offset``: float32 ``[channels]``.
@@ -26,10 +26,10 @@ class Colours:
 
     @classmethod
     def of(cls, image_input: ImageInput) -> Colours:
-        """The numbers of a user's function.
+        """Find the matrix and the offset of a user's function.
 
         Raises:
-            ModelError: it does something else than to scale, mix and shift the colours of each pixel.
+            ModelError: the function does more than scale, mix and shift the colours of each pixel.
         """
         rng = np.random.default_rng(0)
         images = rng.uniform(0, 255, (2, *image_input.size, 3)).astype(np.float32)

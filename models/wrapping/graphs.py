@@ -1,4 +1,4 @@
-"""A functional Keras model as nodes between tensors: what depends on what, and what all paths pass."""
+"""Functional Keras models as graphs: which tensors depend on which, and which lie on all paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 
 
 def graph_of(operation: Any) -> Any | None:
-    """The functional graph of a functional or (built) sequential model; None for everything else."""
+    """The functional graph of a functional or (built) sequential model, or None."""
     if isinstance(operation, keras.Sequential):
         return operation._functional if operation.built else None
     if isinstance(operation, keras.Model) and hasattr(operation, "_inputs_struct"):
@@ -67,14 +67,14 @@ def nodes_depending(outputs: Iterable[Any], root: Any) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """A tensor on the way from a source to sinks, in one graph; the sinks are what all evidence ends in."""
+    """A tensor between a source and sinks of one graph. All evidence ends in the sinks."""
 
     source: Any
     sinks: tuple[Any, ...]
     tensor: Any
 
     def is_on_all_paths(self) -> bool:
-        """Whether nothing gets from the source to the sinks except through the tensor."""
+        """Whether every path from the source to the sinks passes the tensor."""
         if self.tensor is self.source:
             return True
         nodes = nodes_before(self.sinks)
@@ -87,7 +87,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A tensor by its path: one level for each nested model that it lies in, the outermost first."""
+    """A tensor with its path: one level for each nested model around it, the outermost first."""
 
     path: str
     levels: tuple[Level, ...]
@@ -99,19 +99,19 @@ class Place:
 
     @property
     def is_map(self) -> bool:
-        """Whether it has a height, a width and channels, and more than one place."""
+        """Whether it has height, width and channels, and more than one location."""
         shape = self.tensor.shape
         return len(shape) == 4 and tuple(shape[1:3]) != (1, 1)
 
     def is_on_all_paths(self) -> bool:
-        """Whether nothing gets around it."""
+        """Whether every path passes it, at every level."""
         return all(level.is_on_all_paths() for level in self.levels)
 
 
 def places(
     source: Any, sinks: Sequence[Any], outer: tuple[Level, ...] = (), path: str = ""
 ) -> Iterator[Place]:
-    """All tensors on the way from a source to the sinks, those of nested models too, the last first."""
+    """Yield all tensors between a source and sinks, also those in nested models, the last first."""
     nodes = nodes_before(sinks)
     depending = dependents(nodes, [source])
     for node in reversed(nodes):
@@ -128,7 +128,7 @@ def places(
 
 
 def entry(level: Level, below: Level) -> Any:
-    """The tensor of an outer graph that goes into the nested model of the level below."""
+    """The input, in the outer graph, of the nested model at the level below."""
     node = node_of(level.tensor)
     inner = graph_of(node.operation)
     assert inner is not None

@@ -1,4 +1,4 @@
-"""Which input is the image, or its features, and which the words: any captioner as one functional model."""
+"""Make one functional model of any captioner, and find its image input and its words' input."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Joined:
 
     Attributes:
         model: of the image and the words, in this order, to the scores: the one that is traced.
-        image, words, scores: the symbolic tensors at which it can be cut; of a model that stands in ``model``
-            as one layer its own.
-        prefix: what stands before the paths of that model's layers in ``model``.
+        image, words, scores: the symbolic tensors at which the model can be cut. If the captioner is one
+            layer of ``model``, they are tensors of that layer's own graph.
+        prefix: of the paths of that layer's own layers in ``model``.
     """
 
     model: keras.Model
@@ -51,7 +51,7 @@ class Joined:
 
     @property
     def asks_for_length(self) -> bool:
-        """Whether something in it may ask how many words there are, though they may be any number."""
+        """Whether a layer may ask for the number of words, although it is not fixed."""
         words = self.model.inputs[1]
         return words.shape[1] is None and any(
             is_opaque(node.operation) for node in nodes_depending(self.model.outputs, words)
@@ -65,7 +65,7 @@ def shape_text(tensor: Any) -> str:
 
 
 def joined(model: Any, image_size: Size | None, length: int | None, words: int) -> Joined:
-    """A model that reads the image and the words, whatever its inputs are called and however ordered.
+    """Read a joined model, whose inputs may have any names and any order.
 
     Args:
         model: functional, sequential or subclassed.
@@ -108,9 +108,9 @@ def _called(model: keras.Model, image_size: Size | None, length: int | None, wor
 def with_encoder(
     encoder: Any, decoder: Any, image_size: Size | None, length: int | None, words: int
 ) -> Joined:
-    """An encoder and a decoder that reads what the encoder makes of the image, and the words.
+    """Join an encoder and a decoder, which reads the encoder's features and the words.
 
-    The encoder's map is flattened or reshaped to what the decoder reads where the sizes allow it.
+    The encoder's map is flattened or reshaped to the decoder's input if the sizes allow it.
 
     Raises:
         ModelError: the two do not fit, or the decoder's inputs cannot be told apart.
@@ -130,7 +130,7 @@ def with_encoder(
 
 
 def encoded(encoder: Any, image_size: Size | None, batch: int | None = None) -> tuple[Any, Any]:
-    """A fresh image input, and what an encoder makes of it: a tensor, or several in a structure.
+    """Call an encoder on a new image input: return the input, and its features, a tensor or several.
 
     Args:
         encoder: a model, layer or function of the image.
@@ -166,7 +166,7 @@ def encoded(encoder: Any, image_size: Size | None, batch: int | None = None) -> 
 def _image_input(
     shape: Sequence[int | None], size: Size | None, name: str, batch: int | None = None
 ) -> KerasTensor:
-    """An image input of the size that a model reads, or that the user says."""
+    """Make an image input of the size that the model has, or that the user gives."""
     height, width = shape[1:3]
     if size is None and (height is None or width is None):
         raise ModelError(
@@ -190,7 +190,7 @@ def _words_input(shape: Sequence[int | None], length: int | None, name: str) -> 
 
 
 def _roles(model: Any) -> tuple[Any, Any]:
-    """The image input and the words' input of a functional model."""
+    """Find the image input and the words' input of a functional model."""
     images = [x for x in model.inputs if len(x.shape) == 4]
     rest = [x for x in model.inputs if len(x.shape) != 4]
     listed = ", ".join(f"{x.name!r} {shape_text(x)}" for x in model.inputs)
@@ -219,7 +219,7 @@ def _roles(model: Any) -> tuple[Any, Any]:
 
 
 def _decoder_roles(decoder: Any, features: Sequence[Any]) -> tuple[list[Any], Any]:
-    """The inputs of a functional decoder that take the features, in their order, and its words' input."""
+    """Find the decoder's inputs for the features, in their order, and its words' input."""
     listed = ", ".join(f"{x.name!r} {shape_text(x)}" for x in decoder.inputs)
     if len(decoder.inputs) != 1 + len(features):
         given = "the image's features" if len(features) == 1 else f"the {len(features)} features"
@@ -243,7 +243,7 @@ def _decoder_roles(decoder: Any, features: Sequence[Any]) -> tuple[list[Any], An
 
 
 def _paired(features: Sequence[Any], inputs: list[Any]) -> list[Any]:
-    """The inputs that features go to: in their order where that fits, else as their shapes say."""
+    """Assign features to inputs: in their order if that fits, else by their shapes."""
     if all(_fits(part, x) for part, x in zip(features, inputs, strict=True)):
         return inputs
     found, free = [], list(inputs)
@@ -254,7 +254,7 @@ def _paired(features: Sequence[Any], inputs: list[Any]) -> list[Any]:
 
 
 def _read_as_words(model: Any) -> list[Any]:
-    """The inputs that an embedding looks up, at once or after being cut or moved."""
+    """Find the inputs that an embedding reads, directly or after slices and transpositions."""
     found = set()
     for node in nodes_before(model.outputs):
         if isinstance(node.operation, keras.layers.Embedding) or "Embedding" in type(node.operation).__name__:
@@ -288,7 +288,7 @@ def _size(tensor: Any) -> int | None:
 
 
 def _fitted(features: Any, read: Any, name: str) -> Any:
-    """The features in the shape that a decoder reads: a map as tokens or as one long vector."""
+    """Reshape the features for a decoder: a map may become tokens or one vector."""
     if _same(features.shape, read.shape):
         return features
     sides = tuple(read.shape[1:])
@@ -303,14 +303,14 @@ def _fitted(features: Any, read: Any, name: str) -> Any:
 
 
 def _filled(model: Any, given: dict[int, Any]) -> Any:
-    """The inputs of a functional model in its own structure, others in their places."""
+    """The input structure of a functional model, with other tensors in the places of its inputs."""
     graph = graph_of(model)
     assert graph is not None
     return tree.map_structure(lambda x: given[id(x)], graph._inputs_struct)
 
 
 def scores_of(outputs: Sequence[Any], words: int, name: str) -> Any:
-    """The output of a model that scores words: of several the first with as many scores as there are words.
+    """Find the output that scores words: the first with at least as many scores as words.
 
     Raises:
         ModelError: there is none.
@@ -329,7 +329,7 @@ def scores_of(outputs: Sequence[Any], words: int, name: str) -> Any:
 
 
 def _scores(called: Any, picture: Any, text: Any, words: int, what: str) -> Any:
-    """The scores of a model, layer or function that is called on the image or its features, and the words."""
+    """Call a model, layer or function on the image (or its features) and the words, and find the scores."""
     name, tried, reasons = name_of(called), [], []
     for first in _orders(called):
         try:
@@ -349,7 +349,7 @@ def _scores(called: Any, picture: Any, text: Any, words: int, what: str) -> Any:
 
 
 def _orders(called: Any) -> tuple[str, str]:
-    """What to try as the first of the two inputs, the likely one first."""
+    """The orders of the two inputs to try, the likely one first."""
     first = _words_first(called, _arguments(called))
     return ("words", "picture") if first else ("picture", "words")
 
@@ -379,7 +379,7 @@ def _built_keys(called: Any) -> dict[str, Sequence[int | None]]:
 
 
 def _key_of_words(keys: dict[str, Sequence[int | None]]) -> str | None:
-    """Which of some named inputs are the words: by their shape, or by their name."""
+    """Find the words among named inputs, by their shape or by their name."""
     flat = [key for key, shape in keys.items() if len(shape) == 2]
     named = [key for key in flat if _sounds_like(key, WORD_NAMES)]
     return next(iter(flat if len(flat) == 1 else named), None)
@@ -415,7 +415,7 @@ def _arguments(called: Any) -> list[str]:
 
 
 def _built_shapes(model: Any) -> list[tuple[int | None, ...]]:
-    """The shapes that a subclassed model was built with, one after another."""
+    """The shapes with which a subclassed model was built, as a flat list."""
     shapes = getattr(model, "_build_shapes_dict", None) or {}
     flat = []
     for shape in shapes.values():

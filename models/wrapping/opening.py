@@ -1,4 +1,4 @@
-"""Call somebody's model, layer or function on symbolic tensors, so that its layers stand in the graph."""
+"""Call a user's model, layer or function on symbolic tensors, so that its layers enter the graph."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gazeback.models.open_sizes import open_sizes
 from gazeback.models.wrapping.graphs import graph_of, nodes_before
 
 GROUP = "gazeback.openings"
-"""Entry points of contexts in which somebody's code takes symbolic tensors where it would not."""
+"""Entry points of contexts in which foreign code accepts symbolic tensors."""
 
 
 @open_sizes()
 def opened(called: Any, *inputs: Any) -> Any:
-    """Call a model, layer or function on symbolic tensors; what is no functional model is opened.
+    """Call a model, layer or function on symbolic tensors, and open it unless it is a functional model.
 
-    An opened model is one whose ``call`` ran: its layers then stand in the graph themselves. So do those of
-    the layers in it that read a map.
+    The ``call`` of an opened model runs on the tensors, so that its layers enter the graph one by one. Layers
+    inside it that read a map are opened too.
     """
     with ExitStack() as contexts:
         for context in (*_contexts(), _readers_of_maps_opened):
@@ -51,7 +51,7 @@ def _opened_layer(layer: keras.Layer, *inputs: Any) -> Any:
 
 
 def _inside(layer: keras.Layer, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any | None:
-    """What a layer's ``call`` returns on symbolic tensors; None where it does not run on them."""
+    """The result of a layer's ``call`` on symbolic tensors, or None if it does not run on them."""
     try:
         found = type(layer).call(layer, *inputs, **keywords)
         tensors = tree.flatten(found)
@@ -62,20 +62,20 @@ def _inside(layer: keras.Layer, inputs: Sequence[Any], keywords: dict[str, Any])
 
 
 def _are_named_apart(tensors: Sequence[Any]) -> bool:
-    """Whether the layers before some tensors can stand in one functional model."""
+    """Whether all layers before some tensors have different names, as one functional model needs."""
     operations = {id(node.operation): node.operation.name for node in nodes_before(tensors)}
     return len(set(operations.values())) == len(operations)
 
 
 def _flat(model: Any, *inputs: Any) -> Any:
-    """Call a functional model so that its layers stand in the graph themselves, not it."""
+    """Call a functional model so that its layers enter the graph, instead of the model as one layer."""
     inside = _inside(graph_of(model), inputs, {"training": False})
     return model(*inputs) if inside is None else inside
 
 
 @contextmanager
 def _readers_of_maps_opened() -> Iterator[None]:
-    """Meanwhile a layer of somebody that reads a map is opened when it is called on symbolic tensors."""
+    """Open every foreign layer that is called on a symbolic map in this context."""
     kind: Any = keras.Layer
     known = kind.__call__
 
@@ -99,13 +99,13 @@ def _readers_of_maps_opened() -> Iterator[None]:
 
 
 def _is_foreign(layer: Any) -> bool:
-    """Whether it is a layer of somebody that is made of layers, and has no weights of its own."""
+    """Whether a layer is not from Keras, is made of other layers, and has no weights of its own."""
     own = not _is_keras(layer) and graph_of(layer) is None
     return own and bool(_sublayers(layer)) and not _own_variables(layer)
 
 
 def is_opaque(operation: Any) -> bool:
-    """Whether it is, or holds, a layer or function whose insides are somebody's own code."""
+    """Whether an operation is, or contains, a layer or function with foreign code."""
     graph = graph_of(operation)
     if graph is not None:
         return any(is_opaque(node.operation) for node in nodes_before(graph.outputs) if not node.is_input)
@@ -113,14 +113,16 @@ def is_opaque(operation: Any) -> bool:
 
 
 def _reads_both(layer: Any) -> bool:
-    """Whether it is a functional model of several inputs, one of them a map."""
+    """Whether a layer is a functional model with several inputs, one of them a map."""
     graph = graph_of(layer)
     return graph is not None and len(graph.inputs) > 1 and any(map(_is_map, graph.inputs))
 
 
 def _hides_a_map(model: Any) -> bool:
-    """Whether a map in a functional model is out of sight: several outputs depend on it, or it is in a layer
-    of somebody, or in a model that reads the words, too.
+    """Whether a functional model must be opened to find its map.
+
+    It must if it has several outputs, or if the map is inside a foreign layer or a model that also reads the
+    words.
     """
     graph = graph_of(model)
     assert graph is not None
@@ -135,9 +137,9 @@ def _is_map(tensor: Any) -> bool:
 
 
 def _free_lengths(layer: keras.Layer) -> None:
-    """Let the sequential models in a layer of somebody be called on symbolic sequences of any length.
+    """Rebuild the sequential models in a foreign layer for symbolic sequences of any length.
 
-    Their own graphs are of the length that they were called on first, though they run on any.
+    Their graphs have the length of the first call, although they run on any length.
     """
     if _is_keras(layer):
         return
@@ -158,12 +160,12 @@ def _sublayers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def _own_variables(layer: keras.Layer) -> int:
-    """How many variables are of the layer itself, not of the layers in it."""
+    """The number of variables of the layer itself, without those of its sublayers."""
     return len(layer.variables) - len({id(v) for x in _sublayers(layer) for v in x.variables})
 
 
 def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
-    """Why something could not be called on symbolic tensors, in one line."""
+    """One line that says why something could not be called on symbolic tensors."""
     if any("KerasTensor" in str(error) and "TensorFlow" in str(error) for error in reasons):
         return (
             f"{name!r} uses TensorFlow operations where Keras needs its own: write keras.ops in the place of "
@@ -173,12 +175,12 @@ def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
 
 
 def said(error: Exception) -> str:
-    """The first line of an error that says something: Keras puts a heading first."""
+    """The first informative line of an error; Keras begins with a heading."""
     lines = (line.strip() for line in str(error).splitlines())
     found = (line for line in lines if line and not line.startswith("Exception encountered"))
     return next(found, type(error).__name__)
 
 
 def name_of(called: Any) -> str:
-    """What to call a model, layer or function."""
+    """The name of a model, layer or function in messages."""
     return str(getattr(called, "name", None) or getattr(called, "__name__", type(called).__name__))

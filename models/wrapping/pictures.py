@@ -1,4 +1,4 @@
-"""From RGB pixels to what an encoder reads, and the average picture."""
+"""The input of an encoder, made from RGB pixels; and the average picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Preprocess = Callable[[np.ndarray], Any]
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """What an encoder reads.
+    """The input of an encoder.
 
     Attributes:
         size: (height, width) in pixels; ``channels``.
@@ -41,7 +41,7 @@ class ImageInput:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], preprocess: Any) -> ImageInput:
-        """For an encoder's image input ``[h, w, channels]``, with the user's function or the name of one.
+        """Make it for an image input ``[h, w, channels]``, with the user's function or the name of one.
 
         Raises:
             ModelError: the function does not make images of that shape.
@@ -119,7 +119,7 @@ def average_map(
 
     Args:
         given: paths, arrays or loaded photos, or a folder of them, whose maps are averaged; or an array that
-            is the map already, ``[h, w, C]``, or its mean ``[C]``; None where it is not to be measured.
+            is the map already, ``[h, w, C]``, or its mean ``[C]``; None if it is not measured.
         shape: of the map.
         size: (height, width) of the images.
         look: images ``[n, height, width, 3]``, RGB 0..255, to maps.
@@ -172,7 +172,7 @@ def _sources(given: Any) -> Iterable[Any]:
 
 
 def _as_photo(source: Any) -> Any:
-    """Numbers 0..255 of another type as the bytes that a photo is made of."""
+    """Convert numbers 0..255 of another type to the bytes of a photo."""
     if isinstance(source, np.ndarray) and source.dtype != np.uint8:
         if source.ndim != 3 or source.shape[-1] != 3 or source.min() < 0 or source.max() > 255:
             raise ModelError(

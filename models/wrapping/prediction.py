@@ -1,4 +1,4 @@
-"""How a captioner predicts: what stands at its words' input, and where the score of each word comes out."""
+"""How a captioner predicts: what its words' input contains, and where each word is scored."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Prediction:
         padding: str | None,
         pad: int,
     ) -> Prediction:
-        """What the shapes of a captioner say.
+        """Find out how a captioner predicts from its shapes.
 
         Args:
             scores, words: its symbolic output and its words' input.
-            predicts, padding: what the user says, None to go by the shapes.
+            predicts, padding: as the user gives them; None: by the shapes.
             pad: the number of padding.
 
         Raises:
@@ -76,7 +76,7 @@ class Prediction:
         return cls(sequence, length, before, pad, step_axis=step_axis)
 
     def row(self, prefix: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """What stands at the input after some words, int32 ``[T]``, and which of them, counted from 0.
+        """The row of the words' input after some words, int32 ``[T]``, and the index of each of its words.
 
         A next word is predicted from the last words where there are too many, as ``pad_sequences`` cuts them.
 
@@ -95,15 +95,15 @@ class Prediction:
         return row, columns
 
     def step(self, read: int) -> int:
-        """At which step of a sequence the word comes out that follows on ``read`` words; of a whole row."""
+        """The step of a whole row at which the word after ``read`` words is scored."""
         return read if self.leading else read - 1
 
     def shift(self, words: int) -> int:
-        """By how many steps padding before a row of so many words moves everything."""
+        """The number of steps of padding before a row of this many words."""
         return self.length - words if self.before and self.length else 0
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Scores ``[..., V]`` as logarithms of probabilities, in nats."""
+        """Convert scores ``[..., V]`` to log-probabilities in nats."""
         if self.probabilities:
             return np.log(np.maximum(scores, _TINY))
         return log_softmax(scores)

@@ -1,4 +1,4 @@
-"""A captioner that reads the words so far at every step: run word by word, for whole captions, and traced."""
+"""Run and trace a captioner that reads all words so far at every step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = 128
 
 @dataclass(frozen=True, eq=False)
 class PrefixReader:
-    """A captioner's model that reads prefixes of a caption.
+    """A captioner that reads prefixes of a caption.
 
     Attributes:
         model: of the image and the words, for tracing.
@@ -40,7 +40,7 @@ class PrefixReader:
     words: TokenizerWords
 
     def start(self, features: np.ndarray) -> State:
-        """What meets the words, and no words yet; ``features``: maps ``[n, h, w, C]``."""
+        """The state before the first word; ``features``: maps ``[n, h, w, C]``."""
         met = self.stages.digest(np.asarray(features, np.float32))
         return (*met, np.zeros((len(features), 0), np.int32))
 
@@ -66,7 +66,7 @@ class PrefixReader:
         return self.prediction.log_probabilities(scores), (*met, prefix)
 
     def _ended(self, rows: int) -> np.ndarray:
-        """Where nothing more can be read the caption ends for certain."""
+        """The log-probabilities if no more words can be read: the caption ends for certain."""
         with np.errstate(divide="ignore"):
             sure = np.log(np.arange(len(self.words)) == self.words.end).astype(np.float32)
         return np.repeat(sure[None], rows, axis=0)
@@ -89,7 +89,7 @@ class PrefixReader:
     def _batches(
         self, prefixes: Sequence[np.ndarray], image: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Prefixes as rows, in their order, as many at once as have the same length."""
+        """Group prefixes, in their order, into rows of the same length."""
         rows = [self.prediction.row(prefix)[0] for prefix in prefixes]
         ends = [i for i in range(1, len(rows)) if len(rows[i]) != len(rows[i - 1])]
         parts = np.split(np.arange(len(rows)), ends) if ends else [np.arange(len(rows))]

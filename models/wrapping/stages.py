@@ -1,4 +1,4 @@
-"""Parts of a captioner's model that run on their own: up to the last map, up to the words, and the words."""
+"""The parts of a captioner's model: up to the last map, from there to the words, and the words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gazeback.models.wrapping.graphs import Place, dependents, entry, nodes_befo
 
 
 class Stage:
-    """Functional graphs one after another, compiled as one: arrays in, arrays out.
+    """Functional graphs in sequence, compiled as one function of arrays.
 
     Args:
-        functions: each takes what the one before returns; none: what comes in goes out.
+        functions: each takes the result of the one before; without any, the input is the result.
     """
 
     def __init__(self, functions: Sequence[keras.Function]) -> None:
@@ -67,7 +67,7 @@ class _Program(keras.Model):
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """The image's way through a captioner in two parts.
+    """The two parts of a captioner that read only the image.
 
     Attributes:
         layer: the path of the layer whose output is the last map that all evidence of the image passes; None
@@ -84,7 +84,7 @@ class Stages:
 
     @classmethod
     def of(cls, name: str, image: Any, met: Sequence[Any], wanted: str | None) -> Stages:
-        """Cut a functional model between the image and what meets the words.
+        """Cut a functional model into the parts that read only the image.
 
         Args:
             name: of the model, for messages.
@@ -107,7 +107,7 @@ class Stages:
 
 
 def meeting(image: Any, words: Any, scores: Any) -> list[Any]:
-    """The tensors of the image alone that meet something that has read the words."""
+    """The tensors that depend on the image alone and are read by calls that also depend on the words."""
     nodes = nodes_before([scores])
     seen, read = dependents(nodes, [image]), dependents(nodes, [words])
     found = {
@@ -144,7 +144,7 @@ def _named(name: str, found: list[Place], wanted: str) -> Place:
 
 
 def _around(place: Place) -> tuple[Stage, Stage]:
-    """The functions that lead to a place from the outermost source, and on from it to the outermost sinks."""
+    """The functions from the outermost source to a place, and from there to the outermost sinks."""
     before, behind = [], []
     for level, below in zip(place.levels, place.levels[1:], strict=False):
         before.append((level.source, entry(level, below)))

@@ -1,4 +1,4 @@
-"""A decoder that is called word by word with a state: unrolled over a caption."""
+"""Run a decoder that is called word by word with a state, and unroll it over a caption."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INITIAL_STATES = ("reset_state", "reset_states", "get_initial_state", "initial_s
 
 @dataclass(frozen=True, eq=False)
 class StepModels:
-    """A step function as two functional models of the word and the features, and then of the state, too.
+    """A step function as two functional models: of word and features, and of word, features and state.
 
     Attributes:
         first: what it does without a state; ``onward``: with one. Both return the scores, then the state.
@@ -122,7 +122,7 @@ def _no_state(word: Any) -> None:
 
 
 def _zero_states(step: Any) -> Iterator[Callable[[Any], Any]]:
-    """The states of zeros to try before the first word, each as a function of the word."""
+    """The initial states of zeros to try, each as a function of the word."""
     owner = getattr(step, "__self__", step)
     for name in INITIAL_STATES:
         method = getattr(owner, name, None)
@@ -164,7 +164,7 @@ def _zeros(word: Any, shape: Sequence[int]) -> Any:
 
 
 def _split(found: Any, words: int, step: Any) -> tuple[Any, Any]:
-    """The scores and the state of what a step returned."""
+    """Split the result of a step into the scores and the state."""
     if not isinstance(found, list | tuple) or len(found) < 2:
         raise ModelError(
             f"step {name_of(step)!r}: expected (scores, state), it returns a {type(found).__name__}"
@@ -182,7 +182,7 @@ def _split(found: Any, words: int, step: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, eq=False)
 class StepReader:
-    """A captioner that reads one word at a time, and keeps a state.
+    """A captioner that reads one word at a time and has a state.
 
     Attributes:
         image, features: symbolic, of the encoder.
@@ -207,7 +207,7 @@ class StepReader:
     _compiled: dict[tuple[str, int | None], Stage] = field(default_factory=dict, init=False, repr=False)
 
     def start(self, features: np.ndarray) -> State:
-        """What the decoder reads of the image; ``features``: maps ``[n, h, w, C]``."""
+        """The state before the first word; ``features``: maps ``[n, h, w, C]``."""
         return tuple(self.stages.digest(np.asarray(features, np.float32)))
 
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
@@ -216,7 +216,7 @@ class StepReader:
         return self.prediction.log_probabilities(scores), after
 
     def scores(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
-        """The same with the scores as the decoder gives them."""
+        """As :meth:`step`, with the decoder's scores instead of log-probabilities."""
         word = np.asarray(words, np.int32)
         if self.build is None and len(word) > 1:
             return self._one_by_one(state, word)

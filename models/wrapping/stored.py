@@ -28,7 +28,7 @@ EXPECTED = "a .keras file that a wrapped captioner's save wrote"
 
 
 class About(Known):
-    """What a file says of its captioner: see :func:`gazeback.models.wrap_captioner`.
+    """The settings of a captioner in its file: see :func:`gazeback.models.wrap_captioner`.
 
     ``features`` and ``states``: how many tensors a step's features and state are; 0 for a captioner that
     reads all words so far. ``sized``: its step is for one image.
@@ -68,7 +68,7 @@ def write(path: Path, model: keras.Model, about: About, colours: Colours, mean: 
 
 
 def _save(model: keras.Model, path: Path, name: str) -> None:
-    """Save a model, and see whether Keras loads it again."""
+    """Save a model, and check that Keras can load it."""
     try:
         model.save(path)
         loaded = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -80,7 +80,7 @@ def _save(model: keras.Model, path: Path, name: str) -> None:
 
 
 def _refusal(model: keras.Model, name: str, error: Exception) -> str:
-    """One line that names the part that a file cannot hold."""
+    """One line that names the part that cannot be saved."""
     text = str(error)
     inside = (type(x).__name__ for x in model._flatten_layers(include_self=False))
     own = [kind for kind in dict.fromkeys(inside) if not hasattr(keras.layers, kind)]
@@ -102,7 +102,7 @@ def _refusal(model: keras.Model, name: str, error: Exception) -> str:
 
 
 def read(path: Path) -> tuple[keras.Model, About, Colours, np.ndarray | None] | None:
-    """What :func:`write` wrote; None if the file is of something else.
+    """Read a file that :func:`write` wrote; None if it holds something else.
 
     Raises:
         ModelError: a broken file.

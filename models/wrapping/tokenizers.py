@@ -51,7 +51,7 @@ class TokenizerWords:
         return self.start, self.end, self.unknown, self.pad
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a caption. What the vocabulary knows is left whole; else punctuation splits it."""
+        """Split a caption into words. A word of the vocabulary stays whole; others end at punctuation."""
         if not any(word != word.lower() for word in self.words):
             text = text.lower()
         pieces = text.replace("\u2019", "'").split()
@@ -62,7 +62,7 @@ class TokenizerWords:
         return [word for piece in pieces for word in self._words_of(piece)]
 
     def _words_of(self, piece: str) -> list[str]:
-        """A piece between spaces as words: the first way to read it that the vocabulary knows."""
+        """Split a piece between spaces in the first way of which the vocabulary knows all words."""
         bare = piece.strip(_PUNCTUATION)
         split = "".join(" " if letter in _PUNCTUATION else letter for letter in piece).split()
         joined = "".join(letter for letter in piece if letter not in _PUNCTUATION)
@@ -71,7 +71,7 @@ class TokenizerWords:
         return next(known, [bare] if bare else [])
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """The words' numbers; what is no word of the vocabulary becomes ``unknown``.
+        """The numbers of words; a word that is not in the vocabulary becomes ``unknown``.
 
         Raises:
             UserError: there is no unknown word.
@@ -95,7 +95,7 @@ class TokenizerWords:
 
 @dataclass(frozen=True)
 class Numbered:
-    """What a tokenizer says: words by number, its own unknown word, and how many numbers there may be.
+    """The words of a tokenizer by number, its unknown word, and the possible numbers of scores.
 
     ``sizes``: numbers of scores that fit it.
     """
@@ -188,11 +188,10 @@ def words_of(
     unknown: str | int | None,
     pad: str | int | None,
 ) -> TokenizerWords:
-    """The words as a captioner with this many scores uses them.
+    """The words for a captioner with this many scores.
 
     Raises:
-        ModelError: the tokenizer is another than the one that it was trained with, or a special word is
-            missing.
+        ModelError: the captioner was trained with another tokenizer, or a special word is missing.
     """
     if scores not in numbered.sizes:
         raise ModelError(

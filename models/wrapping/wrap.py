@@ -1,4 +1,4 @@
-"""``wrap_captioner``: somebody's encoder, decoder and tokenizer as a captioner that can be explained."""
+"""``wrap_captioner``: make a captioner of your own encoder, decoder and tokenizer."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def wrap_captioner(
 
 
 def load_wrapped(path: Path) -> WrappedCaptioner | None:
-    """A captioner that :meth:`WrappedCaptioner.save` wrote; None if the file is of something else.
+    """Load a captioner that :meth:`WrappedCaptioner.save` wrote; None if the file holds something else.
 
     Raises:
         ModelError: a broken file.

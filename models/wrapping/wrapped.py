@@ -1,4 +1,4 @@
-"""A captioner of somebody else, as ``ground``, beam search, the command line and evaluation take it."""
+"""A wrapped captioner, which ``ground``, beam search, the command line and evaluation accept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gazeback.models.wrapping.tokenizers import TokenizerWords
 
 
 class Reader(LanguageHalf, Protocol):
-    """How the language half of a wrapped captioner is run and traced."""
+    """Runs the language half of a wrapped captioner, and says how it is traced."""
 
     def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
         """log p(next word) after each of the words ``[n, T]`` (start first): ``[n, T, V]``."""
@@ -37,17 +37,17 @@ class Reader(LanguageHalf, Protocol):
         ...
 
     def stored(self) -> tuple[keras.Model, dict[str, Any]]:
-        """The captioner as one Keras model, and what else a file says of it."""
+        """The captioner as one Keras model, and its settings for a file."""
         ...
 
 
 @dataclass(eq=False)
 class WrappedCaptioner(CaptionGenerator):
-    """Made by :func:`gazeback.models.wrap_captioner`.
+    """A captioner that :func:`gazeback.models.wrap_captioner` made.
 
     Attributes:
-        image_input: from RGB pixels to what the encoder reads.
-        look: that to the last map.
+        image_input: makes the encoder's input from RGB pixels.
+        look: makes the last map from that input.
         reader: the language half.
         limit: the most words of a caption, None where there is no limit.
     """
