@@ -477,6 +477,7 @@ class _Flattener:
             call = opening_of(layer)
             assert call is not None
             outputs = tree.flatten(call(layer, *arguments, **keywords))
+            outputs = [_of_inputs(x, [copy for _, copy in copies.values()]) for x in outputs]
             found = self.expand(outputs, inner, prefix)
             for x, output in zip(outside, outputs, strict=False):
                 self._give_mask(x, output, known, inner, prefix)
@@ -534,6 +535,17 @@ def _shapes(node: Any, arguments: Any, keywords: Any) -> list[Shape]:
         return shapes
 
 
+def _of_inputs(output: Any, inputs: list[KerasTensor]) -> Any:
+    """A layer's output that is a constant for one image, such as embeddings of places, for each image."""
+    constant = keras.ops.is_tensor(output) and len(output.shape) > 1 and output.shape[0] == 1
+    if not constant or not inputs:
+        return output
+    ops = keras.ops
+    each = ops.zeros_like(ops.reshape(inputs[0], (-1, int(np.prod(inputs[0].shape[1:]))))[:, :1])
+    each = ops.reshape(ops.cast(each, output.dtype), (-1, *[1] * (len(output.shape) - 1)))
+    return ops.add(each, output)
+
+
 def _line(error: Exception) -> str:
     """The first line of an error that says something: Keras puts a heading first."""
     lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines()]
@@ -544,7 +556,8 @@ def _line(error: Exception) -> str:
 class _forgotten:
     """Remove the nodes that sublayers get while a layer is opened in this context.
 
-    In the context, an EinsumDense gives the sizes that its ``output_shape`` leaves open.
+    In the context, an EinsumDense gives the sizes that its ``output_shape`` leaves open, and a layer that
+    inherited from another how its shapes are computed, but not its ``call``, is asked by its ``call``.
     """
 
     def __init__(self, layer: keras.Operation) -> None:
@@ -555,11 +568,22 @@ class _forgotten:
         for layer in self.layers:
             if isinstance(layer, keras.layers.EinsumDense):
                 vars(layer)["compute_output_spec"] = partial(einsum_spec, layer)
+            elif _overrides_call_alone(type(layer)):
+                vars(layer)["compute_output_spec"] = partial(keras.Operation.compute_output_spec, layer)
 
     def __exit__(self, *_: object) -> None:
         for layer, (inbound, outbound) in zip(self.layers, self.lengths, strict=True):
             del layer._inbound_nodes[inbound:], layer._outbound_nodes[outbound:]
             vars(layer).pop("compute_output_spec", None)
+
+
+def _overrides_call_alone(kind: type) -> bool:
+    """Whether a class has a ``call`` of its own, and computes its shapes as the layer that it inherits."""
+    call, spec = (
+        next(one for one in kind.__mro__ if name in vars(one)) for name in ("call", "compute_output_spec")
+    )
+    inherits = spec not in (keras.Layer, keras.Operation, keras.Model)
+    return inherits and call is not spec and issubclass(call, spec)
 
 
 def einsum_spec(layer: Any, x: KerasTensor) -> KerasTensor:

@@ -14,9 +14,11 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
+from gazeback.cnn_trace.masks import set_keras_mask
+
 Opening = Callable[..., Any]
 
-# By class, or by the name of an operator's class.
+# By class, or by the name of an operator's class, or of a layer's that another package may have.
 _OPENINGS: dict[type | str, Opening] = {}
 
 
@@ -41,7 +43,7 @@ def opening_of(operation: keras.Operation) -> Opening | None:
         if known in _OPENINGS and kind.call is known.call:
             return _OPENINGS[known]
     found: Opening = kind.call
-    return found
+    return _OPENINGS.get(kind.__name__, found)
 
 
 _OPERATORS = {
@@ -139,6 +141,15 @@ def _dot(layer: Any, inputs: list[KerasTensor]) -> KerasTensor:
     return found if len(found.shape) > 1 else ops.expand_dims(found, -1)
 
 
+def _tokens_and_positions(layer: Any, inputs: KerasTensor, *arguments: Any, **keywords: Any) -> KerasTensor:
+    """Open the layer of ``keras_hub``, whose call gives its output a mask that a symbolic call cannot see."""
+    found: KerasTensor = type(layer).call(layer, inputs, *arguments, **keywords)
+    if layer.token_embedding.mask_zero:
+        set_keras_mask(found, ops.not_equal(inputs, 0))
+    return found
+
+
+register_opening("TokenAndPositionEmbedding", _tokens_and_positions)
 register_opening(keras.layers.TimeDistributed, _over_time)
 register_opening(keras.layers.Bidirectional, _both_ways)
 register_opening(keras.layers.Dot, _dot)
