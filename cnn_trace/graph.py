@@ -511,8 +511,9 @@ Shape = tuple[int | None, ...]
 
 
 def _known_sides(shape: Any, other: Any) -> Shape:
-    """A shape with the sides that another shape of the same tensor knows."""
-    return tuple(b if a is None else a for a, b in zip(shape, other, strict=True))
+    """A shape with the sides that another shape of the same tensor knows; the number of images stays open."""
+    pairs = zip(shape[1:], other[1:], strict=True)
+    return (*shape[:1], *(b if a is None else a for a, b in pairs))
 
 
 def _shapes(node: Any, arguments: Any, keywords: Any) -> list[Shape]:

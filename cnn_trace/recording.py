@@ -198,7 +198,7 @@ def _without_mask(x: Any) -> Any:
 
 def _apply(call: Call, values: dict[Tensor, Any]) -> Any:
     joins = type(call.operation).__name__ in ("Concatenate", "Stack")
-    images = next((t for t in call.inputs if t.shape and t.shape[0] is None), None) if joins else None
+    images = next((t for t in call.inputs if t.shape), None) if joins else None
 
     def fill(x: Any) -> Any:
         if isinstance(x, Tensor):

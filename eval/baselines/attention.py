@@ -38,6 +38,13 @@ class Attention:
     axis: int
     kind: Kind
 
+    def fits(self, query: Query, places: set[int]) -> bool:
+        """Whether its keys are so many places, or as many words as look at them."""
+        shape = query.shape(self.weights)
+        if self.kind == "words":
+            return len(shape) > 2 and self.axis == len(shape) - 1 and shape[-1] == shape[-2]
+        return shape[self.axis] in places
+
     def heads(self, values: np.ndarray) -> np.ndarray:
         """Values of the weights' shape as float64 ``[n, heads, queries, keys]``."""
         values = np.moveaxis(values.astype(np.float64), self.axis, -1)
@@ -164,12 +171,12 @@ class _Seen:
     def of(cls, query: Query) -> _Seen:
         grids = _grids(query)
         sizes = {rows * columns + extra for rows, columns in grids for extra in (0, 1)}
-        found = [one for one in _attentions(query) if one.kind == "words" or _keys(query, one) in sizes]
+        found = [one for one in _attentions(query) if one.fits(query, sizes)]
         seen = [one for one in found if one.kind != "words"]
         if not seen:
             raise UserError(
-                f"{query.start.name!r} depends on no attention to the places of a map; choose another method, "
-                "such as evidence or grad-cam"
+                f"{query.start.name!r} depends on no attention to the places of a map; choose another "
+                "method, such as evidence or grad-cam"
             )
         places = _keys(query, seen[-1])
         grid = next(g for g in grids if places - g[0] * g[1] in (0, 1))
@@ -204,7 +211,7 @@ class _Seen:
         return zip(kinds, self.weights, self.gradients, strict=True)
 
     def shown(self, relevance: np.ndarray, of_words: bool, raw: bool) -> np.ndarray:
-        """The rows ``[n, queries, places]`` of the targets' steps, of the class token, or the mean, as maps."""
+        """The rows ``[n, queries, places]`` of the targets' steps, the class token or the mean, as maps."""
         if of_words:
             last = relevance.shape[1] - 1
             rows = relevance[
@@ -238,9 +245,8 @@ def _attentions(query: Query) -> Iterator[Attention]:
             continue
         weights = call.outputs[0]
         values = _weighed(before, weights)
-        if not values or (not call.depends_on_image and not any(_sees(graph, x) for x in values)):
-            continue
-        yield Attention(weights, _axis(call), _kind(graph, call, values, words))
+        if values:
+            yield Attention(weights, _axis(call), _kind(graph, call, values, words))
 
 
 def _kind(graph: Graph, call: Call, values: list[Tensor], words: set[Tensor]) -> Kind:
@@ -249,10 +255,6 @@ def _kind(graph: Graph, call: Call, values: list[Tensor], words: set[Tensor]) ->
         return "words"
     square = rank > 2 and call.outputs[0].shape[-1] == call.outputs[0].shape[-2]
     return "image" if square and not graph.inputs_of(call.outputs[0]) & words else "cross"
-
-
-def _sees(graph: Graph, tensor: Tensor) -> bool:
-    return bool(graph.inputs_of(tensor) & set(graph.image_inputs))
 
 
 def _earlier(graph: Graph, start: Tensor) -> set[Call]:

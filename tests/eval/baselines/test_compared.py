@@ -30,7 +30,8 @@ OPTIONS = {
     "occlusion": {"size": 4, "stride": 4},
 }
 COMPARED = [name for name in known_methods() if name not in METHODS]
-OURS = [name for name in COMPARED if name not in FROM_XPLIQUE]
+OF_ATTENTION = ("attention", "attention-rollout", "chefer")
+OURS = [name for name in COMPARED if name not in (*FROM_XPLIQUE, *OF_ATTENTION)]
 
 
 @pytest.mark.parametrize("name", COMPARED)
