@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.layout import columns_last
 from gazeback.cnn_trace.methods.evidence import carrying, check_share
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.selection import CNNFixations, Terms
@@ -45,18 +46,18 @@ class Spread(CNNFixations):
 
     Attributes:
         neurons: the number of neurons of a tensor that carry the weights of an image; ``"all"`` keeps
-            every contributor.
+            every contributor. None: 300 and 100 for each question, at most 1000.
         share: the fraction of the net relevance whose neurons are followed, the strongest first.
     """
 
     once: bool = False
-    neurons: int | Literal["all"] = 1000
+    neurons: int | Literal["all"] | None = None
     share: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_share(self.share)
-        if self.neurons != ALL and (not isinstance(self.neurons, int) or self.neurons < 1):
+        if self.neurons not in (ALL, None) and (not isinstance(self.neurons, int) or self.neurons < 1):
             raise TraceError(f'neurons must be 1 or more, or "{ALL}", got {self.neurons!r}')
 
     @property
@@ -77,9 +78,10 @@ class Spread(CNNFixations):
     def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Select neurons with probabilities in proportion to their mass."""
         elements, weights = super().start(mass) if self.share == 1 else carrying(mass, self.share)
-        if self.neurons == ALL or len(elements) <= self.neurons:
+        budget = self._budget(len(mass))
+        if len(elements) <= budget:
             return elements, weights
-        copies, each = _copies(self.neurons, weights)
+        copies, each = _copies(int(budget), weights)
         kept = copies > 0
         return elements[kept], each[kept] * copies[kept, None]
 
@@ -121,10 +123,16 @@ class Spread(CNNFixations):
 
     def _draws(self, neurons: np.ndarray, weights: np.ndarray, step: Step) -> _Draws:
         """Contributors are drawn where the inputs have more neurons than may carry weights."""
-        budget = self.neurons
-        if budget == ALL or sum(math.prod(step.shape(t)[1:]) for t in step.call.inputs) <= int(budget):
+        budget = self._budget(weights.shape[1])
+        if sum(math.prod(step.shape(t)[1:]) for t in step.call.inputs) <= budget:
             return _Draws(weights, None, np.zeros(len(weights)))
-        return _draws(budget, neurons, weights, step.call.name)
+        return _draws(int(budget), columns_last(step.output, neurons), weights, step.call.name)
+
+    def _budget(self, questions: int) -> float:
+        """The number of neurons that carry the weights of an image."""
+        if self.neurons is None:
+            return min(1000, 300 + 100 * questions)
+        return math.inf if self.neurons == ALL else int(self.neurons)
 
 
 def supporting(products: np.ndarray, inside: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:

@@ -76,14 +76,14 @@ def test_fixations_at_layers(pair):
 
 def test_neurons_are_named_row_column_channel(pair):
     for target in ((3, 2, 5), 4, (..., 4), None):
-        expected, found = (trace(*one, target=target, layer="pool")[0] for one in pair)
+        expected, found = (trace(*one, target=target, layer="pool", neurons="all")[0] for one in pair)
         assert len(expected)
         np.testing.assert_array_equal(expected.points, found.points)
 
 
 def test_the_reference_has_the_channels_last(pair, rng):
     reference = rng.random((3, 3, 12)).astype("float32")
-    expected, found = (trace(*one, target=2, reference=reference)[0] for one in pair)
+    expected, found = (trace(*one, target=2, reference=reference, neurons="all")[0] for one in pair)
     np.testing.assert_array_equal(expected.points, found.points)
 
 
