@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 from keras import layers
 from twins.exact_words import sums_and_logits
-from twins.own_captioners import CAPTION, IDS, INDEX, KINDS, LENGTH, SIDE, START, merge, photo, scaled
+from twins.own_captioners import (
+    CAPTION,
+    IDS,
+    INDEX,
+    KINDS,
+    LENGTH,
+    SIDE,
+    START,
+    merge,
+    parameters,
+    photo,
+    scaled,
+)
 
 from gazeback.cnn_trace import METHODS, MissingRule
 from gazeback.grounding import ground, word_evidence
@@ -20,7 +32,7 @@ if keras.backend.backend() == "tensorflow":
 SIZE = (40, 60)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=parameters(KINDS))
 def own(request):
     return KINDS[request.param]()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 
 SIDE, LENGTH, CHANNELS, UNITS = 24, 6, 5, 8
@@ -434,3 +435,14 @@ KINDS = {
     "cell by steps": cell_by_steps,
     "cell by steps, own zeros": lambda: cell_by_steps(zeros=True),
 }
+
+ALWAYS = (
+    "merge, padded behind", "merge, words first", "merge, joined", "merge, BiLSTM", "par-inject, all words",
+    "init-inject", "pre-inject", "subclassed, two arguments", "transformer", "attention by steps",
+    "cell by steps, own zeros",
+)  # fmt: skip
+
+
+def parameters(kinds, always=ALWAYS):
+    """The kinds of captioners as parameters of a test: some are fast tests, the others slow ones."""
+    return [pytest.param(kind, marks=() if kind in always else pytest.mark.slow) for kind in kinds]

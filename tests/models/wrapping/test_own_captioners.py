@@ -12,6 +12,7 @@ from twins.own_captioners import (
     SIDE,
     START,
     greedy,
+    parameters,
     photo,
     scaled,
 )
@@ -20,7 +21,7 @@ from gazeback.models import squeeze, wrap_captioner
 from gazeback.models.photos import load_photo
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=parameters(KINDS))
 def own(request):
     return KINDS[request.param]()
 

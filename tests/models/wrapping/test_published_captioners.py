@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from twins.exact_words import sums_and_logits
-from twins.own_captioners import CAPTION, IDS, INDEX, LENGTH, START, greedy, photo, scaled
+from twins.own_captioners import CAPTION, IDS, INDEX, LENGTH, START, greedy, parameters, photo, scaled
 from twins.published_captioners import PUBLISHED
 
 from gazeback.grounding import ground
@@ -25,9 +25,7 @@ LEAST = -80
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.slow) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", parameters(KINDS, ALWAYS))
 def test_it_says_what_its_author_says_and_its_sums_are_exact(kind):
     own = KINDS[kind]()
     mine = wrap_captioner(**own.arguments, preprocess=scaled, tokenizer=INDEX, mean=[photo(8)])
