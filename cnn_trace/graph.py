@@ -55,7 +55,8 @@ class Call:
     ``closed``: the reason why a layer could not be opened. ``masks``: of a layer that could not be opened,
     the Keras masks that its inputs carry. ``depends_on_embedding``: its values were worked out from embedded
     words (or other numbers that are no image), and it is not the embedding itself. ``order``: which call of
-    its layer it is, in the order in which Keras was told; for a call inside others, theirs first.
+    its layer it is, in the order in which Keras was told; for a call inside others, theirs first. ``final``:
+    a softmax whose output only moves on its way to an output of the model; answers are its logits.
     """
 
     operation: keras.Operation
@@ -70,6 +71,7 @@ class Call:
     depends_on_image: bool = False
     depends_on_embedding: bool = False
     order: tuple[int, ...] = ()
+    final: bool = False
 
     @property
     def reads(self) -> tuple[Tensor, ...]:
@@ -426,8 +428,10 @@ class _Flattener:
         return found
 
     def _is_ruled(self, operation: Any, calls: list[Call]) -> bool:
-        """Whether all calls that compute numbers have rules; for a layer made of layers, its inner layers
-        decide."""
+        """Whether all calls that compute numbers have rules. What is inside a Lambda, or a layer made of
+        layers, decides for itself."""
+        if isinstance(operation, keras.layers.Lambda):
+            return True
         if isinstance(operation, keras.Layer) and list(operation._flatten_layers(include_self=False)):
             return True
         numbers = [call for call in calls if _numbers(call)]

@@ -23,7 +23,7 @@ from gazeback.cnn_trace.methods.evidence import hand_off
 from gazeback.cnn_trace.methods.options import METHODS, Options
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
-from gazeback.cnn_trace.rules.activation import is_output_activation, kind
+from gazeback.cnn_trace.rules.activation import is_output_activation, kind, mark_final
 from gazeback.cnn_trace.rules.kernels import weights
 from gazeback.cnn_trace.rules.table import find_rule
 from gazeback.cnn_trace.selection import CNNFixations
@@ -65,6 +65,7 @@ class Tracer:
 
     def __init__(self, model: keras.Model) -> None:
         self.graph: Graph = flatten(model, lambda operation: find_rule(operation) is not None)
+        mark_final(self.graph)
         mark_layouts(self.graph)
         mark_maps(self.graph)
         self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}

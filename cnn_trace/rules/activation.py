@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.graph import Call, Tensor
+from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.selection import CNNFixations
@@ -26,8 +26,11 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
 def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], Any]:
     """Frozen as ``f(0) + z * (f(z) - f(0)) / z``: for example a ReLU's mask, or tanh(z)/z.
 
-    If f(0) is not finite, as for a logarithm, it is frozen as ``z * f(z) / z``.
+    If f(0) is not finite, as for a logarithm, it is frozen as ``z * f(z) / z``. The softmax before an output
+    that is cut or reshaped passes all on: the logit is explained.
     """
+    if step.call.final:
+        return [(step.input, coefficients)], 0.0
     if kind(step.call) in ("softmax", "log_softmax", "logsoftmax"):
         raise TraceError(
             f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint"
@@ -64,6 +67,32 @@ def is_output_activation(call: Call) -> bool:
     layer = isinstance(call.operation, keras.Layer)
     alone = isinstance(call.operation, keras.layers.Activation | keras.layers.Softmax)
     return (call.part == "activation" or alone or not layer) and kind(call) in OUTPUT_ACTIVATIONS
+
+
+_MOVING = (
+    "GetItem",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "ExpandDims",
+    "Identity",
+    "Copy",
+    "Permute",
+    "Transpose",
+)
+
+
+def mark_final(graph: Graph) -> None:
+    """Mark the softmaxes whose outputs only move on their way to an output of the model."""
+    for tensor in graph.outputs:
+        moved = False
+        while tensor.call is not None and type(tensor.call.operation).__name__ in _MOVING:
+            tensor, moved = tensor.call.inputs[0], True
+            if sum(tensor in call.inputs for call in graph.calls) > 1:
+                break
+        call = tensor.call
+        if moved and call is not None and is_output_activation(call) and "softmax" in kind(call):
+            call.final = True
 
 
 def kind(call: Call) -> str:

@@ -94,6 +94,12 @@ def followed(call: Call) -> list[Tensor]:
     return [call.inputs[i] for i in factors(call)]
 
 
+def divided(call: Call) -> list[Tensor]:
+    """The operand of a quotient to which evidence and coefficients propagate: the dividend if it can."""
+    dividend, divisor = operands(call)[:2]
+    return [dividend if isinstance(dividend, Tensor) else divisor]
+
+
 def _is_full(tensor: Tensor, output: Tensor) -> bool:
     """Whether an operand has the size of the output along every axis."""
     missing = len(output.shape) - len(tensor.shape)

@@ -94,7 +94,10 @@ _CONTRACTION = Rule(
     below=contraction.followed,
 )
 
-_QUOTIENT = _in_place(products.walk_divide, products.adjoint_divide, branches, inputs, excitation="product")
+_QUOTIENT = replace(
+    _in_place(products.walk_divide, products.adjoint_divide, branches, inputs, excitation="product"),
+    below=products.divided,
+)
 
 _CONCATENATE = _in_place(
     joining.walk_concatenate, joining.adjoint_concatenate, nothing, nothing, excitation="routed"

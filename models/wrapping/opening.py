@@ -105,11 +105,18 @@ def _is_foreign(layer: Any) -> bool:
 
 
 def is_opaque(operation: Any) -> bool:
-    """Whether an operation is, or contains, a layer or function with foreign code."""
+    """Whether an operation is, or contains, foreign code, or a recurrent layer around a cell, which is opened
+    step by step.
+    """
     graph = graph_of(operation)
     if graph is not None:
         return any(is_opaque(node.operation) for node in nodes_before(graph.outputs) if not node.is_input)
-    return not _is_keras(operation) or isinstance(operation, keras.layers.Lambda)
+    inside = operation._flatten_layers() if isinstance(operation, keras.Layer) else ()
+    own = not _is_keras(operation) or isinstance(operation, keras.layers.Lambda)
+    return own or any(isinstance(x, keras.layers.RNN) and not isinstance(x, _WHOLE) for x in inside)
+
+
+_WHOLE = (keras.layers.LSTM, keras.layers.GRU)
 
 
 def _reads_both(layer: Any) -> bool:

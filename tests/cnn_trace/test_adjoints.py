@@ -9,7 +9,7 @@ from keras import layers, ops
 from twins import nets
 from twins.exact import assert_exact
 
-from gazeback.cnn_trace import TraceError
+from gazeback.cnn_trace import TraceError, trace
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -227,3 +227,25 @@ def test_a_softmax_inside_the_head_is_refused():
 
 def test_a_product_of_two_tensors_is_shared_evenly():
     exact(lambda x: x * ops.relu(x), (2, 3, 2), 0)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_softmax_that_is_cut_afterwards_explains_the_logit(fused, rng):
+    """As if the logits had been cut, and the softmax taken of what is left."""
+    image = keras.Input((6, 6, 3))
+    x = layers.Reshape((4, 9))(layers.Conv2D(4, 2, strides=2, name="last")(image))
+    dense = layers.Dense(3)
+    cut = keras.Model(image, layers.Softmax()(dense(x)[:, -1]))
+    if fused:
+        whole = layers.Dense(3, activation="softmax")
+        after = keras.Model(image, whole(x)[:, -1])
+    else:
+        after = keras.Model(image, layers.Softmax()(dense(x))[:, -1])
+    nets.randomise(cut, rng)
+    if fused:
+        whole.set_weights(dense.get_weights())
+    images = nets.images(rng, 1, cut)
+    for method in ("evidence", "fixations"):
+        one, two = (trace(model, images, 1, method=method)[0] for model in (cut, after))
+        np.testing.assert_array_equal(one.points, two.points)
+        np.testing.assert_allclose(one.weights, two.weights, rtol=1e-4)

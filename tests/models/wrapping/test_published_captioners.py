@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from twins import more_captioners
 from twins.exact_words import sums_and_logits
 from twins.own_captioners import CAPTION, IDS, INDEX, LENGTH, START, greedy, parameters, photo, scaled
 from twins.published_captioners import PUBLISHED
@@ -11,7 +12,7 @@ from gazeback.grounding import ground
 from gazeback.models import squeeze, wrap_captioner
 from gazeback.models.photos import load_photo
 
-KINDS = dict(PUBLISHED)
+KINDS = PUBLISHED | more_captioners.PUBLISHED
 if keras.backend.backend() == "tensorflow":
     from twins import tensorflow_captioners
 
