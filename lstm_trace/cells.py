@@ -7,7 +7,7 @@ the kernels is that of Keras: LSTM i, f, c, o; GRU z, r, h.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -42,21 +42,41 @@ class Back:
 
 
 @dataclass(frozen=True)
-class LSTMCell:
-    """LSTM in the form of Keras: ``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter,
-    Schmidhuber 1997)."""
+class _Cell:
+    """The weights and functions of a cell; the columns of its kernels are those of all gates."""
 
     kernel: np.ndarray
     recurrent: np.ndarray
     bias: np.ndarray
     activation: Function
     gate: Function
-    at_zero: float = field(init=False)
+
+    @cached_property
+    def at_zero(self) -> float:
+        """The activation of 0."""
+        return float(self.activation(np.zeros((1, 1), np.float32))[0, 0])
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """``x_t W + b`` for all gates of all steps at once, ``[n, T, gates U]``."""
+        return x @ self.kernel + self.bias
+
+    @cached_property
+    def candidate(self) -> np.ndarray:
+        """The candidate's part of the kernel, ``[X, U]``."""
+        return _columns(self.kernel, self.recurrent.shape[0])
+
+    @cached_property
+    def candidate_recurrent(self) -> np.ndarray:
+        """The candidate's part of the recurrent kernel, ``[U, U]``."""
+        return _columns(self.recurrent, self.recurrent.shape[0])
+
+
+@dataclass(frozen=True)
+class LSTMCell(_Cell):
+    """LSTM in the form of Keras: ``c_t = f * c_(t-1) + i * g``, ``h_t = o * act(c_t)`` (Hochreiter,
+    Schmidhuber 1997)."""
 
     states = 2
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "at_zero", float(self.activation(np.zeros((1, 1), np.float32))[0, 0]))
 
     @classmethod
     def of(cls, layer: Any) -> LSTMCell:
@@ -66,10 +86,6 @@ class LSTMCell:
         bias = as_array(cell.bias) if cell.use_bias else np.zeros(4 * units, np.float32)
         kernel, recurrent = as_array(cell.kernel), as_array(cell.recurrent_kernel)
         return cls(kernel, recurrent, bias, function(cell.activation), function(cell.recurrent_activation))
-
-    def project(self, x: np.ndarray) -> np.ndarray:
-        """``x_t W + b`` for all gates of all steps at once, ``[n, T, 4 U]``."""
-        return x @ self.kernel + self.bias
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
         """Compute one step; returns the new (h, c) and the values that the step back needs."""
@@ -106,35 +122,16 @@ class LSTMCell:
         x, below = dz @ self.candidate.T, dz @ self.candidate_recurrent.T
         return Back(x, (below, dc * frozen["f"]), bias)
 
-    @cached_property
-    def candidate(self) -> np.ndarray:
-        """The candidate's part of the kernel, ``[X, U]``."""
-        return _columns(self.kernel, self.recurrent.shape[0])
-
-    @cached_property
-    def candidate_recurrent(self) -> np.ndarray:
-        """The candidate's part of the recurrent kernel, ``[U, U]``."""
-        return _columns(self.recurrent, self.recurrent.shape[0])
-
 
 @dataclass(frozen=True)
-class GRUCell:
+class GRUCell(_Cell):
     """GRU: ``h_t = z * h_(t-1) + (1 - z) * act(...)`` (Cho et al. 2014; both forms of the reset gate in
     Keras)."""
 
-    kernel: np.ndarray
-    recurrent: np.ndarray
-    bias: np.ndarray
     recurrent_bias: np.ndarray
-    activation: Function
-    gate: Function
     reset_after: bool
-    at_zero: float = field(init=False)
 
     states = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "at_zero", float(self.activation(np.zeros((1, 1), np.float32))[0, 0]))
 
     @classmethod
     def of(cls, layer: Any) -> GRUCell:
@@ -149,15 +146,11 @@ class GRUCell:
             as_array(cell.kernel),
             as_array(cell.recurrent_kernel),
             bias,
-            recurrent_bias,
             function(cell.activation),
             function(cell.recurrent_activation),
+            recurrent_bias,
             cell.reset_after,
         )
-
-    def project(self, x: np.ndarray) -> np.ndarray:
-        """``x_t W + b`` for all gates of all steps at once, ``[n, T, 3 U]``."""
-        return x @ self.kernel + self.bias
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
         """Compute one step; returns the new (h,) and the values that the step back needs."""
@@ -190,16 +183,6 @@ class GRUCell:
         else:
             below = frozen["r"] * (inner @ self.candidate_recurrent.T)
         return Back(inner @ self.candidate.T, (below + dh * frozen["z"],), bias)
-
-    @cached_property
-    def candidate(self) -> np.ndarray:
-        """The candidate's part of the kernel, ``[X, U]``."""
-        return _columns(self.kernel, self.recurrent.shape[0])
-
-    @cached_property
-    def candidate_recurrent(self) -> np.ndarray:
-        """The candidate's part of the recurrent kernel, ``[U, U]``."""
-        return _columns(self.recurrent, self.recurrent.shape[0])
 
 
 def _columns(kernel: np.ndarray, units: int) -> np.ndarray:

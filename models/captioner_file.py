@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 from gazeback.models.model_files import load_model
 from gazeback.models.reading import Known, decode_json, read_arrays, read_member
 from gazeback.models.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
         last_map = tuple(model.get_layer(about.features_layer).output.shape[1:])
         words = model.output.shape[-1]
     except (ValueError, AttributeError, TypeError) as error:  # another model than the member is about
-        raise ModelError(f"{path}: a broken captioner file ({_first_line(error)})") from None
+        raise ModelError(f"{path}: a broken captioner file ({first_line(error)})") from None
     if words != len(about.words) or mean_features.shape not in (last_map, last_map[-1:]):
         raise ModelError(
             f"{path}: a broken captioner file: {len(about.words)} words and mean features of shape "
@@ -86,7 +86,3 @@ def _read_member(path: Path) -> tuple[_About, np.ndarray]:
     if mean.dtype.kind not in "fiu" or not np.isfinite(mean).all():
         raise ModelError(f"{path}: a broken captioner file: its mean features are not finite numbers")
     return about, mean
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

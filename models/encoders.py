@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from gazeback.models import efficientnet_lite
-from gazeback.models.errors import UserError
+from gazeback.models.errors import UserError, first_line
 
 LITE0 = "efficientnet_lite0"
 
@@ -38,8 +38,9 @@ def build_encoder(name: str = LITE0, weights: str | None = "imagenet") -> keras.
     try:
         encoder = application(include_top=False, weights=weights, input_tensor=pixels)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the {weights} weights of {name} could not be loaded: {reason}") from error
+        raise UserError(
+            f"the {weights} weights of {name} could not be loaded: {first_line(error)}"
+        ) from error
     if name.startswith(_BGR_MINUS_MEAN) and not _is_resnet_v2(name):
         _read_rgb(encoder)
     return keras.Model(image, encoder.output, name=name.lower())

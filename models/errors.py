@@ -18,3 +18,9 @@ class ModelError(UserError):
 
 class DataError(UserError):
     """Annotations or a data folder that are missing or not in the expected format."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its class if it says nothing."""
+    text = getattr(error, "strerror", None) or str(error)
+    return next(iter(str(text).strip().splitlines()), "") or type(error).__name__

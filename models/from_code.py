@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -33,7 +33,7 @@ def made_by(source: str) -> Any:
                 raise ModelError(f"{source}: {module_name} cannot be imported ({error})") from error
             raise ModelError(f"{source}: there is no module {module_name!r} here or installed") from None
         except Exception as error:  # the user's own code raises what it likes
-            raise ModelError(f"{source}: {module_name} cannot be imported ({_line(error)})") from error
+            raise ModelError(f"{source}: {module_name} cannot be imported ({first_line(error)})") from error
         for name in function_name.split("."):
             if not hasattr(found, name):
                 raise ModelError(f"{source}: {module_name} has no {function_name!r}")
@@ -48,7 +48,7 @@ def made_by(source: str) -> Any:
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"{source}: it raised {type(error).__name__}: {_line(error)}") from error
+            raise ModelError(f"{source}: it raised {type(error).__name__}: {first_line(error)}") from error
 
 
 @contextmanager
@@ -60,7 +60,3 @@ def _current_folder() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(here)
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

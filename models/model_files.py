@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 from gazeback.models.reading import decode_json, read_member, regular_file
 
 MOST_UNITS = 10_000_000
@@ -82,4 +82,4 @@ def _reason(error: Exception) -> str:
             f"its layer {own[1] or own[2]} is code of your own, which a file does not hold; give a function "
             "that returns the model, --model package.module:function"
         )
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return first_line(error)

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from gazeback.models.errors import DataError, UserError
+from gazeback.models.errors import DataError, UserError, first_line
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def regular_file(path: Path, expected: str, error: type[UserError] = DataError) 
     except FileNotFoundError:
         raise error(f"{path}: no such file; expected {expected}") from None
     except (OSError, ValueError) as reason:
-        raise error(f"{path}: cannot be read ({_reason(reason)}); expected {expected}") from None
+        raise error(f"{path}: cannot be read ({first_line(reason)}); expected {expected}") from None
     if stat.S_ISDIR(mode):
         raise error(f"{path}: a folder; expected {expected}")
     if not stat.S_ISREG(mode):
@@ -79,7 +79,7 @@ def read_bytes(
             raise error(f"{path}: larger than {most:,} bytes; expected {expected}")
         return path.read_bytes()
     except OSError as reason:
-        raise error(f"{path}: cannot be read ({_reason(reason)})") from None
+        raise error(f"{path}: cannot be read ({first_line(reason)})") from None
 
 
 def read_text(path: Path, expected: str, error: type[UserError] = DataError) -> str:
@@ -125,7 +125,7 @@ def read_lines(path: Path, kind: type[T], expected: str, error: type[UserError] 
                 with suppress(msgspec.MsgspecError, RecursionError):
                     yield decoder.decode(line)
     except OSError as reason:
-        raise error(f"{path}: cannot be read ({_reason(reason)})") from None
+        raise error(f"{path}: cannot be read ({first_line(reason)})") from None
 
 
 def checked(content: Any, kind: type[T], name: str, expected: str, error: type[UserError] = DataError) -> T:
@@ -185,9 +185,9 @@ def _archive(
     except zipfile.BadZipFile:
         raise error(f"{name}: no complete zip archive, so not {expected}") from None
     except OSError as reason:
-        raise error(f"{name}: cannot be read ({_reason(reason)})") from None
+        raise error(f"{name}: cannot be read ({first_line(reason)})") from None
     except _DAMAGE as reason:
-        raise error(f"{name}: damaged ({_reason(reason)}); expected {expected}") from None
+        raise error(f"{name}: damaged ({first_line(reason)}); expected {expected}") from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -240,8 +240,3 @@ def _kinds(text: str) -> str:
     kinds = text.split(" | ")
     known = all(kind in _NAMES for kind in kinds)
     return " or ".join(_NAMES[kind] for kind in kinds) if known else repr(text)
-
-
-def _reason(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return next(iter(str(text).strip().splitlines()), "") or type(error).__name__

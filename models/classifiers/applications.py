@@ -11,7 +11,7 @@ import keras
 from gazeback.models.classifiers import class_names
 from gazeback.models.classifiers.classifier import Classifier, input_shape, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 
 # What the weights of a family expect (its module's own ``preprocess_input``); the families that are not
 # named here carry their preprocessing inside the network.
@@ -55,8 +55,7 @@ def load(name: str, weights: str | Path | None, placement: str) -> Classifier:
             model = application(weights=None if weights is None else str(weights))
     except Exception as error:  # a failed download raises a bare Exception
         raise ModelError(
-            f"the {weights} weights of {name} could not be loaded: "
-            f"{next(iter(str(error).strip().splitlines()), type(error).__name__)}"
+            f"the {weights} weights of {name} could not be loaded: {first_line(error)}"
         ) from None
     preprocess = Preprocessing(*input_shape(model), placement=placement, values=values_of(application))
     assert output_classes(model) == class_names.IMAGENET_CLASSES

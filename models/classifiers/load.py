@@ -21,7 +21,7 @@ from gazeback.models.classifiers import (
 )
 from gazeback.models.classifiers.classifier import Classifier, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 from gazeback.models.from_code import made_by, names_code
 
 IMAGENET = "imagenet"
@@ -161,8 +161,7 @@ def _load_weights(model: keras.Model, path: Path, network: Network) -> None:
     try:
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise nearly anything on a file of another network
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"{path}: not the weights of {model.name} ({reason})") from None
+        raise ModelError(f"{path}: not the weights of {model.name} ({first_line(error)})") from None
 
 
 def _efficientnet_lite0(weights: str | Path | None, placement: str) -> Classifier:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from gazeback.models.classifiers.caffe_layers import layer_name
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 from gazeback.models.reading import is_file, read_arrays, regular_file
 
 # Keras layer name -> {"kernel": ..., "bias": ...} in Keras' own layouts.
@@ -77,7 +77,7 @@ def read_onnx(path: Path) -> Arrays:
         initializers = onnx.load(str(path)).graph.initializer
         values = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
     except Exception as error:  # protobuf and onnx raise classes of their own
-        raise ModelError(f"{path}: not an ONNX file, or a broken one ({_first_line(error)})") from None
+        raise ModelError(f"{path}: not an ONNX file, or a broken one ({first_line(error)})") from None
     arrays: Arrays = {}
     for key, value in values.items():
         name, part = key[:-4], ONNX_PARTS.get(key[-4:])
@@ -120,7 +120,3 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> None:
                 f"{expected}, the file has {shapes}"
             )
         layer.set_weights(given)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gazeback.models.errors import ModelError
+from gazeback.models.errors import ModelError, first_line
 from gazeback.models.photos import load_photo, squeeze
 
 BATCH = 16
@@ -54,7 +54,7 @@ class ImageInput:
             try:
                 image_input(np.full((2, height, width, 3), 127.0, np.float32))
             except Exception as error:  # a foreign function raises nearly anything
-                reasons.append(next(iter(str(error).splitlines()), type(error).__name__))
+                reasons.append(first_line(error))
             else:
                 return image_input
         raise ModelError(
