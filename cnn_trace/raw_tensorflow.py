@@ -16,6 +16,8 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops, tree
 
+from gazeback.cnn_trace import einops_tensors
+
 _opening: ContextVar[bool] = ContextVar("opening", default=False)
 
 
@@ -49,9 +51,10 @@ class Size(keras.Operation):
 
 @contextmanager
 def raw_functions_become_operators() -> Iterator[None]:
-    """Let TensorFlow's functions take symbolic tensors of Keras in this context."""
+    """Let the functions of TensorFlow and ``einops`` take symbolic tensors of Keras in this context."""
     if keras.backend.backend() == "tensorflow":
         _register()
+    einops_tensors.register()
     token = _opening.set(True)
     try:
         yield
