@@ -75,6 +75,22 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"metavar": "FILE", "help": "The classifier's weights, if they are not bundled."},
     ),
     "methods": ("--methods", {"help": METHODS_HELP}),
+    "settings": (
+        "--settings",
+        {
+            "type": PATH,
+            "metavar": "FILE",
+            "help": "Choose settings on the images of another run, whose --json FILE this is, and report all "
+            "images here.",
+        },
+    ),
+    "every sketch": (
+        "--all",
+        {
+            "is_flag": True,
+            "help": "Measure every sketch of the folder; the classifier was not trained on it.",
+        },
+    ),
     "limit": (
         "--limit",
         {"type": POSITIVE, "help": "At most this many photos, the first by the hash of the name."},
@@ -96,7 +112,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """For each key, the flag and its attributes for click."""
 
-PASSED_AS = {"--methods": "chosen", "--json": "json_path"}
+PASSED_AS = {"--methods": "chosen", "--json": "json_path", "--all": "every"}
 """The names of arguments for flags, if they differ."""
 
 RUN = ("limit", "workers", "fresh", "json")
@@ -125,13 +141,17 @@ class TaskCommand:
         params: list[click.Parameter] = [_option(key, self.defaults) for key in (*self.options, *RUN)]
         return click.Command(name, params=params, callback=self.run, help=cleandoc(self.help))
 
-    def run(self, json_path: Path | None, workers: int, fresh: bool, **options: Any) -> None:
+    def run(
+        self, json_path: Path | None, workers: int, fresh: bool, settings: Path | None = None, **options: Any
+    ) -> None:
         """Import the task and run it."""
         from gazeback.eval.harness.run import run_task
 
         module, _, cls = self.task.partition(":")
+        if settings is not None:
+            options["part"] = "report"
         task = getattr(import_module(f"gazeback.eval.{module}"), cls)(**options)
-        run_task(task, json_path, workers, fresh)
+        run_task(task, json_path, workers, fresh, settings)
 
 
 def _option(key: str, defaults: Mapping[str, str]) -> click.Option:
@@ -155,7 +175,7 @@ TASKS = {
     ),
     "generated": TaskCommand(
         "tasks.generated:GeneratedTask",
-        (*CAPTIONER, "methods", "tuned part"),
+        (*CAPTIONER, "methods", "tuned part", "settings"),
         """Are the words of generated captions where the captioner points?
 
         Words of generated captions are matched with the boxes of things that people name; F1 as in
@@ -197,13 +217,14 @@ TASKS = {
         (*CAPTIONER, "part"),
         """How good are the captions?
 
-        BLEU, METEOR, ROUGE, CIDEr, perplexity, the numbers of different captions and words, and the
-        coverage of people's vocabulary; beside captions that are the same for every photo.
+        BLEU, ROUGE, CIDEr, METEOR (if nltk's wordnet is there), perplexity, the numbers of different
+        captions and words, and the coverage of people's vocabulary; beside captions that are the same for
+        every photo.
         """,
     ),
     "localization": TaskCommand(
         "tasks.localization:LocalizationTask",
-        (*CLASSIFIER, "methods", "coco split", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part", "settings"),
         """Do a classifier's boxes and maps find the object?
 
         Photos with a class and boxes, or COCO's instances, where the question is the class that covers most:
@@ -214,7 +235,7 @@ TASKS = {
     ),
     "confidence": TaskCommand(
         "tasks.confidence:ConfidenceTask",
-        (*CLASSIFIER, "methods", "coco split", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part", "settings"),
         """Does the classifier need what a map points at, and is it enough?
 
         The confidence in the predicted class when only a map's box is kept, when pixels are deleted or
@@ -254,10 +275,11 @@ TASKS = {
     ),
     "sketch": TaskCommand(
         "tasks.sketch:SketchTask",
-        (*CLASSIFIER, "methods", "part"),
+        (*CLASSIFIER, "methods", "part", "every sketch"),
         """Is the evidence for a drawing on its strokes?
 
-        A folder with one folder of sketches per class; only sketches that training holds out are measured.
+        A folder with one folder of sketches per class. Only sketches that training holds out are measured;
+        with --all, every one, for a folder of test sketches.
         """,
         {"--model": "sketch", "--methods": "evidence,fixations,grad-cam"},
     ),
@@ -284,7 +306,7 @@ TASKS = {
     ),
     "saliency": TaskCommand(
         "tasks.saliency:SaliencyTask",
-        (*CLASSIFIER, "methods", "coco split", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part", "settings"),
         """Do the maps of the predicted class cover the object?
 
         Pixel precision at equal error rate by category; accuracy, precision, recall, F, IoU at one
@@ -295,7 +317,7 @@ TASKS = {
     ),
     "proposals": TaskCommand(
         "tasks.proposals:ProposalsTask",
-        (*CLASSIFIER, "methods", "coco split", "tuned part"),
+        (*CLASSIFIER, "methods", "coco split", "tuned part", "settings"),
         """Does a box for the predicted class contain an object of any class?
 
         One box per image; mean recall and precision over the categories. COCO's instances, or photos with

@@ -1,6 +1,7 @@
 """Choose the images of a data folder that a task can use, and their order; the folder may have any format."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -100,5 +101,5 @@ def wrong_class(name: str, right: Collection[int], classes: int) -> int:
     wrong = wrong[~np.isin(wrong, list(right))]
     if not len(wrong):
         raise DataError(f"{name}: all {classes} classes are right, none is wrong")
-    digest = hashlib.sha256(name.encode()).digest()[9:13]
+    digest = hashlib.sha256(os.fsencode(name)).digest()[9:13]
     return int(wrong[int.from_bytes(digest, "big") % len(wrong)])

@@ -1,7 +1,10 @@
 """Select the images to measure: order and parts depend only on the file names."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, TypeVar
 
 TUNE_SHARE = 0.3
@@ -17,11 +20,27 @@ T = TypeVar("T")
 
 
 def _digest(file_name: str) -> bytes:
-    return hashlib.sha256(file_name.encode()).digest()
+    return hashlib.sha256(os.fsencode(file_name)).digest()
+
+
+_ELSEWHERE: ContextVar[frozenset[str] | None] = ContextVar("the images of another run", default=None)
+
+
+@contextmanager
+def tuned_on(names: Iterable[str] | None) -> Iterator[None]:
+    """In this context the tune part is these images, and all others are reported; None: as usual."""
+    token = _ELSEWHERE.set(None if names is None else frozenset(names))
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
 
 
 def part_of(file_name: str) -> Literal["tune", "report"]:
     """The part of an image: `tune` for about three images in ten, otherwise `report`."""
+    elsewhere = _ELSEWHERE.get()
+    if elsewhere is not None:
+        return "tune" if file_name in elsewhere else "report"
     return "tune" if _digest(file_name)[8] < TUNE_SHARE * 256 else "report"
 
 

@@ -26,3 +26,18 @@ def means_table(
     """A line for each method: the means of figures, given as key of the record and title of the column."""
     rows = [(method, mean_row(of_method, list(columns), value)) for method, of_method in records.items()]
     return Table(title, list(columns.values()), rows, notes, "method")
+
+
+FEW = 30
+"""A kind with fewer cases is marked in a table: its mean says little."""
+
+
+def strata_table(
+    title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], head: str,
+    notes: Sequence[str] = (),
+) -> Table:  # fmt: skip
+    """A line for each kind of case, whose first cell is their number; kinds with few cases are marked."""
+    few = [label for label, cells in rows if isinstance(cells[0], int) and cells[0] < FEW]
+    marked = [(f"{label} *" if label in few else label, cells) for label, cells in rows]
+    told = [f"* fewer than {FEW}, too few to compare: {', '.join(few)}"] if few else []
+    return Table(title, columns, marked, [*notes, *told], head)

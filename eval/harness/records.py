@@ -52,8 +52,8 @@ class Records:
             return
         if fresh:
             path.unlink(missing_ok=True)
-        for line in read_lines(path, _Line, "records of gazeback evaluate"):
-            if line.key == keys.get((line.image, line.method)) and line.check == _check(line.record):
+        for line in read_lines(path, Line, "records of gazeback evaluate"):
+            if line.key == keys.get((line.image, line.method)) and line.is_whole:
                 self._found[line.image, line.method] = line.record
 
     def missing(self, image: str, methods: Sequence[str]) -> tuple[str, ...]:
@@ -83,12 +83,19 @@ class Records:
         return sum(any(self._found.get((name, m), {}) is None for m in methods) for name in images)
 
 
-class _Line(Known):
+class Line(Known):
+    """A line of a file of records."""
+
     key: str
     image: str
     method: str
     record: dict[str, Any] | None
     check: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the record is what was written."""
+        return self.check == _check(self.record)
 
 
 def _check(record: Record | None) -> str:

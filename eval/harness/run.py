@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from gazeback.eval.data.selection import RULE
+from gazeback.eval.data.selection import RULE, tuned_on
 from gazeback.eval.harness import page
+from gazeback.eval.harness.elsewhere import records_elsewhere
 from gazeback.eval.harness.records import Records, keys_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
-from gazeback.eval.harness.task import Task, skipped_line
+from gazeback.eval.harness.task import Record, Task, skipped_line
 from gazeback.eval.harness.workers import Batch, Measured, measured
 from gazeback.models.errors import DataError
 from gazeback.models.progress import Bar
@@ -48,16 +49,28 @@ NAMED = 5
 """The number of unusable images that are named on the terminal; the JSON file names all."""
 
 
-def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, fresh: bool = False) -> None:
+def run_task(
+    task: Task[Any], json_path: Path | None = None, workers: int = 1, fresh: bool = False,
+    settings: Path | None = None,
+) -> None:  # fmt: skip
     """Measure what is missing, print the tables, and write them.
 
     With `json_path` the figures are written there as JSON, and beside it as CSV (`.csv`) and as a page
     (`.html`). The records (`.records.jsonl`) are kept for the next run, which measures only what is missing,
-    unless `fresh`.
+    unless `fresh`. With `settings`, the result of another run, settings are chosen on its images.
 
     Raises UserError: no image could be measured, a file cannot be written, or a method cannot be used.
     """
     check_output(json_path, "--json", ".json")
+    elsewhere = {} if settings is None else records_elsewhere(task, settings)
+    with tuned_on(next(iter(elsewhere.values())) if settings is not None else None):
+        _run(task, json_path, workers, fresh, elsewhere)
+
+
+def _run(
+    task: Task[Any], json_path: Path | None, workers: int, fresh: bool,
+    elsewhere: Mapping[str, Mapping[str, Record]],
+) -> None:  # fmt: skip
     names, methods = list(task.names()), list(task.methods)
     subject = task.subject()
     path = None if json_path is None else records_path(json_path)
@@ -71,7 +84,8 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
     notes = [*skipped_line(skipped), *_named(unusable)]
     if not any(found.values()):
         raise DataError("; ".join(["none of the images could be measured", *notes]))
-    tables = task.tables(found)
+    with_tuned = {method: {**elsewhere.get(method, {}), **of_method} for method, of_method in found.items()}
+    tables = task.tables(with_tuned)
     print_tables(tables, notes)
     if json_path is None:
         return
@@ -82,18 +96,19 @@ def run_task(task: Task[Any], json_path: Path | None = None, workers: int = 1, f
         "images measured": len(found[methods[0]]),
         "skipped": {reason: count for reason, count in skipped.items() if count},
         "unusable": unusable,
-        **task.details(found),
+        **task.details(with_tuned),
     }
     content = page.Content(task, subject, found, tables, notes, command_line())
-    texts = {
-        ".html": page.html(content),
-        ".csv": as_csv(tables),
-        ".json": result_text(task.name, result),
-    }
+    _write(json_path, result_text(task.name, result), as_csv(tables), page.html(content))
+    task.write_pages(found, json_path.with_suffix(""))
+
+
+def _write(json_path: Path, result: str, table: str, html: str) -> None:
+    """Write the three files of a result, or none. Raises UserError."""
+    texts = {".html": html, ".csv": table, ".json": result}
     with writing_to(json_path), together(*map(json_path.with_suffix, texts)) as places:
         for place, text in zip(places, texts.values(), strict=True):
             write_atomically(place, text.encode(errors="replace"))
-    task.write_pages(found, json_path.with_suffix(""))
 
 
 def command_line() -> str:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from gazeback.eval.data.selection import part_of, select
+from gazeback.eval.harness.means import strata_table
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records, Task
 from gazeback.eval.harness.tuning import split
@@ -154,7 +155,7 @@ def _by_kind(summary: Mapping[str, Any], metric: str) -> Table:
         (kind, [first[kind][metric].n, *(row[kind][metric] for row in summary.values())]) for kind in kinds
     ]
     title = "IoU" if metric == "iou" else metric.capitalize()
-    return Table(f"{title} by kind of word", ["n", *summary], rows, head="kind")
+    return strata_table(f"{title} by kind of word", ["n", *summary], rows, "kind")
 
 
 def _visual(of_scenes: Mapping[str, Record]) -> Table:

@@ -134,16 +134,14 @@ class CaptionsTask(CaptionerTask):
             row: summarise(list(photos.values())) for row, photos in by_row.items()
         }
         photos = len(by_row[CAPTIONER])
-        if all(score[METEOR] is None for score in scores.values()):
-            scores = {row: {**score, METEOR: "not installed"} for row, score in scores.items()}
+        without = {METEOR} if all(score[METEOR] is None for score in scores.values()) else set()
+        names = {key: name for key, name in NAMES.items() if key not in without}
         notes = [
             f"{photos} photos; ± standard error over photos; the typical caption is chosen on the tune part",
             f"{PERSON}: the first caption against the photo's others, so against fewer references",
         ]
-        if scores[CAPTIONER][METEOR] == "not installed":
-            notes.append("METEOR needs nltk's wordnet corpus, which is not on this machine")
         return [
-            Table(f"Captions of {photos} photos", list(NAMES.values()), _rows(scores, NAMES), notes),
+            Table(f"Captions of {photos} photos", list(names.values()), _rows(scores, names), notes),
             Table("Perplexity and variety", list(VARIETY.values()), _rows(scores, VARIETY), VARIETY_NOTES),
         ]
 

@@ -12,6 +12,7 @@ from gazeback.eval.data.files import is_coco
 from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, Words
 from gazeback.eval.data.phrases import phrase_mask
 from gazeback.eval.data.selection import part_of
+from gazeback.eval.harness.means import strata_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.metrics.maps import energy_inside, pointing
@@ -340,4 +341,4 @@ def _by(summary: Any, metric: str, group: str, kinds: Sequence[str]) -> Table:
         for kind in kinds
     ]
     title = f"{metric.capitalize()} {group.replace('_', ' ')}"
-    return Table(title, ("n", *summary), rows, head=group.replace("by_", ""))
+    return strata_table(title, ("n", *summary), rows, group.replace("by_", ""))

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.captions import CaptionData
+from gazeback.eval.harness.means import strata_table
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.metrics.statistics import Summary, grouped_mean
@@ -122,7 +123,8 @@ class RemovalTask(CaptionerTask):
         for kind in CONTENT:
             cells = [mean_of(photos, "gone", i, kind) for photos in records.values()]
             rows.append((kind, [cells[0].n, *cells]))
-        return Table(f"Word gone, {SHARES[i]:.0%} removed, by kind", ("n", *records), rows, head="words")
+        title = f"Word gone, {SHARES[i]:.0%} removed, by kind"
+        return strata_table(title, ("n", *records), rows, "words")
 
     def details(self, records: Records) -> dict[str, Any]:
         return {"shares": list(SHARES), "draws": DRAWS}

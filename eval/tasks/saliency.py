@@ -13,6 +13,7 @@ import numpy as np
 
 from gazeback.eval.data.folder import Need
 from gazeback.eval.data.image import ObjectImage, resized_mask
+from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records
 from gazeback.eval.harness.tuning import best, reported_part, tuned
@@ -175,8 +176,12 @@ class SaliencyTask(ObjectTask):
         for method, of_method in images.items():
             tune, reported[method] = tuned(of_method, self.part)
             levels[method] = choose_level(list(tune.values()))
+        shown = {
+            method: {name: image for name, image in of.items() if self.part in ("all", part_of(name))}
+            for method, of in images.items()
+        }
         return [
-            equal_error_table(images, known_of(self.read.images)),
+            equal_error_table(shown, known_of(self.read.images)),
             *threshold_tables(reported, levels, reported_part(self.part)),
         ]
 

@@ -1,6 +1,6 @@
 """`gazeback evaluate sketch`: is the evidence for a drawing on its strokes?
 
-Only sketches that `gazeback train sketch` holds out are used.
+Only sketches that `gazeback train sketch` holds out are used, unless all are asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from gazeback.eval.subjects.classifier import ClassifierSubject, ClassifierTask
 from gazeback.eval.subjects.methods import class_maps, explain_classes
 from gazeback.models.errors import DataError, ModelError
 from gazeback.models.photos import Photo, load_photo
-from gazeback.models.training.sketch_folder import Sketches, read_sketch_folder
+from gazeback.models.training.sketch_folder import Sketches, read_class_folders, read_sketch_folder
 
 INK = 0.5
 
@@ -86,12 +86,17 @@ QUESTIONS = ("predicted", "true", "wrong")
 
 @dataclass(frozen=True)
 class SketchTask(ClassifierTask):
-    """Measures the evidence of a classifier of sketches on a folder of sketches."""
+    """Measures the evidence of a classifier of sketches on a folder of sketches.
+
+    `every`: measure all sketches, also those that training on this folder would not hold out."""
 
     name: ClassVar[str] = "sketch"
+    every: bool = False
 
     @cached_property
     def _read(self) -> tuple[tuple[str, ...], Sketches]:
+        if self.every:
+            return read_class_folders(self.data)
         classes, splits = read_sketch_folder(self.data)
         return classes, splits["held-out"]
 
@@ -101,15 +106,15 @@ class SketchTask(ClassifierTask):
 
     @cached_property
     def images(self) -> Mapping[str, ObjectImage]:
-        """The held-out sketches, by "class/file name"; their labels are indices of the folder's classes."""
-        _, held_out = self._read
+        """The measured sketches, by "class/file name"; their labels are indices of the folder's classes."""
+        _, measured = self._read
         found = [
             ObjectImage(f"{path.parent.name}/{path.name}", path, label=label)
-            for path, label in zip(held_out.paths, held_out.labels, strict=True)
+            for path, label in zip(measured.paths, measured.labels, strict=True)
         ]
         chosen = select(found, [image.name for image in found], self.part, self.limit)
         if not chosen:
-            raise DataError(f"no held-out sketch in the {self.part} part of {self.data}")
+            raise DataError(f"no sketch in the {self.part} part of {self.data}")
         return {image.name: image for image in chosen}
 
     def names(self) -> Sequence[str]:
@@ -215,7 +220,7 @@ def tables(records: Records) -> list[Table]:
     area = np.mean([record["area"] for record in first.values()])
     right = np.mean([record["right"] for record in first.values()])
     notes = [
-        f"{len(first)} held-out sketches, {right:.3f} of them predicted correctly; ± standard error. On "
+        f"{len(first)} sketches, {right:.3f} of them predicted correctly; ± standard error. On "
         f"strokes: within {REACH} pixels of the model's input; that is {area:.3f} of the area. Strokes near "
         f"points: the fraction of stroke pixels within {REACH} pixels of a point. Strokes in the map: the "
         "fraction of stroke pixels among the map's largest pixels, as many as are near strokes."

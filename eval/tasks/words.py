@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gazeback.eval.data.image import PhraseImage, Sentence, Words
+from gazeback.eval.harness.means import strata_table
 from gazeback.eval.harness.table import Table
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.metrics.statistics import Mean, Summary, grouped_mean
@@ -85,7 +86,7 @@ class WordsTask(PhraseTask):
             for place in [name for _, name in POSITIONS] + [LAST_POSITIONS]
         ]
         return [
-            Table("How visual is a word", ("n", "visual share", "visual, nats"), rows, notes, head="words"),
+            strata_table("How visual is a word", ("n", "visual share", "visual, nats"), rows, "words", notes),
             Table("Visual share by position in the sentence", ("all words", *KINDS), places, head="word"),
         ]
 

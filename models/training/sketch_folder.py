@@ -1,6 +1,7 @@
 """Read a folder of sketches, one folder per class, and split it by the names of the files."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,17 +30,12 @@ def read_sketch_folder(folder: str | Path) -> tuple[tuple[str, ...], dict[str, S
     ("dev") decide when to stop. Raises DataError.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected one folder of sketches per class")
     if (folder / "train").is_dir():
         folder = folder / "train"
-    classes = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _pictures(entry)]
-    if len(classes) < 2:
-        raise DataError(f"{folder}: expected at least two folders of sketches, one per class")
+    classes, everything = read_class_folders(folder)
     found: dict[str, list[tuple[Path, int]]] = {name: [] for name in SPLITS}
-    for label, entry in enumerate(classes):
-        for path in _pictures(entry):
-            found[split_of(entry.name, path.name)].append((path, label))
+    for path, label in zip(everything.paths, everything.labels, strict=True):
+        found[split_of(classes[label], path.name)].append((path, label))
     for name, sketches in found.items():
         if not sketches:
             raise DataError(f"{folder}: too few sketches; none falls into the {name} split")
@@ -47,12 +43,24 @@ def read_sketch_folder(folder: str | Path) -> tuple[tuple[str, ...], dict[str, S
         name: Sketches(tuple(path for path, _ in rows), tuple(label for _, label in rows))
         for name, rows in found.items()
     }
-    return tuple(entry.name for entry in classes), splits
+    return classes, splits
+
+
+def read_class_folders(folder: Path) -> tuple[tuple[str, ...], Sketches]:
+    """Return (class names, all sketches) of ``folder/CLASS/*.png``. Raises DataError."""
+    if not os.path.isdir(folder):
+        raise DataError(f"{folder}: no such folder; expected one folder of sketches per class")
+    classes = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _pictures(entry)]
+    if len(classes) < 2:
+        raise DataError(f"{folder}: expected at least two folders of sketches, one per class")
+    rows = [(path, label) for label, entry in enumerate(classes) for path in _pictures(entry)]
+    sketches = Sketches(tuple(path for path, _ in rows), tuple(label for _, label in rows))
+    return tuple(entry.name for entry in classes), sketches
 
 
 def split_of(class_name: str, file_name: str) -> str:
     """The split of one sketch: a hash of its names, read as a number in 0..1, compared with the fractions."""
-    digest = hashlib.sha256(f"{class_name}/{file_name}".encode()).digest()
+    digest = hashlib.sha256(os.fsencode(f"{class_name}/{file_name}")).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < HELD_OUT:
         return "held-out"

@@ -1,6 +1,7 @@
 """Evidence on strokes: by hand, literally, and on drawings of lines."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -111,6 +112,8 @@ def test_no_points_say_nothing(drawn):
 def test_only_what_training_holds_out(task, folder):
     files = [f"{path.parent.name}/{path.name}" for path in folder.glob("*/*.png")]
     assert set(task.names()) == {name for name in files if split_of(*name.split("/")) == "held-out"}
+    everything = replace(task, every=True)
+    assert set(everything.names()) == set(files)
     assert len(task.names()) > 3
 
 
