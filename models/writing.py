@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gazeback.models.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -67,11 +68,13 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     return Path(path)
 
 
-def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> "np.memmap":
     """Make a memory-mapped ``.npy`` file of zeros and reserve its place on the disk.
 
     Where a disk is full, writing to a mapped file ends the process. So this raises `OSError` first.
     """
+    import numpy as np  # here, as the command line's help imports this module
+
     made: np.memmap = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:
@@ -139,7 +142,7 @@ def plain(content: Any) -> Any:
     """The same content with Python's numbers, and None for each that is not finite."""
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
-    if isinstance(content, np.ndarray | np.generic):
+    if hasattr(content, "tolist"):  # of NumPy
         return plain(content.tolist())
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
         return [plain(value) for value in content]
