@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,6 +145,7 @@ def _config(old: str, new: str) -> Damage:
 def _nan_weights(path: Path) -> None:
     import keras
 
+    warnings.simplefilter("ignore")  # of Keras, while it saves; pytest restores the filters
     model = keras.models.load_model(path, compile=False)
     model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
     members = {}
