@@ -1,7 +1,8 @@
 """LSTM and GRU cells with frozen gates: the forward step and the exact step back (docs/method.md, step 1).
 
 Shapes: ``n`` images or questions, ``T`` steps, ``X`` input features, ``U`` units. The order of the gates in
-the kernels is that of Keras: LSTM i, f, c, o; GRU z, r, h.
+the kernels is that of Keras: LSTM i, f, c, o; GRU z, r, h. A cell with a ``stabilizer`` adds it to the
+magnitude of every sum that is divided by, as the epsilon rule of layer-wise relevance propagation does.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class _Cell:
     bias: np.ndarray
     activation: Function
     gate: Function
+    stabilizer: float = field(default=0.0, kw_only=True)
 
     @cached_property
     def at_zero(self) -> float:
@@ -79,13 +81,14 @@ class LSTMCell(_Cell):
     states = 2
 
     @classmethod
-    def of(cls, layer: Any) -> LSTMCell:
+    def of(cls, layer: Any, stabilizer: float = 0.0) -> LSTMCell:
         """Read the weights of a ``keras.layers.LSTM``."""
         cell = layer.cell
         units = cell.units
         bias = as_array(cell.bias) if cell.use_bias else np.zeros(4 * units, np.float32)
         kernel, recurrent = as_array(cell.kernel), as_array(cell.recurrent_kernel)
-        return cls(kernel, recurrent, bias, function(cell.activation), function(cell.recurrent_activation))
+        functions = function(cell.activation), function(cell.recurrent_activation)
+        return cls(kernel, recurrent, bias, *functions, stabilizer=stabilizer)
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
         """Compute one step; returns the new (h, c) and the values that the step back needs."""
@@ -98,8 +101,9 @@ class LSTMCell(_Cell):
             "i": i,
             "f": f,
             "o": o,
-            "candidate": frozen_ratio(z, g, self.at_zero),
-            "cell": frozen_ratio(new_c, squashed, self.at_zero),
+            "candidate": frozen_ratio(z, g, self.at_zero, self.stabilizer),
+            "cell": frozen_ratio(new_c, squashed, self.at_zero, self.stabilizer),
+            "kept": _kept(new_c, self.stabilizer),
         }
         return (o * squashed, new_c), frozen
 
@@ -114,7 +118,7 @@ class LSTMCell(_Cell):
         """
         units = self.recurrent.shape[0]
         candidate = slice(2 * units, 3 * units)
-        dc = dstates[1] + dh * frozen["o"] * frozen["cell"]
+        dc = dstates[1] * frozen["kept"] + dh * frozen["o"] * frozen["cell"]
         dz = dc * frozen["i"] * frozen["candidate"]
         bias = dz @ self.bias[candidate]
         if self.at_zero:
@@ -134,7 +138,7 @@ class GRUCell(_Cell):
     states = 1
 
     @classmethod
-    def of(cls, layer: Any) -> GRUCell:
+    def of(cls, layer: Any, stabilizer: float = 0.0) -> GRUCell:
         """Read the weights of a ``keras.layers.GRU``."""
         cell = layer.cell
         bias = recurrent_bias = np.zeros(3 * cell.units, np.float32)
@@ -150,6 +154,7 @@ class GRUCell(_Cell):
             function(cell.recurrent_activation),
             recurrent_bias,
             cell.reset_after,
+            stabilizer=stabilizer,
         )
 
     def forward(self, projected: np.ndarray, states: State) -> tuple[State, dict[str, np.ndarray]]:
@@ -165,14 +170,21 @@ class GRUCell(_Cell):
         else:
             inner = xh + (r * h) @ candidate
         value = self.activation(inner)
-        frozen = {"z": z, "r": r, "candidate": frozen_ratio(inner, value, self.at_zero)}
-        return (z * h + (1 - z) * value,), frozen
+        new_h = z * h + (1 - z) * value
+        frozen = {
+            "z": z,
+            "r": r,
+            "candidate": frozen_ratio(inner, value, self.at_zero, self.stabilizer),
+            "kept": _kept(new_h, self.stabilizer),
+        }
+        return (new_h,), frozen
 
     def back(self, dh: np.ndarray, dstates: State, frozen: dict[str, np.ndarray]) -> Back:
         """Take one step back with z and r frozen: coefficients pass through the candidate and ``z h_(t-1)``
         only."""
         units = self.recurrent.shape[0]
         candidate = slice(2 * units, 3 * units)
+        dh = dh * frozen["kept"]
         fresh = dh * (1 - frozen["z"])
         inner = fresh * frozen["candidate"]
         bias = inner @ self.bias[candidate] + self.at_zero * fresh.sum(axis=1)
@@ -183,6 +195,13 @@ class GRUCell(_Cell):
         else:
             below = frozen["r"] * (inner @ self.candidate_recurrent.T)
         return Back(inner @ self.candidate.T, (below + dh * frozen["z"],), bias)
+
+
+def _kept(total: np.ndarray, stabilizer: float) -> np.ndarray:
+    """The fraction of a sum's relevance that reaches its terms if a stabilizer takes the rest."""
+    if not stabilizer:
+        return np.ones((len(total), 1), total.dtype)
+    return frozen_ratio(total, total, stabilizer=stabilizer)
 
 
 def _columns(kernel: np.ndarray, units: int) -> np.ndarray:

@@ -14,10 +14,12 @@ from gazeback.cnn_trace.step import Step
 from gazeback.lstm_trace.unroll import Unrolled, frozen_back, initial_states, unroll
 
 
-def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
+def adjoint(
+    step: Step, coefficients: np.ndarray, stabilizer: float = 0.0
+) -> tuple[list[tuple[Tensor, np.ndarray]], np.ndarray]:
     """Contributions of every step's input and of the initial states, with frozen gates (docs/method.md)."""
     assert step.image is not None
-    unrolled = unroll(step)
+    unrolled = unroll(step, stabilizer)
     outputs, final = _placed(step, coefficients, unrolled)
     result = frozen_back(unrolled, step.layer, outputs, final, step.image)
     below = [(step.input, result.x)]

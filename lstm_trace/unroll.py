@@ -38,8 +38,12 @@ class Unrolled:
 
 
 @one_thread
-def unroll(step: Step) -> Unrolled:
+def unroll(step: Step, stabilizer: float = 0.0) -> Unrolled:
     """Run the layer of a step in NumPy on its recorded input.
+
+    Args:
+        step: the call.
+        stabilizer: that of the cell.
 
     Raises:
         TraceError: the layer keeps its state between batches.
@@ -47,7 +51,8 @@ def unroll(step: Step) -> Unrolled:
     layer = step.layer
     if layer.stateful:
         raise TraceError(f"layer {step.call.name!r} is stateful: its past is not part of this forward pass")
-    cell = LSTMCell.of(layer) if isinstance(layer, keras.layers.LSTM) else GRUCell.of(layer)
+    kind = LSTMCell if isinstance(layer, keras.layers.LSTM) else GRUCell
+    cell = kind.of(layer, stabilizer)
     x = step.recorded(step.input)
     mask = _mask(step, x.shape[:2])
     if layer.go_backwards:

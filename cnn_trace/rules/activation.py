@@ -41,9 +41,12 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
     return [(step.input, below)], at_zero * coefficients.reshape(len(coefficients), -1).sum(axis=1)
 
 
-def frozen_ratio(z: np.ndarray, y: np.ndarray, at_zero: float | np.ndarray = 0.0) -> np.ndarray:
-    """Compute ``(f(z) - f(0)) / z``; 0 where z is 0."""
-    return np.divide(y - at_zero, z, out=np.zeros_like(z), where=z != 0)
+def frozen_ratio(
+    z: np.ndarray, y: np.ndarray, at_zero: float | np.ndarray = 0.0, stabilizer: float = 0.0
+) -> np.ndarray:
+    """Compute ``(f(z) - f(0)) / z``; 0 where z is 0. A stabilizer moves z away from 0."""
+    divisor = z + np.copysign(np.float32(stabilizer), z) if stabilizer else z
+    return np.divide(y - at_zero, divisor, out=np.zeros_like(z), where=divisor != 0)
 
 
 def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:

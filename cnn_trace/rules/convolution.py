@@ -101,5 +101,6 @@ def rule(
         nothing,
         feeding=partial(feeding, describe),
         geometry=partial(geometry, describe),
+        stages=describe,
         excitation=excitation,
     )

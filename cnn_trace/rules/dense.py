@@ -63,4 +63,13 @@ def _fans(step: Step, evidence: Evidence) -> Iterator[tuple[DenseFan, np.ndarray
         yield DenseFan(step, tuple(vector), units, sense), members
 
 
-RULE = Rule(walk, partial(linear.adjoint, weighing), inputs, nothing, feeding, in_place, excitation="linear")
+RULE = Rule(
+    walk,
+    partial(linear.adjoint, weighing),
+    inputs,
+    nothing,
+    feeding,
+    in_place,
+    weighing,
+    excitation="linear",
+)

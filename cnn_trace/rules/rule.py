@@ -12,6 +12,7 @@ import numpy as np
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.rules.geometry import Field
+from gazeback.cnn_trace.rules.linear import Stages
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
@@ -62,7 +63,7 @@ def all_inputs(call: Call) -> Iterable[Tensor]:
     return call.inputs
 
 
-PARTS = ("walk", "adjoint", "feeding", "geometry")
+PARTS = ("walk", "adjoint", "feeding", "geometry", "stages")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Rule:
         geometry: of layers from map to map: ``geometry(step, tensor, field)`` -> the rows and columns of an
             input tensor that the units see whose own rows and columns are ``field``. It raises ``ActsAlike``
             or ``SeesEverything`` (:mod:`gazeback.cnn_trace.rules.geometry`) where the place does not matter.
+        stages: of convolutions and dense layers: ``stages(step)``, the description, channels last.
         below: the inputs to which evidence and coefficients may propagate. Inputs that count as constants,
             such as gates and attention weights, are left out.
         excitation: how the layer passes probabilities in excitation backpropagation
@@ -94,6 +96,7 @@ class Rule:
     adjoint_reads: Reads = inputs
     feeding: Callable[[Step, Evidence], np.ndarray] | None = None
     geometry: Geometry | None = None
+    stages: Callable[[Step], Stages] | None = None
     below: Callable[[Call], Iterable[Tensor]] = all_inputs
     excitation: Excitation | None = None
 

@@ -97,11 +97,16 @@ def ask(query: Query, at: Sequence[Tensor] = (), kind: Kind = plain, score: str 
     if key not in passes:
         passes[key] = _Pass(query.graph, query.start, tuple(at), kind, key[3])
     answer = passes[key](query.arrays, query.pattern)
-    if not np.isfinite(answer.scores).all():
+    check_scores(query, answer.scores)
+    return answer
+
+
+def check_scores(query: Query, scores: np.ndarray) -> None:
+    """Raise UserError if a score that is to be explained is not finite."""
+    if not np.isfinite(scores).all():
         raise UserError(
             f"{query.start.name!r} holds NaN or infinite values for this input: there is nothing to explain"
         )
-    return answer
 
 
 _passes: WeakKeyDictionary[keras.Model, dict[Any, _Pass]] = WeakKeyDictionary()
@@ -154,7 +159,7 @@ class _Pass:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             values = self._forward(inputs, tape)
             found = _channels_last(self._start, tf.cast(values[self._start], tf.float32))
-            asked, neurons = _picked(found, pattern)
+            asked, neurons = picked(found, pattern)
             places = range(1, len(found.shape))
             scores = tf.reduce_sum(asked * _scored(found, self._score), axis=places)
         at = [values[tensor] for tensor in self._at]
@@ -190,7 +195,7 @@ def _scored(values: tf.Tensor, score: str) -> tf.Tensor:
     return functions[score](values)
 
 
-def _picked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def picked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Find the neurons of a pattern in values ``[n, ...]``: weights of the same shape, and the neurons.
 
     The weights of an image sum to 1. They are on its strongest neuron that fits the pattern, or uniform on

@@ -111,19 +111,20 @@ def _sized(maps: np.ndarray, query: Query, raw: bool) -> np.ndarray:
 
 def winning(graph: Graph, start: Tensor) -> dict[Call, Rule]:
     """The computation for every call."""
-    folded = _folded_normalizations(graph)
+    folded = folded_normalizations(graph, _has_weights)
     calls = [call for call in graph.calls if call.depends_on_image and _excitation(call) != "routed"]
     return {call: _rule_of(call, folded.get(call)) for call in calls}
 
 
 def losing(graph: Graph, start: Tensor) -> dict[Call, Rule]:
     """The same for the dual neuron: the weights of the layer that computes it are negated."""
-    folded = _folded_normalizations(graph)
+    folded = folded_normalizations(graph, _has_weights)
     top = _nearest_with_weights(graph, start)
     return winning(graph, start) | {call: _rule_of(call, folded.get(call), sense=-1.0) for call in top}
 
 
-def _rule_of(call: Call, normalization: Any, sense: float = 1.0) -> Rule:
+def _rule_of(call: Call, folded: Call | None, sense: float = 1.0) -> Rule:
+    normalization = folded and folded.operation
     passed = PASSED.get(_excitation(call) or "", _unknown)
     return partial(passed, normalization=normalization, sense=sense) if _has_weights(call) else passed
 
@@ -140,7 +141,7 @@ def _has_weights(call: Call) -> bool:
     return _excitation(call) in _EXCITATORY and isinstance(layer, keras.Layer) and bool(layer.weights)
 
 
-def _folded_normalizations(graph: Graph) -> dict[Call, Any]:
+def folded_normalizations(graph: Graph, has_weights: Callable[[Call], bool]) -> dict[Call, Call]:
     """The batch normalisations that are the only readers of a layer with weights, by the call of this
     layer."""
     readers: dict[Tensor, list[Call]] = {}
@@ -149,15 +150,14 @@ def _folded_normalizations(graph: Graph) -> dict[Call, Any]:
             readers.setdefault(tensor, []).append(call)
     folded = {}
     for tensor, calls in readers.items():
-        layer: Any = calls[0].operation
         alone = len(calls) == 1 and tensor not in graph.outputs
         if (
             alone
-            and isinstance(layer, layers.BatchNormalization)
+            and isinstance(calls[0].operation, layers.BatchNormalization)
             and tensor.call
-            and _has_weights(tensor.call)
+            and has_weights(tensor.call)
         ):
-            folded[tensor.call] = layer
+            folded[tensor.call] = calls[0]
     return folded
 
 
