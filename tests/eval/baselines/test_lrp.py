@@ -273,7 +273,7 @@ def test_an_answer_that_is_not_finite_is_refused(rng):
 
 @pytest.fixture
 def zennit(monkeypatch):
-    """The package torch, and two modules of zennit, with what they warn of while they are imported kept quiet."""
+    """The package torch and two modules of zennit, with what they warn of on import kept quiet."""
     # zennit imports these names of torchvision, and no test needs them.
     blocks = SimpleNamespace(Bottleneck=None, BasicBlock=None)
     monkeypatch.setitem(sys.modules, "torchvision.models.resnet", blocks)
