@@ -8,7 +8,7 @@ magnitude of every sum that is divided by, as the epsilon rule of layer-wise rel
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
