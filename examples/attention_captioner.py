@@ -1,7 +1,8 @@
 """Train a captioner with attention on drawn scenes, wrap it as it is, and ground its words. About a minute.
 
 The decoder is the one of TensorFlow's older tutorial (Xu et al. 2015, with Bahdanau's attention): it is
-called word by word with a state, and looks at the places of the last map.
+called word by word with a state, and looks at the places of the last map. The attention weights that such
+tutorials plot stand beside the evidence on the page.
 """
 
 import tempfile
@@ -83,7 +84,7 @@ mine = wrap_captioner(
 )  # fmt: skip
 
 fresh = scene(2, 0)
-grounding = ground(mine, fresh.pixels)
+grounding = ground(mine, fresh.pixels, methods=["evidence", "attention"])
 print(grounding.caption, "| drawn:", ", ".join(f"{one.colour} {one.shape}" for one in fresh.things))
 for word in grounding.words:
     place = np.unravel_index(word.fixations.heatmap().argmax(), fresh.masks.shape[1:])

@@ -80,6 +80,7 @@ def joined(model: Any, image_size: Size | None, length: int | None, words: int) 
         raise ModelError(f"model: expected a keras.Model of the image and the words, got {_kind(model)}")
     if graph_of(model) is None:
         return _called(model, image_size, length, words)
+    _check_numbers(model)
     image, of_words = _roles(model)
     scores = scores_of(model.outputs, words, model.name)
     fresh = (
@@ -96,6 +97,12 @@ def joined(model: Any, image_size: Size | None, length: int | None, words: int) 
 
 def _called(model: keras.Model, image_size: Size | None, length: int | None, words: int) -> Joined:
     """A subclassed model: ``call(inputs)`` or ``call(image, words)``, in either order."""
+    if type(model).call in (keras.Model.call, keras.Layer.call):
+        parts = [part.name for part in model.layers]
+        raise ModelError(
+            f"model {model.name!r} has no call, only parts ({', '.join(parts)}); pass encoder= and decoder=, "
+            "functions that call these parts as its author does"
+        )
     pictures = [shape for shape in _built_shapes(model) if len(shape) == 4]
     picture = pictures[0] if len(pictures) == 1 else (None, None, None, 3)
     image = _image_input(picture, image_size, model.name)
@@ -116,11 +123,14 @@ def with_encoder(
         ModelError: the two do not fit, or the decoder's inputs cannot be told apart.
     """
     image, features = encoded(encoder, image_size)
+    if not callable(decoder):
+        raise ModelError(f"decoder: expected a Keras model, a layer or a function, got {_kind(decoder)}")
     if graph_of(decoder) is None:
         text = _words_input((None, None), length, name_of(decoder))
         scores = _scores(decoder, features, text, words, "the features")
     else:
         parts = tree.flatten(features)
+        _check_numbers(decoder)
         read, of_words = _decoder_roles(decoder, parts)
         text = _words_input(of_words.shape, length, decoder.name)
         given = {id(x): _fitted(part, x, decoder.name) for part, x in zip(parts, read, strict=True)}
@@ -179,6 +189,16 @@ def _image_input(
             f"image_size: {name!r} reads images of {height} x {width}, got {wanted[0]} x {wanted[1]}"
         )
     return keras.Input((*wanted, shape[3] or 3), batch_size=batch, name="image")
+
+
+def _check_numbers(model: Any) -> None:
+    """Raise ModelError for a model that reads text."""
+    text = [x.name for x in model.inputs if str(x.dtype) == "string"]
+    if text:
+        raise ModelError(
+            f"{model.name!r} reads text at its input {text[0]!r}; pass a model of the words' numbers, "
+            "without the TextVectorization, and that layer as tokenizer="
+        )
 
 
 def _words_input(shape: Sequence[int | None], length: int | None, name: str) -> KerasTensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
@@ -183,7 +184,7 @@ def uncallable(name: str, what: str, reasons: Sequence[Exception]) -> str:
 
 def said(error: Exception) -> str:
     """The first informative line of an error; Keras begins with a heading."""
-    lines = (line.strip() for line in str(error).splitlines())
+    lines = (re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines())
     found = (line for line in lines if line and not line.startswith("Exception encountered"))
     return next(found, type(error).__name__)
 

@@ -59,6 +59,8 @@ class StepModels:
                     return cls._called(step, features, words, batch, word_axis, state)
                 except Exception as error:  # a foreign function raises nearly anything
                     reasons.append(error)
+        if not reasons:
+            raise ModelError(f"step {name_of(step)!r}: nothing tells the size of its first state")
         telling = next((error for error in reasons if isinstance(error, ModelError)), None)
         raise telling or ModelError(uncallable(name_of(step), "a word, the features and a state", reasons))
 
@@ -175,6 +177,10 @@ def _split(found: Any, words: int, step: Any) -> tuple[Any, Any]:
             f"step {name_of(step)!r}: expected scores of one word [n, words], got {[*scores.shape]}"
         )
     state = tree.map_structure(lambda x: x, found[1])
+    if isinstance(state, KerasTensor):
+        # A state of several tensors may come apart, as an LSTM's does.
+        alike = [x for x in found[1:] if isinstance(x, KerasTensor) and x.shape == state.shape]
+        state = alike if len(alike) > 1 else state
     if not all(isinstance(x, KerasTensor) for x in tree.flatten(state)):
         raise ModelError(f"step {name_of(step)!r}: expected a state of tensors, got {found[1]!r}")
     return scores, state

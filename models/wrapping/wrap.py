@@ -84,6 +84,8 @@ def wrap_captioner(
             "pass model=, or encoder= and decoder=, or encoder= and step=; got "
             + (" and ".join(parts) or "none of them")
         )
+    if step is not None and not callable(step):
+        raise ModelError(f"step: expected a function or layer, got a {type(step).__name__}")
     special = {"start": start, "end": end, "unknown": unknown, "pad": pad}
     if step is not None:
         built = _of_steps(encoder, step, size, numbered, special, features_layer)

@@ -189,7 +189,32 @@ def nested_classes():
     return Own({"model": model, "image_size": SIDE, "name": "outer"}, predict)
 
 
+def state_in_pieces():
+    """A step that returns the two tensors of an LSTM's state one after the other, and attention weights."""
+    encoder, embed, cell = cnn(tokens=True), layers.Embedding(SCORES, 7), layers.LSTMCell(UNITS)
+    score, out = layers.Dense(1), layers.Dense(SCORES)
+
+    def step(word, features, state):
+        if state is None:
+            zero = ops.zeros((ops.shape(features)[0], UNITS))
+            state = [zero, zero]
+        weights = ops.softmax(score(ops.tanh(features + ops.sum(state[0], -1)[:, None, None])), axis=1)
+        h, (h, c) = cell(ops.concatenate([embed(word), ops.sum(weights * features, 1)], -1), list(state))
+        return out(h), h, c, weights
+
+    def predict(pixels, prefix):
+        features, state = encoder(pixels), None
+        for word in prefix:
+            scores, *state, _ = step(np.full(len(pixels), word), features, state)
+        return np.asarray(ops.softmax(scores))
+
+    predict(BLANK, [START])
+    seeded(encoder, embed, cell, score, out)
+    return Own({"encoder": encoder, "step": step, "name": "pieces"}, predict)
+
+
 PUBLISHED = {
+    "state in pieces": state_in_pieces,
     "softmax, then a slice": softmax_then_slice,
     "softmax, then the last step": dense_of_step_then_slice,
     "lambdas": lambdas,

@@ -150,3 +150,40 @@ def test_the_functions_of_keras_applications_are_known_by_name():
     np.testing.assert_allclose(by_name.model_input(pixels), scaled(pixels), atol=1e-6)
     np.testing.assert_allclose(own.model_input(pixels), scaled(pixels), atol=1e-6)
     np.testing.assert_array_equal(pixels, kept)
+
+
+def test_a_model_that_only_holds_its_parts():
+    class Holder(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.cnn_model, self.decoder = cnn(), merge_decoder()
+
+    message = r"model 'holder' has no call, only parts \(cnn, merge\); pass encoder= and decoder="
+    refused(message, model=Holder(), tokenizer=INDEX, image_size=SIDE)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text in a model")
+def test_a_model_that_reads_text():
+    image, text = keras.Input(IMAGE), keras.Input((), dtype="string", name="sentence")
+    numbers = layers.TextVectorization(output_sequence_length=LENGTH, vocabulary=["a", "red"])(text)
+    words = layers.LSTM(8)(layers.Embedding(SCORES, 7)(numbers))
+    x = layers.add([layers.Dense(8)(layers.GlobalAveragePooling2D()(image)), words])
+    model = keras.Model([image, text], layers.Dense(SCORES)(x))
+    refused(
+        "reads text at its input 'sentence'; pass a model of the words' numbers", model=model, tokenizer=INDEX
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"decoder": "merge.keras"}, "decoder: expected a Keras model, a layer or a function, got a str"),
+        ({"decoder": None, "step": 3}, "step: expected a function or layer, got a int"),
+        (
+            {"decoder": None, "step": lambda word, features: word},
+            "cannot be called on a word, the features and a",
+        ),
+    ],
+)
+def test_parts_that_cannot_be_called(changed, message):
+    refused(message, **{key: value for key, value in parts(**changed).items() if value is not None})
