@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,17 +32,19 @@ class Fixations:
     """The evidence of one question on one image.
 
     Attributes:
-        points: int64 ``[n, 2]``, unique (row, column) in pixels of the image. With ``method="evidence"``: the
+        points: int64 ``[n, axes]``, unique (row, column) in pixels of the image; of a signal (place,), of a
+            volume (depth, row, column). With ``method="evidence"``: the
             pixels that carry the top 90 % of the weight, at most 400; if it takes more, the heaviest pixel
             stands for its neighbours.
         weights: float64 ``[n]``. With ``method="evidence"`` they sum to 1; the published methods give 1 each.
-        shape: (height, width) of the image in pixels.
-        net: float32 ``[h, w]`` or None: the net relevance of each location of the hand-off map.
+        shape: (height, width) of the image in pixels; of a signal (length,), of a volume (depth, height,
+            width).
+        net: float32, as many axes, or None: the net relevance of each location of the hand-off map.
     """
 
     points: np.ndarray
     weights: np.ndarray
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     net: np.ndarray | None = None
     _spread: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
     _layers: Callable[[str], Evidence] | None = field(default=None, repr=False, compare=False)
@@ -52,7 +55,7 @@ class Fixations:
         cls,
         pixels: np.ndarray,
         weights: np.ndarray,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         net: np.ndarray | None = None,
         **known: Any,
     ) -> Fixations:
@@ -115,7 +118,7 @@ class Fixations:
         """
         if not len(self):
             return self
-        reach = radius * float(np.hypot(*self.shape))
+        reach = radius * _diagonal(self.shape)
         near = KDTree(self.points).query_ball_point(self.points, reach, return_length=True)
         kept = near > share * len(self)
         return replace(self, points=self.points[kept], weights=self.weights[kept], _spread=None)
@@ -136,17 +139,17 @@ class Fixations:
 
     def _heat(self, sigma: float | None) -> np.ndarray:
         """Compute the heat map before scaling, on a grid that is as fine as the blur needs."""
-        height, width = self.shape
-        scale = min(1.0, _GRID_SIDE / max(height, width))
-        grid = (max(1, round(height * scale)), max(1, round(width * scale)))
+        grid = _grid(self.shape, _GRID_SIDE)
         if sigma is None:
             blur = DEFAULT_BLUR if self._spread is None else SPREAD_BLUR
-            sigma = blur * float(np.hypot(height, width))
+            sigma = blur * _diagonal(self.shape)
         blurred = _blurred(*self.pixels, self.shape, grid, sigma)
         return blurred if self.net is None else blurred * resized(self.net, grid)
 
     def box(self, threshold: float | None = None) -> list[float] | None:
         """Return a box ``[x, y, width, height]`` in pixels; None without points.
+
+        Of a signal ``[start, length]``, of a volume ``[x, y, z, width, height, depth]``.
 
         Args:
             threshold: None gives the tight box around all points, as published. A number is a fraction of the
@@ -155,14 +158,13 @@ class Fixations:
         if not len(self):
             return None
         if threshold is None:
-            (top, left), (bottom, right) = self.points.min(axis=0), self.points.max(axis=0) + 1
+            first, last = self.points.min(axis=0), self.points.max(axis=0) + 1
         else:
             heat = self._heat(None)
-            rows, columns = heaviest_region(heat, threshold * heat.max())
-            down, across = np.divide(self.shape, heat.shape)
-            top, bottom = rows.start * down, rows.stop * down
-            left, right = columns.start * across, columns.stop * across
-        return [float(left), float(top), float(right - left), float(bottom - top)]
+            region = heaviest_region(heat, threshold * heat.max())
+            cell = np.divide(self.shape, heat.shape)
+            first, last = cell * [axis.start for axis in region], cell * [axis.stop for axis in region]
+        return [float(x) for x in (*first[::-1], *(last - first)[::-1])]
 
     def mask(self, threshold: float) -> np.ndarray:
         """Mark the pixels where the heat map reaches the threshold (a fraction of its maximum): bool
@@ -208,9 +210,40 @@ class Fixations:
     def plot(self, photo: Any) -> Any:
         """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.
 
+        A signal is drawn as curves over the heat map. Of a volume or of frames, the slice with the most
+        weight is drawn.
+
         Args:
-            photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1.
+            photo: ``[height, width, 3]`` (or grey ``[height, width]``), uint8, or float from 0 to 1; a signal
+                ``[length, channels]``; a volume or frames with a first axis more.
         """
+        if len(self.shape) == 1:
+            return self._curves(np.asarray(photo))
+        if len(self.shape) == 3:
+            here = int(np.bincount(self.points[:, 0], self.weights, 1).argmax())
+            return self._slice(here)._of_slice(self.heatmap()[here], np.asarray(photo)[here])
+        return self._of_slice(self.heatmap(), photo)
+
+    def _curves(self, signal: np.ndarray) -> Any:
+        """Draw the channels of a signal ``[length, channels]``, the points below and the heat behind them."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        panel = figure.subplots()
+        panel.plot(signal, color="black", linewidth=0.8)
+        low, high = panel.get_ylim()
+        span = (-0.5, self.shape[0] - 0.5, low, high)
+        panel.imshow(self.heatmap()[None], cmap="Reds", extent=span, aspect="auto", alpha=0.6, vmax=1)
+        panel.scatter(self.points[:, 0], np.full(len(self), low), s=12, c="red", linewidths=0, clip_on=False)
+        return figure
+
+    def _slice(self, here: int) -> Fixations:
+        """The points of one slice of a volume."""
+        inside = self.points[:, 0] == here
+        return Fixations(self.points[inside, 1:], self.weights[inside], self.shape[1:])
+
+    def _of_slice(self, heat: np.ndarray, photo: Any) -> Any:
+        """Draw an image, its points and its heat map."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -220,7 +253,6 @@ class Fixations:
             panel.set_axis_off()
         size = 4 + 20 * self.weights / max(self.weights.max(initial=0), 1e-12)
         panels[1].scatter(self.points[:, 1], self.points[:, 0], s=size, c="red", linewidths=0)
-        heat = self.heatmap()
         panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat)
         return figure
 
@@ -246,30 +278,38 @@ def against_others(found: Sequence[Fixations], share: float) -> list[Fixations]:
 
 
 def _density(found: Fixations) -> np.ndarray:
-    scale = min(1.0, _COMPARED / max(found.shape))
-    height, width = (max(1, round(side * scale)) for side in found.shape)
-    sigma = SPREAD_BLUR * float(np.hypot(*found.shape))
-    blurred = _blurred(*found.pixels, found.shape, (height, width), sigma)
+    sigma = SPREAD_BLUR * _diagonal(found.shape)
+    blurred = _blurred(*found.pixels, found.shape, _grid(found.shape, _COMPARED), sigma)
     return blurred / max(blurred.sum(), 1e-300)
 
 
+def _diagonal(shape: tuple[int, ...]) -> float:
+    return float(np.linalg.norm(shape))
+
+
+def _grid(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
+    """A grid over an image, no side longer than this."""
+    scale = min(1.0, side / max(shape))
+    return tuple(max(1, round(length * scale)) for length in shape)
+
+
 def _blurred(
-    pixels: np.ndarray, weights: np.ndarray, shape: tuple[int, int], grid: tuple[int, int], sigma: float
+    pixels: np.ndarray, weights: np.ndarray, shape: tuple[int, ...], grid: tuple[int, ...], sigma: float
 ) -> np.ndarray:
     """The weights on a coarser grid, blurred by ``sigma`` pixels of the image."""
     scale = np.divide(grid, shape)
     cells = np.minimum(((pixels + 0.5) * scale).astype(int), np.subtract(grid, 1))
-    counts = np.bincount(cells @ (grid[1], 1), weights, grid[0] * grid[1]).reshape(grid)
+    counts = np.bincount(np.ravel_multi_index(tuple(cells.T), grid), weights, math.prod(grid)).reshape(grid)
     return gaussian_filter(counts, sigma * scale, mode="constant")
 
 
-def _sampled(values: np.ndarray, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _sampled(values: np.ndarray, pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The values of a map ``[h, w]`` over the image at some pixels, bilinear."""
     places = (pixels + 0.5) * np.divide(values.shape, shape) - 0.5
     return map_coordinates(values.astype(np.float64), places.T, order=1, mode="nearest")
 
 
-def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels that carry the top 90 % of a mass, in order of rows; neighbours are merged until they are at
     most ``MOST_POINTS``.
     """
@@ -280,7 +320,7 @@ def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, int]) -> t
     total = mass.sum()
     cell, heaviest = 1, np.argsort(-mass, kind="stable")
     while True:
-        cells = pixels // cell @ (shape[1] // cell + 1, 1)
+        cells = np.ravel_multi_index(tuple((pixels // cell).T), tuple(side // cell + 1 for side in shape))
         _, first, index = np.unique(cells[heaviest], return_index=True, return_inverse=True)
         sums = np.bincount(index, mass[heaviest])
         order = np.argsort(-np.round(sums, 5), kind="stable")
@@ -291,15 +331,15 @@ def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, int]) -> t
         cell *= 2
 
 
-def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, slice]:
+def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, ...]:
     """Find the rows and columns of the connected region of ``heat >= level`` with the most heat."""
     regions, count = label(heat >= level)
     heaviest = int(np.argmax(sum_labels(heat, regions, range(1, count + 1))))
-    rows, columns = find_objects(regions)[heaviest]
-    return rows, columns
+    region: tuple[slice, ...] = find_objects(regions)[heaviest]
+    return region
 
 
-def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Resize ``[h, w]`` bilinearly, pixel areas aligned, edges repeated, negative values set to 0."""
     if values.shape == tuple(shape):
         return values
@@ -307,7 +347,8 @@ def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.maximum(zoom(values, factors, order=1, mode="nearest", grid_mode=True), 0)
 
 
-def merged(points: np.ndarray, weights: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Merge equal (row, column) of points ``[n, >= 2]``, and add their weights."""
-    unique, index = np.unique(points[:, 0] * shape[1] + points[:, 1], return_inverse=True)
-    return np.stack(np.divmod(unique, shape[1]), axis=1), np.bincount(index, weights, len(unique))
+def merged(points: np.ndarray, weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Merge equal (row, column) of points ``[n, >= 2]``, and add their weights; other shapes alike."""
+    places = np.ravel_multi_index(tuple(points[:, : len(shape)].T), shape)
+    unique, index = np.unique(places, return_inverse=True)
+    return np.stack(np.unravel_index(unique, shape), axis=1), np.bincount(index, weights, len(unique))

@@ -35,6 +35,7 @@ class Tensor:
     call: Call | None = None
     channels_first: bool = False
     spatial: bool = True
+    map_ranks: tuple[int, ...] = (4,)
 
     def __repr__(self) -> str:
         # Not the whole graph before it.
@@ -42,9 +43,12 @@ class Tensor:
 
     @property
     def is_map(self) -> bool:
-        """Whether the tensor has height, width and channels, and more than one location."""
-        places = self.shape[2:] if self.channels_first else self.shape[1:3]
-        return self.spatial and len(self.shape) == 4 and places != (1, 1)
+        """Whether the tensor has height, width and channels, and more than one location.
+
+        In a model of signals it has a length and channels, in one of volumes also a depth.
+        """
+        places = self.shape[2:] if self.channels_first else self.shape[1:-1]
+        return self.spatial and len(self.shape) in self.map_ranks and any(size != 1 for size in places)
 
 
 @dataclass(eq=False, repr=False)
@@ -664,7 +668,10 @@ def _not_built(model: keras.Model) -> TraceError:
 
 
 def _mark_images(graph: Graph) -> None:
-    images = [t for t in graph.inputs if len(t.shape) == 4]
+    images: list[Tensor] = []
+    for rank in (4, 5, 3):  # images, volumes or frames, signals
+        numbers = (t for t in graph.inputs if rank == 4 or "float" in t.dtype)
+        images = images or [t for t in numbers if len(t.shape) == rank]
     graph.image_inputs = tuple(images)
     reached = set(images)
     for call in graph.calls:

@@ -1,4 +1,7 @@
-"""Find the tensors that are maps: rank 4, with rows and columns of the image, not with tokens and heads."""
+"""Find the tensors that are maps: with rows and columns of the image, not with tokens and heads.
+
+Maps of images have rank 4, of signals rank 3, of volumes rank 5; of frames both 4 and 5.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,24 @@ _SPATIAL = ("Conv", "Pool", "UpSampling", "Resiz", "Cropping", "CenterCrop", "Ze
 # Sums of products, which may keep rows and columns.
 _CONTRACTING = ("EinsumDense", "Einsum", "Matmul", "Dot", "Tensordot")
 
+# A step of their output has seen all steps before.
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+
 
 def mark_maps(graph: Graph) -> None:
-    """Note on every tensor of rank 4 or more whether it has rows and columns of a picture.
+    """Note on every tensor whether it can be a map: of rank 4 or more, or in a model of signals 3.
 
     Queries, keys and values of attention, ``[n, tokens, heads, size]``, do not. A reshape of tokens that
     keeps their last axis makes a map again.
     """
+    rank = len(graph.image_inputs[0].shape) if graph.image_inputs else 4
+    ranks = (4, 5) if rank == 5 else (rank,)
+    for tensor in graph.inputs:
+        tensor.map_ranks = ranks
     for call in graph.calls:
         for output in call.outputs:
-            output.spatial = len(output.shape) < 4 or _is_spatial(call, output)
+            output.map_ranks = ranks
+            output.spatial = len(output.shape) < min(ranks) or _is_spatial(call, output)
     for call in reversed(graph.calls):
         if _looks_around(call):
             _mark_above(call)
@@ -27,7 +38,9 @@ def mark_maps(graph: Graph) -> None:
 
 def _is_spatial(call: Call, output: Tensor) -> bool:
     name = type(call.operation).__name__
-    sources = [t for t in call.inputs if len(t.shape) >= 4 and t.spatial]
+    sources = [t for t in call.inputs if len(t.shape) >= min(output.map_ranks) and t.spatial]
+    if name in _RECURRENT:
+        return False
     if _looks_around(call) or not call.inputs:
         return True
     if name in _CONTRACTING:

@@ -29,7 +29,8 @@ def crops(graph: Graph, images: Any) -> tuple[np.ndarray, list[tuple[int, int]],
     Raises:
         TraceError: the model has several inputs, or its input size is not fixed or larger than the images.
     """
-    if len(graph.inputs) != 1 or not graph.image_inputs or graph.inputs[0].channels_first:
+    is_one = len(graph.inputs) == 1 and len(graph.inputs[0].shape) == 4
+    if not is_one or graph.inputs[0].channels_first:
         raise TraceError("oversample=True needs a model with one image input, its channels last")
     height, width = graph.inputs[0].shape[1:3]
     array = np.asarray(images)

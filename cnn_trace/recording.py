@@ -272,7 +272,7 @@ def check_inputs(graph: Graph, inputs: Any) -> list[np.ndarray]:
 
 def _checked(graph: Graph, tensor: Tensor, given: Any) -> np.ndarray:
     array = np.asarray(given)
-    if array.ndim == len(tensor.shape) - 1 and array.ndim >= 3:
+    if array.ndim == len(tensor.shape) - 1 and (array.ndim >= 3 or tensor in graph.image_inputs):
         array = array[None]
     expected = tensor.shape[1:]
     fits = array.ndim == len(tensor.shape) and all(

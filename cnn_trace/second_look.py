@@ -23,7 +23,16 @@ _ROUNDING = 1e-4
 
 
 def enlarged(graph: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The inputs of a model with images of twice the height and width, bilinear."""
+    """The inputs of a model with images of twice the height and width, bilinear.
+
+    Raises:
+        TraceError: it reads signals or volumes.
+    """
+    if len(graph.image_inputs[0].shape) != 4:
+        raise TraceError(
+            f"looks=2 needs images [n, height, width, channels], got {list(graph.image_inputs[0].shape)}; "
+            "use looks=1"
+        )
     found = []
     for tensor, array in zip(graph.inputs, arrays, strict=True):
         factors = (1, 1, 2, 2) if tensor.channels_first else (1, 2, 2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -303,17 +304,18 @@ class _Found:
     def fixations(self, image: int, question: int, source: Tensor | None = None) -> Fixations:
         """Return the fixations of one question on one image input, by default the first."""
         source = source or self.graph.image_inputs[0]
-        _, height, width, _ = shape_last(source, self.shapes[source])
+        _, *size, _ = shape_last(source, self.shapes[source])
+        shape = tuple(size)
         found = self.evidence_on(source).question(image, question)
-        points, weights = merged(*found, (height, width))
+        points, weights = merged(*found, shape)
         net = self._net(source, image * self.questions + question)
         at = partial(self._at, image, question)
         at_input = partial(self._at_input, image, question)
         if self.selection.proportional:
-            return Fixations.of_spread(points, weights, (height, width), net, _layers=at, _inputs=at_input)
+            return Fixations.of_spread(points, weights, shape, net, _layers=at, _inputs=at_input)
         if self.selection.once:
             weights = np.ones(len(points))
-        return Fixations(points, weights, (height, width), net, _layers=at, _inputs=at_input)
+        return Fixations(points, weights, shape, net, _layers=at, _inputs=at_input)
 
     def evidence_on(self, tensor: Tensor) -> Evidence:
         """Return the evidence on a tensor, the channel in the last column."""
@@ -325,9 +327,11 @@ class _Found:
     def _net(self, source: Tensor, row: int) -> np.ndarray | None:
         """The net relevance on the finest grid of the hand-off maps that depend on this input."""
         seen = [net[row] for tensor, net in self.nets.items() if source in self.graph.inputs_of(tensor)]
+        if any(net.ndim != len(source.shape) - 2 for net in seen):
+            return None  # the maps of single frames
         if not seen:
             return None
-        largest = max((net.shape for net in seen), key=lambda shape: shape[0] * shape[1])
+        largest = max((net.shape for net in seen), key=math.prod)
         total: np.ndarray = np.sum([resized(net, largest) for net in seen], axis=0)
         return total
 
@@ -396,7 +400,9 @@ def trace(
     Args:
         model: a built ``keras.Model``: functional, sequential, subclassed, nested at will.
         images: ``[n, height, width, channels]`` as the model expects them (preprocessed), or one image
-            without the batch axis; for models with several inputs a list, tuple or dict of arrays.
+            without the batch axis; signals ``[n, length, channels]``, volumes ``[n, depth, height, width,
+            channels]`` and frames ``[n, frames, height, width, channels]`` alike. For models with several
+            inputs a list, tuple or dict of arrays.
         target: the neuron to explain. None: the strongest class of each image. An int: this class (or, with
             ``layer`` and a map, the strongest location of this channel). A tuple: one neuron, for example
             ``(row, column, channel)`` or ``(step, word)``; ``(..., channel)``: a whole channel. An integer

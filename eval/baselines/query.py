@@ -71,6 +71,12 @@ class Query:
         arrays = check_inputs(graph, images)
         start = tracer.target(layer, output)
         tracer.check_start(start)
+        image = graph.image_inputs[0]
+        if len(image.shape) != 4:
+            raise UserError(
+                "compared methods explain images [n, height, width, channels]; input "
+                f"{image.name!r} has the shape {list(image.shape)}"
+            )
         shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
         shape = shape_last(start, shapes[start])
         pattern = _pattern(target, start.name, shape)

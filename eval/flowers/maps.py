@@ -155,4 +155,4 @@ def _traced(
 
 
 def _heat(fixations: Sequence[Fixations], blur: float) -> np.ndarray:
-    return np.stack([one.heatmap(blur * float(np.hypot(*one.shape))) for one in fixations])
+    return np.stack([one.heatmap(blur * float(np.linalg.norm(one.shape))) for one in fixations])
