@@ -124,7 +124,7 @@ def test_captions(run, data_folder, tmp_path):
         ),
         (
             ("speed", "--data", "{data}", "--method", "center"),
-            "method: expected one of evidence, fixations, top, discernible, spread, got 'center'",
+            "method: expected one of evidence, fixations, top, discernible, walk, got 'center'",
         ),
         (("words", "--data", "{data}", "--json", "no/folder.json"), "there is no folder no"),
         (("words", "--data", "{data}", "--json", "{data}"), "it is a folder"),
