@@ -146,6 +146,11 @@ def main() -> None:
         gazeback(prog_name="gazeback")
     except Terminated:
         sys.exit(EXIT_TERMINATED)
+    except BrokenPipeError:
+        pass
+    except OSError as error:  # a help text that cannot be printed
+        click.echo(f"Error: {error.strerror}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
     finally:
         flush_output()
 

@@ -55,3 +55,21 @@ def test_a_signal_leaves_one_line_and_no_process(tmp_path, number, to_all, code,
     while time.monotonic() < deadline and children_of(process.pid):
         time.sleep(0.2)
     assert children_of(process.pid) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_output_is_one_or_two_lines(arguments):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 2
+    assert 1 <= len(process.stderr.splitlines()) <= 2
+    assert "No space left on device" in process.stderr
+
+
+def test_a_mistake_is_one_line_of_the_real_command(tmp_path):
+    asked = [*COMMAND, "evaluate", "report", "none.json", "--out", str(tmp_path / "a.md")]
+    process = subprocess.run(asked, capture_output=True, text=True)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("Error: none.json: no such file; expected a result of")
+    assert process.stderr.count("\n") == 1
