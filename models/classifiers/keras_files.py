@@ -75,13 +75,20 @@ def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, 
 
     Raises ModelError if it is no classifier of images.
     """
-    if not getattr(model, "outputs", None):
+    if not _has_outputs(model):
         model = _with_outputs(model, source)
     classes, shape = output_classes(model), input_shape(model)
     preprocess = Preprocessing(*shape, placement=placement, values=preprocessing or "none")
     names = _names_beside(source, classes) if isinstance(source, Path) else None
     name = source.stem if isinstance(source, Path) else model.name
     return Classifier(model, names or (), preprocess, name)
+
+
+def _has_outputs(model: keras.Model) -> bool:
+    try:
+        return bool(getattr(model, "outputs", None))
+    except ValueError:  # older versions of Keras, of a model that is not built
+        return False
 
 
 def _names_beside(path: Path, outputs: int) -> tuple[str, ...] | None:
