@@ -79,20 +79,22 @@ def alpha_beta_rule(
 
     A bias counts as a product. With alpha 1 and beta 0 this is the z+ rule.
     """
-    layer, image = weighing.layer, weighing.image
+    layer = weighing.layer
     high, low = np.maximum(inputs, 0), np.minimum(inputs, 0)
     positive, negative = np.maximum(weighing.weights, 0), np.minimum(weighing.weights, 0)
     parts = (
-        (alpha, positive, negative, np.maximum(weighing.bias, 0)),
-        (-beta, negative, positive, np.minimum(weighing.bias, 0)),
+        (alpha, [(high, positive), (low, negative)], np.maximum(weighing.bias, 0)),
+        (-beta, [(high, negative), (low, positive)], np.minimum(weighing.bias, 0)),
     )
     found = np.zeros((len(arriving), *inputs.shape[1:]), np.float32)
-    for factor, with_high, with_low, bias in parts:
-        if factor:
-            total = layer.forward(high, with_high) + layer.forward(low, with_low) + bias
-            share = factor * weighing.divided(arriving, total, STABILIZER)
-            found += high[image] * layer.adjoint(share, with_high)
-            found += low[image] * layer.adjoint(share, with_low)
+    for factor, products, bias in parts:
+        products = [(values, kernel) for values, kernel in products if factor and values.any()]
+        if not products:
+            continue
+        total = sum(layer.forward(*each) for each in products) + bias
+        share = factor * weighing.divided(arriving, total, STABILIZER)
+        for values, kernel in products:
+            found += values[weighing.image] * layer.adjoint(share, kernel)
     return found
 
 
