@@ -155,3 +155,50 @@ def test_what_needs_images_says_so():
         trace(model, signal, 0, looks=2)
     with pytest.raises(TraceError, match=r"has the shape \[n, 40, 2\], got \[1, 40, 3\]"):
         trace(model, np.ones((1, 40, 3), np.float32), 0)
+
+
+def electrodes():
+    """A filter in time, then one over all electrodes, as in networks for EEG."""
+    x = signal = keras.Input((6, 40, 1))
+    x = layers.Conv2D(6, (1, 7), padding="same", activation="relu")(x)
+    x = layers.Conv2D(12, (6, 1), activation="relu")(x)
+    x = layers.MaxPooling2D((1, 4))(x)
+    return keras.Model(signal, layers.Dense(2, activation="softmax")(layers.GlobalMaxPooling2D()(x)))
+
+
+def stretch():
+    """Filters over a signal, each after the first with stride 2."""
+    x = signal = keras.Input((60, 1))
+    x = layers.Conv1D(8, 7, padding="same", activation="relu")(x)
+    x = layers.Conv1D(8, 5, strides=2, padding="same", activation="relu")(x)
+    return keras.Model(signal, layers.Dense(2, activation="softmax")(layers.GlobalMaxPooling1D()(x)))
+
+
+def waves(rng, n, shape):
+    """Noise with one short wave at a random place: of class 0 low, of class 1 high frequency."""
+    values, label = rng.normal(size=(n, *shape, 1)) * 0.3, rng.integers(2, size=n)
+    places = np.stack(
+        [rng.integers(0, size, n) for size in shape[:-1]] + [rng.integers(5, shape[-1] - 5, n)], 1
+    )
+    time = np.arange(-4, 5)
+    for one, kind, (*electrode, middle) in zip(values, label, places, strict=True):
+        shown = 3 * np.cos(time * (0.7, 2.1)[kind]) * np.hanning(9)
+        one[(*electrode, slice(middle - 4, middle + 5), 0)] += shown
+    return values.astype("float32"), label, places
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("build", "shape"), [(electrodes, (6, 40)), (stretch, (60,))])
+def test_a_trained_network_points_to_the_wave(build, shape, rng):
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    values, label, _ = waves(rng, 2000, shape)
+    model.fit(values, label, epochs=15, verbose=0)
+    values, label, places = waves(rng, 60, shape)
+    assert model.evaluate(values, label, verbose=0)[1] > 0.95
+    found = trace(model, values, label)
+    points = np.stack([one.points[one.weights.argmax()] for one in found])
+    away = np.abs(points - places)
+    right = (away[:, :-1] == 0).all(axis=1) & (away[:, -1] <= 4)
+    assert right.mean() > 0.9
