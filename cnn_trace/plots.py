@@ -43,24 +43,23 @@ def layer_fixations(model: keras.Model, fixations: Fixations, layer: str) -> Fix
     graph = tracer_of(model).graph
     inputs = dict(zip(graph.input_names, graph.inputs, strict=True))
     tensor = inputs[layer] if layer in inputs else graph.call_of(layer).outputs[0]
-    if len(tensor.shape) != 4:
+    if len(tensor.shape) != len(graph.image_inputs[0].shape):
         raise TraceError(f"layer {layer!r} has no places: its output {list(tensor.shape)} is no map")
     evidence = fixations.at(layer)
-    places = (evidence.coordinates[:, :2] + 0.5) * np.divide(
+    places = (evidence.coordinates[:, :-1] + 0.5) * np.divide(
         fixations.shape, _map_size(graph, tensor, fixations)
     )
     points, weights = merged(places.astype(np.int64), evidence.weights, fixations.shape)
     return Fixations(points, weights, fixations.shape)
 
 
-def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, int]:
-    """(height, width) of a map; if the model's size is not fixed, for an image of the fixations' size."""
+def _map_size(graph: Graph, tensor: Tensor, fixations: Fixations) -> tuple[int, ...]:
+    """The size of a map; if the model's size is not fixed, for an image of the fixations' size."""
     image = graph.image_inputs[0]
     channels = image.shape[1 if image.channels_first else -1]
     size = (channels, *fixations.shape) if image.channels_first else (*fixations.shape, channels)
     inputs: Any = tuple(size if t is image else t.shape[1:] for t in graph.inputs)
-    _, height, width, _ = shape_last(tensor, shapes_of(graph, inputs, 1)[tensor])
-    return height, width
+    return shape_last(tensor, shapes_of(graph, inputs, 1)[tensor])[1:-1]
 
 
 def plot_layers(photo: Any, found: Mapping[str, Fixations]) -> Figure:

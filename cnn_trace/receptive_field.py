@@ -116,7 +116,7 @@ def _is_even(field: Field) -> bool:
 
 def _shapes(graph: Graph, input_size: tuple[int, int] | None) -> dict[Tensor, tuple[int, ...]]:
     """The shape of every tensor for one image; unknown sizes of other inputs, such as captions, are 1."""
-    if not graph.image_inputs:
+    if not graph.image_inputs or len(graph.image_inputs[0].shape) != 4:
         raise TraceError(f"model {graph.name!r} has no image input [n, height, width, channels]")
     sizes = []
     for tensor in graph.inputs:

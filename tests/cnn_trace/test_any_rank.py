@@ -7,6 +7,8 @@ from keras import layers
 
 from gazeback.cnn_trace import trace
 from gazeback.cnn_trace.errors import TraceError
+from gazeback.cnn_trace.plots import layer_fixations
+from gazeback.cnn_trace.receptive_field import receptive_field
 from gazeback.eval.baselines import explain
 from gazeback.models.errors import UserError
 
@@ -24,7 +26,7 @@ def sums(model):
 def signal_net(length=40):
     x = signal = keras.Input((length, 2))
     x = layers.Conv1D(4, 5, padding="same", activation="relu", name="conv")(x)
-    x = layers.MaxPooling1D(2)(x)
+    x = layers.MaxPooling1D(2, name="pooled")(x)
     x = layers.Conv1D(4, 3, padding="same", activation="relu")(x)
     return sums(keras.Model(signal, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))))
 
@@ -143,6 +145,15 @@ def test_plots_of_a_signal_and_a_slice():
     assert figure.axes[0].images[0].get_array().max() == 4  # the slice with the point
 
 
+def test_points_at_a_layer():
+    signal = np.zeros((1, 40, 2), np.float32)
+    signal[0, 12] = 5
+    found = layer_fixations(signal_net(), trace(signal_net(), signal, 0)[0], "pooled")
+    assert found.shape == (40,)
+    assert set(found.points[:, 0]) <= {9, 11, 13, 15}
+    assert 13 in found.points
+
+
 def test_what_needs_images_says_so():
     model, signal = signal_net(), np.ones((1, 40, 2), np.float32)
     with pytest.raises(
@@ -153,6 +164,8 @@ def test_what_needs_images_says_so():
         trace(model, signal, 0, oversample=True)
     with pytest.raises(TraceError, match=r"looks=2 needs images \[n, height, width, channels\]"):
         trace(model, signal, 0, looks=2)
+    with pytest.raises(TraceError, match=r"has no image input \[n, height, width, channels\]"):
+        receptive_field(model, "conv")
     with pytest.raises(TraceError, match=r"has the shape \[n, 40, 2\], got \[1, 40, 3\]"):
         trace(model, np.ones((1, 40, 3), np.float32), 0)
 
