@@ -131,7 +131,7 @@ class Composite:
 z_plus_rule = partial(alpha_beta_rule, alpha=1.0, beta=0.0)
 
 
-@compared
+@partial(compared, any_rank=True)
 def lrp(query: Query, epsilon: float = 0.01, raw: bool = False) -> np.ndarray:
     """LRP for captioners: Sun, Lapuschkin, Samek, Binder, *Explain and Improve: LRP-Inference Fine-Tuning for
     Image Captioning Models*, Information Fusion 2022.
@@ -145,7 +145,7 @@ def lrp(query: Query, epsilon: float = 0.01, raw: bool = False) -> np.ndarray:
     return _map(query, Composite(z_plus_rule, epsilon), raw)
 
 
-@compared
+@partial(compared, any_rank=True)
 def lrp_epsilon_plus(query: Query, epsilon: float = 1e-6, raw: bool = False) -> np.ndarray:
     """EpsilonPlus: Kohlbrenner et al., *Towards Best Practice in Explaining Neural Network Decisions with
     LRP*, IJCNN 2020. The epsilon rule for dense layers, z+ for convolutions.
@@ -156,7 +156,7 @@ def lrp_epsilon_plus(query: Query, epsilon: float = 1e-6, raw: bool = False) -> 
     return _map(query, Composite(z_plus_rule, epsilon), raw)
 
 
-@compared
+@partial(compared, any_rank=True)
 def lrp_epsilon_plus_flat(query: Query, epsilon: float = 1e-6, raw: bool = False) -> np.ndarray:
     """EpsilonPlusFlat, from the same paper: EpsilonPlus, and the flat rule where the pixels are read.
 
@@ -166,7 +166,7 @@ def lrp_epsilon_plus_flat(query: Query, epsilon: float = 1e-6, raw: bool = False
     return _map(query, Composite(z_plus_rule, epsilon, flat_rule), raw)
 
 
-@compared
+@partial(compared, any_rank=True)
 def lrp_epsilon_alpha2_beta1(query: Query, epsilon: float = 1e-6, raw: bool = False) -> np.ndarray:
     """EpsilonAlpha2Beta1, from the same paper: the epsilon rule for dense layers, alpha 2 and beta 1 for
     convolutions.

@@ -59,6 +59,7 @@ class Query:
         target: Any = None,
         layer: str | None = None,
         output: int | str = 0,
+        any_rank: bool = False,
     ) -> Query:
         """Make a query from a user's arguments, which are those of :func:`gazeback.cnn_trace.trace`.
 
@@ -72,9 +73,9 @@ class Query:
         start = tracer.target(layer, output)
         tracer.check_start(start)
         image = graph.image_inputs[0]
-        if len(image.shape) != 4:
+        if len(image.shape) != 4 and not any_rank:
             raise UserError(
-                "compared methods explain images [n, height, width, channels]; input "
+                "this method explains images [n, height, width, channels]; input "
                 f"{image.name!r} has the shape {list(image.shape)}"
             )
         shapes = shapes_of(graph, tuple(x.shape[1:] for x in arrays), len(arrays[0]))
@@ -143,13 +144,16 @@ class Query:
 
 
 def compared(
-    method: Callable[..., np.ndarray], default_layer: Callable[[Query], str] | None = None
+    method: Callable[..., np.ndarray],
+    default_layer: Callable[[Query], str] | None = None,
+    any_rank: bool = False,
 ) -> Callable[..., np.ndarray]:
     """Decorate a compared method with the public signature.
 
     Args:
         method: ``method(query, **options)`` returns float32 ``[n, H, W]``, one map per image.
         default_layer: the layer to start from if none is named; None starts from the model's output.
+        any_rank: whether it also explains signals and volumes.
 
     Returns:
         ``explain(model, images, target=None, *, layer=None, output=0, **options)``. The arguments are those
@@ -170,7 +174,7 @@ def compared(
         _check_options(method, options)
         if layer is None and default_layer is not None:
             layer = default_layer(Query.of(model, images, output=output))
-        return method(Query.of(model, images, target, layer, output), **options)
+        return method(Query.of(model, images, target, layer, output, any_rank), **options)
 
     asked = list(signature(explain, follow_wrapped=False).parameters.values())[:-1]
     options = list(signature(method).parameters.values())[1:]

@@ -8,6 +8,7 @@ The arguments ``model``, ``images``, ``target``, ``layer`` and ``output`` are th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
 
-@compared
+@partial(compared, any_rank=True)
 def saliency(query: Query, raw: bool = False) -> np.ndarray:
     """Gradient saliency: Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks*, 2014, section
     3.1.
@@ -29,7 +30,7 @@ def saliency(query: Query, raw: bool = False) -> np.ndarray:
     return gradient if raw else np.abs(gradient).max(axis=-1)
 
 
-@compared
+@partial(compared, any_rank=True)
 def gradient_input(query: Query, raw: bool = False) -> np.ndarray:
     """Gradient times input: Shrikumar, Greenside, Shcherbina, Kundaje, *Not Just a Black Box*, arXiv
     1605.01713.

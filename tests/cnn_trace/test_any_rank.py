@@ -154,12 +154,28 @@ def test_points_at_a_layer():
     assert 13 in found.points
 
 
+@pytest.mark.parametrize("method", ["saliency", "gradient-input", "lrp", "lrp-epsilon-plus-flat"])
+def test_compared_methods_that_take_any_rank(method):
+    signal, volume = np.zeros((1, 40, 2), np.float32), np.zeros((1, 8, 10, 6, 1), np.float32)
+    signal[0, 12] = volume[0, 5, 7, 2] = 4
+    for model, values in ((signal_net(), signal), (volume_net(), volume)):
+        found = explain(method, model, values, 0)
+        assert found.shape == values.shape[:-1]
+        answer = float(np.asarray(model(values))[0, 0])
+        if method != "saliency":
+            assert found.sum() == pytest.approx(answer, rel=0.05)
+        if method in ("gradient-input", "lrp"):
+            assert np.unravel_index(found[0].argmax(), found.shape[1:]) == tuple(
+                np.argwhere(values[0].any(axis=-1))[0]
+            )
+
+
 def test_what_needs_images_says_so():
     model, signal = signal_net(), np.ones((1, 40, 2), np.float32)
     with pytest.raises(
-        UserError, match=r"explain images \[n, height, width, channels\]; input .* \[None, 40, 2\]"
+        UserError, match=r"explains images \[n, height, width, channels\]; input .* \[None, 40, 2\]"
     ):
-        explain("saliency", model, signal, 0)
+        explain("grad-cam", model, signal, 0)
     with pytest.raises(TraceError, match="oversample=True needs a model with one image input"):
         trace(model, signal, 0, oversample=True)
     with pytest.raises(TraceError, match=r"looks=2 needs images \[n, height, width, channels\]"):
