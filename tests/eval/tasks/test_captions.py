@@ -135,7 +135,7 @@ def test_a_wrong_split(captions_folder):
 
 def test_a_wrong_format(captions_folder):
     (captions_folder / "captions_dev.json").write_text('{"images": 7, "annotations": []}')
-    with pytest.raises(DataError, match="not in COCO's captions format"):
+    with pytest.raises(DataError, match="not COCO's captions format"):
         CaptionData(captions_folder, "dev")
 
 
