@@ -113,8 +113,6 @@ def check_output(path: Path | None, option: str, *endings: str) -> None:
     """
     if path is None:
         return
-    if path.suffix not in endings:
-        raise UserError(f"{option} {path}: expected a file that ends in {' or '.join(endings)}")
     if printable(str(path)) != str(path):
         raise UserError(f"{option} {printable(str(path))}: expected a name in UTF-8")
     try:
@@ -125,6 +123,8 @@ def check_output(path: Path | None, option: str, *endings: str) -> None:
         raise UserError(f"{option} {path}: cannot be written ({_reason(error)})") from None
     if stat.S_ISDIR(mode):
         raise UserError(f"{option} {path}: cannot be written: it is a folder")
+    if path.suffix not in endings:
+        raise UserError(f"{option} {path}: expected a file that ends in {' or '.join(endings)}")
     if not stat.S_ISREG(mode):
         raise UserError(f"{option} {path}: cannot be written: it is not a regular file")
     if not path.parent.is_dir():

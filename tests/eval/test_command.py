@@ -119,8 +119,8 @@ def test_captions(run, data_folder, tmp_path):
         (("phrases", "--data", "nowhere"), "no such data folder: nowhere"),
         (("words", "--data", "{data}", "--split", "tset"), "no phrases_tset.json in .*its splits are dev"),
         (
-            ("phrases", "--data", "{data}", "--methods", "lrp"),
-            "one or more of evidence, .*, got 'lrp'",
+            ("phrases", "--data", "{data}", "--methods", "lrq"),
+            "one or more of evidence, .*, got 'lrq'",
         ),
         (
             ("speed", "--data", "{data}", "--method", "center"),

@@ -165,5 +165,5 @@ def test_the_task(task, captioner, monkeypatch):
 
 
 def test_an_unknown_method(captioner, task):
-    with pytest.raises(UserError, match="got 'lrp'"):
-        _ = RemovalTask(task.data, chosen="lrp").methods
+    with pytest.raises(UserError, match="got 'lrq'"):
+        _ = RemovalTask(task.data, chosen="lrq").methods

@@ -32,9 +32,12 @@ from gazeback.models.errors import UserError
 
 RANDOM = np.random.default_rng(2)
 FROM_XPLIQUE = ("rise", "lime", "kernel-shap", "sobol", "hsic")
-OF_CLASSES = [name for name in known_methods() if name not in FROM_XPLIQUE or find_spec("xplique")]
+OF_ATTENTION = ("attention", "attention-rollout", "chefer")
+"""These explain only models with attention: tests/eval/baselines/test_attention.py."""
+USABLE = [name for name in known_methods() if name not in OF_ATTENTION]
+OF_CLASSES = [name for name in USABLE if name not in FROM_XPLIQUE or find_spec("xplique")]
 NOT_OF_WORDS = ("activation-map", "cam", "c-mwp", "excitation-backprop", *FROM_XPLIQUE)
-OF_WORDS = [name for name in known_methods() if name not in NOT_OF_WORDS]
+OF_WORDS = [name for name in USABLE if name not in NOT_OF_WORDS]
 COSTLY = ("integrated-gradients", "smoothgrad")
 """Some fifty passes for each map: on images of more than 32 pixels these are slow tests."""
 
