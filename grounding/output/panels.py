@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PANEL_AREA = 4.2  # square inches of a panel's photo in a figure of few words
 
@@ -79,7 +79,10 @@ def arrange_matrix(methods: int, words: int, ratio: float) -> Matrix:
     blocks = max(1, math.ceil(words / MOST))
     columns = 1 + max(1, math.ceil(words / blocks))
     room = arrange(blocks * methods * columns, ratio)
-    return Matrix(blocks * methods, columns, room.width, room.height, methods)
+    grid = Matrix(blocks * methods, columns, room.width, room.height, methods)
+    # The text of narrow panels needs more room than `arrange` has given them.
+    excess = max(1.0, math.prod(grid.size) / FIGURE_AREA)
+    return replace(grid, height=grid.height / excess)
 
 
 def arrange(count: int, ratio: float) -> Panels:
