@@ -31,6 +31,7 @@ def captioner(mean=True, size=(32, 32)):
     features, words = keras.Input((6,)), keras.Input((9,), dtype="int32")
     x = layers.add([layers.Dense(8)(features), layers.LSTM(8)(layers.Embedding(12, 5)(words))])
     decoder = keras.Model([features, words], layers.Dense(12, activation="softmax")(x), name="mine")
+    decoder.layers[-1].bias.assign(4.0 * (np.arange(12) == 5))  # it says "dog"
     photos = np.random.default_rng(0).integers(0, 256, (4, *size, 3), dtype=np.uint8)
     parts = {"encoder": encoder, "decoder": decoder, "tokenizer": WORDS, "start": "start", "end": "end"}
     return wrap_captioner(**parts, mean=list(photos) if mean else None)
@@ -48,6 +49,11 @@ def oblong():
 @pytest.fixture
 def run(data_folder, tmp_path, monkeypatch):
     (data_folder / "dev" / "3_c.png").unlink()
+    captions = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(("1_a.png", "2_b.png"))],
+        "annotations": [{"image_id": i, "caption": "a red dog on the grass"} for i in (0, 1)],
+    }
+    (data_folder / "captions_dev.json").write_text(json.dumps(captions))
     (tmp_path / "their_code.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "their_code", raising=False)
@@ -61,7 +67,14 @@ def run(data_folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("task", "methods"),
-    [("phrases", "evidence,grad-cam,occlusion,center"), ("words", None), ("preceding", None)],
+    [
+        ("phrases", "evidence,grad-cam,occlusion,center"),
+        ("words", None),
+        ("preceding", None),
+        ("generated", "evidence,center"),
+        ("removal", "evidence"),
+        ("captions", None),
+    ],
 )
 def test_it_is_measured(run, task, methods, tmp_path):
     result = run(task, "captioner", *(["--methods", methods] if methods else []))
