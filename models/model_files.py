@@ -76,7 +76,7 @@ def _check_weights(model: keras.Model, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    own = re.search(r"Could not locate class '(\w+)'|Unknown layer: '?(\w+)", str(error))
+    own = re.search(r"Could not locate class '(?:\w+>)*(\w+)'|Unknown layer: '?(?:\w+>)*(\w+)", str(error))
     if own:
         return (
             f"its layer {own[1] or own[2]} is code of your own, which a file does not hold; give a function "

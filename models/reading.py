@@ -132,7 +132,7 @@ def checked(content: Any, kind: type[T], name: str, expected: str, error: type[U
     """Check a part of a decoded file, or an option, against a type. Raises `error`."""
     try:
         return msgspec.convert(content, kind)
-    except (msgspec.ValidationError, RecursionError) as reason:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as reason:
         raise error(f"{name}: not {expected}: {_plain(str(reason))}") from None
 
 
@@ -140,7 +140,7 @@ def fits(content: Any, kind: Any) -> bool:
     """Whether a part of a decoded file is of a type."""
     try:
         msgspec.convert(content, kind)
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, RecursionError, UnicodeError):
         return False
     return True
 

@@ -370,3 +370,26 @@ def test_grey_photos_reach_the_networks(tmp_path):
     Image.new("L", (30, 20), 90).save(tmp_path / "grey.png")
     classifier = load_classifier("squeezenet", None)
     assert classifier.preprocess(load_photo(tmp_path / "grey.png")).pixels.shape == (227, 227, 3)
+
+
+@keras.saving.register_keras_serializable("theirs")
+class Sharpen(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_layer_of_ones_own_in_a_file_is_named(tmp_path, monkeypatch, ending):
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(Sharpen()(image))
+    path = tmp_path / f"net{ending}"
+    keras.Model(image, keras.layers.Dense(3, activation="softmax")(x)).save(path)
+    monkeypatch.setattr(keras.saving, "get_registered_object", lambda *given, **options: None)
+    for name in [name for name in keras.saving.get_custom_objects() if "Sharpen" in name]:
+        monkeypatch.delitem(keras.saving.get_custom_objects(), name)
+    with pytest.raises(ModelError) as caught:
+        load_classifier(path)
+    assert str(caught.value) == (
+        f"{path}: Keras cannot load it (its layer Sharpen is code of your own, which a file does not hold; "
+        "give a function that returns the model, --model package.module:function)"
+    )
