@@ -97,7 +97,7 @@ def check_model(model: str) -> None:
     path = Path(model)
     if path.is_file() or model in bundled.LOADERS or names_code(model):
         return
-    problem = "a folder" if path.is_dir() else "no such file"
+    problem = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
     raise ModelError(
         f"--model {model}: {problem}; give a FILE.keras made by `gazeback train captioner`, "
         "or leave the option out for the bundled captioner"
