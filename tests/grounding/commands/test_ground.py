@@ -185,8 +185,8 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
         (["--methods", "top,top"], "methods: each is shown once; top was given twice"),
         (["--caption", ""], "--caption: expected at least one word, got ''"),
         (["--caption", " .,! "], "--caption: expected at least one word, got ' .,! '"),
-        (["--model", "/dev/null"], "--model /dev/null: not a regular file; give a FILE.keras made by `gazeback "
-         "train captioner`, or leave the option out for the bundled captioner"),
+        (["--model", "/dev/null"], "--model /dev/null: not a regular file; give a FILE.keras made by "
+         "`gazeback train captioner`, or leave the option out for the bundled captioner"),
         (["--model", "no.keras"], "--model no.keras: no such file; give a FILE.keras made by `gazeback train "
          "captioner`, or leave the option out for the bundled captioner"),
         (["--model", "."], "--model .: a folder; give a FILE.keras made by `gazeback train captioner`, "
