@@ -180,3 +180,9 @@ def test_hostile_names_are_only_text(open_traced, make_traced):
     assert page.locator(".target .name").all_inner_texts() == [*evil, "<!--"]
     assert page.locator("figcaption b").last.inner_text() == evil[1]
     assert page.title() != "broken"
+
+
+def test_pictures_of_up_to_three_methods_are_large(open_traced):
+    page = open_traced()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert all(view.bounding_box()["width"] >= 420 for view in page.locator(".method").all())
