@@ -33,9 +33,8 @@ class Fixations:
 
     Attributes:
         points: int64 ``[n, axes]``, unique (row, column) in pixels of the image; of a signal (place,), of a
-            volume (depth, row, column). With ``method="evidence"``: the
-            pixels that carry the top 90 % of the weight, at most 400; if it takes more, the heaviest pixel
-            stands for its neighbours.
+            volume (depth, row, column). With ``method="evidence"`` they are the pixels that carry the top
+            90 % of the weight, at most 400. If it takes more, the heaviest pixel stands for its neighbours.
         weights: float64 ``[n]``. With ``method="evidence"`` they sum to 1; the published methods give 1 each.
         shape: (height, width) of the image in pixels; of a signal (length,), of a volume (depth, height,
             width).
@@ -63,7 +62,7 @@ class Fixations:
         largest.
 
         Args:
-            pixels: int64 ``[n, 2]``, unique; ``weights``: float64 ``[n]``.
+            pixels: int64 ``[n, axes]``, unique; ``weights``: float64 ``[n]``.
             shape, net: see the attributes.
             known: the functions behind :meth:`at` and :meth:`at_input`.
         """
@@ -82,7 +81,7 @@ class Fixations:
 
     @property
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """All pixels with evidence, int64 ``[n, 2]``, and their weights ``[n]``; the points are selected from
+        """All pixels with evidence, int64 ``[n, axes]``, and their weights ``[n]``; the points are selected from
         them."""
         return (self.points, self.weights) if self._spread is None else self._spread
 

@@ -11,6 +11,7 @@ from twins import nets
 from twins.own_rule import SharedKernel, shared_kernel
 
 from gazeback.cnn_trace import METHODS, trace
+from gazeback.cnn_trace.methods.options import Options
 from gazeback.cnn_trace.receptive_field import receptive_field
 from gazeback.cnn_trace.rules import convolution, table
 from gazeback.eval.baselines.excitation import excitation_backprop
@@ -43,9 +44,9 @@ def models(registered, rng):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("handoff", [None, "first"])
 def test_every_method_traces_the_layer(method, handoff, models):
-    """In the trunk, and for the default method also in the head."""
-    if handoff and method != "evidence":
-        pytest.skip("only the default method has a head")
+    """In the trunk, and for the methods that have a head also there."""
+    if handoff and not Options(method=method).has_head:
+        pytest.skip("this method has no head")
     own, known, images = models
     options = {"handoff": handoff} if handoff else {}
     found, expected = (trace(model, images, 1, method=method, **options) for model in (own, known))
