@@ -81,8 +81,10 @@ class Fixations:
 
     @property
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """All pixels with evidence, int64 ``[n, axes]``, and their weights ``[n]``; the points are selected from
-        them."""
+        """All pixels with evidence, int64 ``[n, axes]``, and their weights ``[n]``.
+
+        The points are selected from them.
+        """
         return (self.points, self.weights) if self._spread is None else self._spread
 
     def at(self, layer: str) -> Evidence:
