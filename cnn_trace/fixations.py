@@ -208,6 +208,11 @@ class Fixations:
         known = {"_layers": self._layers, "_inputs": self._inputs}
         return Fixations.of_spread(pixels, weights, self.shape, net, **known)
 
+    def _repr_html_(self) -> str:
+        from gazeback.cnn_trace.plots import fixations_html
+
+        return fixations_html(self)
+
     def plot(self, photo: Any) -> Any:
         """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.
 

@@ -91,6 +91,28 @@ class Grounding:
     model_name: str
     methods: tuple[str, ...]
 
+    def __getitem__(self, text: str) -> GroundedWord:
+        """The first word of the caption with this text: ``grounding["dog"]``.
+
+        Raises:
+            UserError: the caption has no such word.
+        """
+        for word in self.words:
+            if word.text == text:
+                return word
+        raise UserError(f"the caption has no word {text!r}; its words: {', '.join(self._words())}")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._words()
+
+    def _words(self) -> list[str]:
+        return list(dict.fromkeys(word.text for word in self.words))
+
+    def _repr_html_(self) -> str:
+        from gazeback.grounding.output.notebook import notebook_html
+
+        return notebook_html(self)
+
     def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
         """Write STEM.html, STEM.png and STEM.json into a folder; returns their paths by ending."""
         from gazeback.grounding.output.writer import write_outputs

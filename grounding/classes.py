@@ -104,6 +104,25 @@ class TracedPhoto:
     def model_name(self) -> str:
         return self.classifier.name
 
+    def __getitem__(self, name: str) -> Target:
+        """The target of this name, or one of its synonyms: ``traced["tabby"]``.
+
+        Raises:
+            UserError: no target has this name.
+        """
+        for target in self.targets:
+            if name in (target.name, *target.name.split(", ")):
+                return target
+        raise UserError(f"no target {name!r}; the targets: {'; '.join(self._ipython_key_completions_())}")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(dict.fromkeys(target.name for target in self.targets))
+
+    def _repr_html_(self) -> str:
+        from gazeback.grounding.output.notebook import notebook_html
+
+        return notebook_html(self)
+
     def plot_layers(self, layers: Sequence[str], target: int = 0) -> Figure:
         """Draw the locations where the walk of one target passed some layers, for the first method with
         points.

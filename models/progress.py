@@ -1,4 +1,4 @@
-"""Progress of long work on the error stream: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal or in a notebook, a line now and then in a log."""
 
 import time
 from typing import Any
@@ -9,16 +9,22 @@ from rich.progress import Progress, ProgressColumn, TaskID
 SECONDS = 30.0
 """The least time between two lines where the error stream is no terminal."""
 
+REDRAWN = 0.2
+"""The least time in seconds between two drawings of a bar in a notebook."""
+
 
 class Bar(Progress):
-    """A progress bar, or lines where there is no terminal.
+    """A progress bar on a terminal and in a notebook, lines elsewhere.
 
     transient: remove the bar at the end. shown: False shows neither bar nor lines.
     """
 
     def __init__(self, *columns: str | ProgressColumn, transient: bool = True, shown: bool = True) -> None:
         console = Console(stderr=True, highlight=False)
-        self._lines, self._told = shown and not console.is_terminal, time.monotonic()
+        self._notebook: Any = None  # the place of the bar in a notebook, from the first drawing on
+        self._in_notebook = shown and console.is_jupyter
+        self._lines = shown and not console.is_terminal and not console.is_jupyter
+        self._told = time.monotonic()
         super().__init__(
             *columns,
             console=console,
@@ -37,7 +43,9 @@ class Bar(Progress):
         self._tell(task_id)
 
     def _tell(self, task_id: TaskID) -> None:
-        """Print a line, if the last one is long ago."""
+        """Draw the bar of a notebook, or print a line, if the last one is long ago."""
+        if self._in_notebook:
+            self._draw()
         if not self._lines or time.monotonic() - self._told < SECONDS:
             return
         self._told = time.monotonic()
@@ -47,3 +55,13 @@ class Bar(Progress):
         self.console.print(
             f"{task.description}: {task.completed:.0f}{total}{left}", markup=False, soft_wrap=True
         )
+
+    def _draw(self) -> None:
+        """Draw the bar in a notebook. Rich itself would need the package ipywidgets for this."""
+        from IPython.display import display
+
+        if self._notebook is None:
+            self._notebook = display(self.make_tasks_table(self.tasks), display_id=True)
+        elif self.finished or time.monotonic() - self._told > REDRAWN:
+            self._told = time.monotonic()
+            self._notebook.update(self.make_tasks_table(self.tasks))

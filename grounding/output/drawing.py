@@ -37,12 +37,17 @@ CAPTION_LINES = 6  # a longer caption ends in an ellipsis; its words have their 
 
 def write_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to ``path`` as PNG; returns the path. Raises `OSError`."""
+    return write_atomically(path, png_bytes(figure))
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Encode a figure as PNG."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # a word in a script that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(stream, format="png", dpi=DPI)
-    return write_atomically(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def titled_figure(caption: str, panels: Panels) -> Figure:

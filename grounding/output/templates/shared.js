@@ -14,6 +14,12 @@ function startTheme() {
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
+// In a frame (a notebook, the app) the page tells its height, so that the frame can fit.
+if (parent !== window) {
+  const tell = () => parent.postMessage({ gazebackHeight: document.body.offsetHeight }, "*");
+  addEventListener("load", () => new ResizeObserver(tell).observe(document.body));
+}
+
 // The photo travels once in the file and is shown by every method.
 function sharePhoto() {
   const photo = document.querySelector(".stage img");
