@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates, sum_labels, zoom
+from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates, sum_labels
 from scipy.spatial import KDTree
 
 from gazeback.cnn_trace.errors import TraceError
@@ -166,6 +167,11 @@ class Fixations:
             cell = np.divide(self.shape, heat.shape)
             first, last = cell * [axis.start for axis in region], cell * [axis.stop for axis in region]
         return [float(x) for x in (*first[::-1], *(last - first)[::-1])]
+
+    @cached_property
+    def region(self) -> list[float] | None:
+        """The :meth:`box` of the heaviest region that reaches `REGION`, as page and JSON have it."""
+        return self.box(REGION)
 
     def mask(self, threshold: float) -> np.ndarray:
         """Mark the pixels where the heat map reaches the threshold (a fraction of its maximum): bool
@@ -349,8 +355,13 @@ def resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Resize ``[h, w]`` bilinearly, pixel areas aligned, edges repeated, negative values set to 0."""
     if values.shape == tuple(shape):
         return values
-    factors = np.divide(shape, values.shape)
-    return np.maximum(zoom(values, factors, order=1, mode="nearest", grid_mode=True), 0)
+    for axis, (cells, wanted) in enumerate(zip(values.shape, shape, strict=True)):
+        places = np.clip((np.arange(wanted) + 0.5) * cells / wanted - 0.5, 0, cells - 1)
+        low = np.minimum(places.astype(int), max(cells - 2, 0))
+        high = np.minimum(low + 1, cells - 1)
+        part = (places - low).reshape([-1 if one == axis else 1 for one in range(values.ndim)])
+        values = values.take(low, axis) * (1 - part) + values.take(high, axis) * part
+    return np.maximum(values, 0)
 
 
 def merged(points: np.ndarray, weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -339,8 +340,7 @@ class _Scores:
         order = np.argsort(-self.photo[j])
         names = self.vocabulary.words
         said = (int(i) for i in order if int(i) not in hidden and names[i])
-        found = [(names[i], float(np.exp(self.photo[j, i]))) for i in said]
-        return tuple(found[:RUNNERS_UP])
+        return tuple((names[i], float(np.exp(self.photo[j, i]))) for i in islice(said, RUNNERS_UP))
 
 
 def _exact(logprob: float) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
-from gazeback.cnn_trace.fixations import DEFAULT_BLUR, REGION, Fixations, heaviest_region
+from gazeback.cnn_trace.fixations import DEFAULT_BLUR, Fixations, heaviest_region
 from gazeback.grounding.output.colours import evidence_map, fitted, shrunk
 from gazeback.models.classifiers import ModelInput
 
@@ -106,7 +106,7 @@ class Explanation:
     def region(self, shape: tuple[int, int]) -> list[float] | None:
         """The box ``[x, y, width, height]`` of the heat map's heaviest region; None if nothing was found."""
         if self.fixations is not None:
-            return self.fixations.box(REGION)
+            return self.fixations.region
         assert self.map is not None
         if not self.map.any():
             return None

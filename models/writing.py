@@ -140,14 +140,16 @@ def json_text(content: Any, indent: int | None = None) -> str:
 
 def plain(content: Any) -> Any:
     """The same content with Python's numbers, and None for each that is not finite."""
+    if type(content) in (str, int, bool, type(None)):  # at once, as a result has many thousands of them
+        return content
+    if type(content) is float:
+        return content if math.isfinite(content) else None
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
     if hasattr(content, "tolist"):  # of NumPy
         return plain(content.tolist())
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
         return [plain(value) for value in content]
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
     return str(content) if isinstance(content, Path) else content
 
 

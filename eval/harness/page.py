@@ -121,7 +121,7 @@ def _panel(content: Content, name: str) -> dict[str, Any] | None:
         if np.ptp(level) < EVEN * level.max(initial=0):
             continue  # nothing to see
         level = np.round(255 * np.clip(level / max(float(level.max()), 1e-12), 0, 1)).astype(np.uint8)
-        picture = blended(np.asarray(shown.photo, np.float32), level, look)
+        picture = np.asarray(blended(Image.fromarray(shown.photo), level, look))
         pictures.append((method, _with_outlines(shown, picture), shown.values.get(method, "")))
     return {
         "name": name,

@@ -6,23 +6,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from gazeback.eval.interpretation.average_images import EXAMPLES, AverageImage
 from gazeback.eval.interpretation.layers import CONVOLUTION, DENSE, JOINING, POOLING
-from gazeback.grounding.output.drawing import INK, SOFT, titled_figure, write_png
+from gazeback.grounding.output.drawing import INK, SOFT, titled_sheet
 from gazeback.grounding.output.files import unique_stems
 from gazeback.grounding.output.panels import MARGIN, Panels
+from gazeback.grounding.output.sheet import Sheet, Text, resized
 from gazeback.grounding.output.text import short
 from gazeback.models.writing import writing_to
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 KIND_COLOURS = {CONVOLUTION: "#2563c9", POOLING: "#0b7a5f", JOINING: "#a8560f", DENSE: "#a3265a"}
 
@@ -40,12 +34,11 @@ def fitting(layer: str, width: float) -> str:
     return layer if len(layer) <= letters else "…" + layer[1 - letters :]
 
 
-def draw_legend(figure: Figure, kinds: Iterable[str], left: float, bottom: float) -> None:
+def draw_legend(sheet: Sheet, kinds: Iterable[str], left: float, bottom: float) -> None:
     """Draw the colours of some kinds of layers in one line; left and bottom in inches."""
-    width, height = figure.get_size_inches()
     for kind in (kind for kind in KIND_COLOURS if kind in set(kinds)):
         text, colour = f"\u25a0 {KIND_NAMES[kind]}", KIND_COLOURS[kind]
-        figure.text(left / width, bottom / height, text, size=8.5, va="center", color=colour)
+        sheet.write(Text(text, left, bottom, 8.5, colour, anchor="lm"))
         left += 0.35 + 0.075 * len(KIND_NAMES[kind])
 
 
@@ -70,11 +63,11 @@ def write_contact_sheets(averages: Mapping[str, Sequence[AverageImage]], folder:
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in paths.items():
-            write_png(draw_contact_sheet(name, averages[name]), path)
+            draw_contact_sheet(name, averages[name]).write_png(path)
     return paths
 
 
-def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Figure:
+def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Sheet:
     """Draw the average images of a class in the given order, each with layer, filter, weight and best
     patches.
 
@@ -82,19 +75,17 @@ def draw_contact_sheet(name: str, averages: Sequence[AverageImage]) -> Figure:
     """
     columns = max(1, min(COLUMNS, len(averages)))
     panels = Panels(max(1, -(-len(averages) // columns)), columns, SIDE, SIDE + GAP + _example_side())
-    figure = titled_figure(name, panels)
+    sheet = titled_sheet(name, panels)
     for index, average in enumerate(averages):
         left, bottom = panels.place(index)
         shown, factor = raised(average.pixels)
-        _framed(_axes(figure, left, bottom + _example_side() + GAP, SIDE), shown, KIND_COLOURS[average.kind])
+        _place(sheet, shown, left, bottom + _example_side() + GAP, SIDE, KIND_COLOURS[average.kind])
         for place, example in enumerate(average.examples):
             across = left + place * (_example_side() + GAP)
-            _axes(figure, across, bottom, _example_side()).imshow(
-                example, interpolation=_interpolation(example)
-            )
-        _write(figure, panels, index, average, factor)
-    draw_legend(figure, {average.kind for average in averages}, MARGIN, panels.size[1] - 0.02)
-    return figure
+            _place(sheet, example, across, bottom, _example_side())
+        _write(sheet, panels, index, average, factor)
+    draw_legend(sheet, {average.kind for average in averages}, MARGIN, panels.size[1] - 0.02)
+    return sheet
 
 
 def raised(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -109,35 +100,26 @@ def _example_side() -> float:
     return (SIDE - (EXAMPLES - 1) * GAP) / EXAMPLES
 
 
-def _axes(figure: Figure, left: float, bottom: float, side: float) -> Axes:
-    """Add axes for a picture; positions in inches."""
-    width, height = figure.get_size_inches()
-    axis = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    axis.set_axis_off()
-    return axis
+def _place(
+    sheet: Sheet, pixels: np.ndarray, left: float, bottom: float, side: float, frame: str | None = None
+) -> None:
+    """Place a picture in the middle of a square, with a frame of some colour around it; in inches."""
+    scale = side / max(pixels.shape[:2])
+    height, width = (scale * cells for cells in pixels.shape[:2])
+    left, bottom = left + (side - width) / 2, bottom + (side - height) / 2
+    sheet.place(resized(pixels, width, height), left, bottom)
+    if frame is not None:
+        sheet.frame(left, bottom, width, height, frame)
 
 
-def _framed(axis: Axes, pixels: np.ndarray, colour: str) -> None:
-    rows, columns = pixels.shape[:2]
-    axis.imshow(pixels, interpolation=_interpolation(pixels))
-    corner = (-0.5, -0.5)
-    axis.add_patch(Rectangle(corner, columns, rows, fill=False, clip_on=False, linewidth=2, edgecolor=colour))
-
-
-def _interpolation(pixels: np.ndarray) -> str:
-    return "nearest" if max(pixels.shape) < 32 else "antialiased"
-
-
-def _write(figure: Figure, panels: Panels, index: int, average: AverageImage, factor: float) -> None:
+def _write(sheet: Sheet, panels: Panels, index: int, average: AverageImage, factor: float) -> None:
     left, bottom = panels.place(index)
-    width, height = figure.get_size_inches()
-    title = feature_title(average.number, average.feature.filter)
-    above, below = (bottom + panels.height + 0.06) / height, (bottom - 0.05) / height
-    figure.text(left / width, above, title, size=8, color=KIND_COLOURS[average.kind])
-    right = (left + panels.width) / width
-    figure.text(right, above, f"{average.feature.weight:+.2g}", size=8, ha="right", color=INK)
+    colour, above = KIND_COLOURS[average.kind], bottom + panels.height + 0.06
+    sheet.write(Text(feature_title(average.number, average.feature.filter), left, above, 8, colour))
+    right = left + panels.width
+    sheet.write(Text(f"{average.feature.weight:+.2g}", right, above, 8, INK, anchor="rs"))
     note = f"{fitting(average.feature.layer, SIDE)}\n{_note(average, factor)}"
-    figure.text(left / width, below, note, size=6.2, va="top", color=SOFT, parse_math=False)
+    sheet.write(Text(note, left, bottom - 0.05, 6.2, SOFT, anchor="la"))
 
 
 def _note(average: AverageImage, factor: float) -> str:

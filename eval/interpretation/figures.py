@@ -14,7 +14,8 @@ from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.interpretation.layers import ALL, ONLY_CONV
 from gazeback.eval.interpretation.relevant import RelevantFeatures
 from gazeback.eval.metrics.statistics import Summary
-from gazeback.grounding.output.drawing import BAR, INK, SOFT, write_png
+from gazeback.grounding.output.drawing import BAR, INK, SOFT
+from gazeback.grounding.output.plots import write_plot
 
 LINES = {
     (ALL, "selected"): ("relevant, all layers", BAR, "-"),
@@ -38,7 +39,7 @@ def write_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], what
         axes.set_ylabel(what, color=SOFT)
     if figure.axes:
         figure.axes[0].legend(frameon=False, fontsize=8)
-    return write_png(figure, path)
+    return write_plot(figure, path)
 
 
 def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from gazeback.eval.harness.run import tracked
 from gazeback.eval.interpretation.average_images import average_patches
 from gazeback.eval.interpretation.contact_sheet import (
@@ -26,16 +23,22 @@ from gazeback.grounding.output.colours import blended, look_of
 from gazeback.grounding.output.drawing import (
     INK,
     draw_bar,
-    panel_pixels,
-    photo_axes,
-    titled_figure,
+    panel_picture,
+    titled_sheet,
     write,
-    write_png,
 )
 from gazeback.grounding.output.figure import write_methods
-from gazeback.grounding.output.page import PHOTO_LONGEST, bar_width, explanation_data, jpeg_uri, render
+from gazeback.grounding.output.page import (
+    MAP_LONGEST,
+    PHOTO_LONGEST,
+    bar_width,
+    explanation_data,
+    jpeg_uri,
+    render,
+)
 from gazeback.grounding.output.panels import MARGIN, arrange_matrix
 from gazeback.grounding.output.results import explanation_to_json, number
+from gazeback.grounding.output.sheet import Sheet
 from gazeback.grounding.output.text import facts, probability_text, short, synonyms
 from gazeback.models.writing import json_text, write_atomically, writing_to
 
@@ -78,7 +81,7 @@ def write_feedback(feedback: Feedback, folder: Path, stem: str) -> dict[str, Pat
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(paths["html"], feedback_html(feedback).encode("utf-8", errors="replace"))
-        write_png(draw_feedback(feedback), paths["png"])
+        draw_feedback(feedback).write_png(paths["png"])
         write_atomically(paths["json"], text.encode("utf-8", errors="replace"))
     return paths
 
@@ -89,35 +92,33 @@ def answer_text(feedback: Feedback) -> str:
     return name if feedback.probability is None else f"{name}, {probability_text(feedback.probability)}"
 
 
-def draw_feedback(feedback: Feedback) -> Figure:
+def draw_feedback(feedback: Feedback) -> Sheet:
     """Draw the photo with the prediction, and a column for each feature with a row for each method."""
     photo, look = feedback.photo, look_of(feedback.photo)
     panels = arrange_matrix(len(METHODS), len(feedback.features), photo.width / photo.height)
-    figure = titled_figure(f"{photo.name}: {answer_text(feedback)}", panels)
-    pixels = panel_pixels(photo, panels)
-    extent = (0, photo.width, photo.height, 0)
-    photo_axes(figure, panels, 0).imshow(pixels.round().astype(np.uint8), extent=extent)
+    sheet = titled_sheet(f"{photo.name}: {answer_text(feedback)}", panels)
+    plain = panel_picture(photo, panels)
+    sheet.place(plain, *panels.place(0))
     probability = "" if feedback.probability is None else probability_text(feedback.probability)
     note = f"answer of {feedback.model_name}"
     if not feedback.features:
         note += "\nthe photo has no relevant feature of the class"
-    write(figure, panels, 0, short(feedback.name), INK, probability, note)
+    write(sheet, panels, 0, short(feedback.name), INK, probability, note)
     if feedback.probability is not None:
-        draw_bar(figure, panels, 0, feedback.probability)
+        draw_bar(sheet, panels, 0, feedback.probability)
     for index, shown in enumerate(feedback.features):
         cells = [panels.index(method, index) for method in range(len(METHODS))]
         for cell, explanation in zip(cells, shown.explanations, strict=True):
-            heat = explanation.heat(max(pixels.shape[:2]))
-            photo_axes(figure, panels, cell).imshow(blended(pixels, heat, look), extent=extent)
+            sheet.place(blended(plain, explanation.heat(MAP_LONGEST), look), *panels.place(cell))
         colour, share = KIND_COLOURS[shown.kind], probability_text(shown.share)
         note = f"filter {shown.feature.filter}\n{fitting(shown.feature.layer, panels.width)}"
-        write(figure, panels, cells[0], f"layer {shown.number}", colour, share, note, cells[-1])
-        draw_bar(figure, panels, cells[-1], shown.share)
+        write(sheet, panels, cells[0], f"layer {shown.number}", colour, share, note, cells[-1])
+        draw_bar(sheet, panels, cells[-1], shown.share)
     if feedback.features:
-        write_methods(figure, panels, METHODS)
+        write_methods(sheet, panels, METHODS)
         kinds = {shown.kind for shown in feedback.features}
-        draw_legend(figure, kinds, MARGIN, panels.size[1] - 0.02)
-    return figure
+        draw_legend(sheet, kinds, MARGIN, panels.size[1] - 0.02)
+    return sheet
 
 
 def feedback_to_json(feedback: Feedback) -> dict[str, Any]:

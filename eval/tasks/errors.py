@@ -161,7 +161,7 @@ def _pictures(
     for method, mistake in mistakes.items():
         classes = np.array([mistake.predicted]), np.array([mistake.true])
         predicted, true = (
-            blended(np.asarray(seen.photo.pixels, np.float32), _level(heat), look)
+            np.asarray(blended(Image.fromarray(seen.photo.pixels), _level(heat), look))
             for heat in next(both_maps(subject, method, [seen], *classes))
         )
         yield (

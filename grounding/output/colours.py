@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
@@ -67,35 +68,36 @@ def look_of(photo: Photo) -> Look:
     return BOARD if (grey <= NEARLY).mean() >= EMPTY else PHOTO
 
 
-def blended(pixels: np.ndarray, heat: np.ndarray, look: Look = PHOTO, strength: float = 1.0) -> np.ndarray:
-    """Blend a picture with heat: uint8 [rows, columns, 3]; a photo is made paler, a drawing is not.
+def blended(picture: Image.Image, heat: np.ndarray, look: Look = PHOTO, strength: float = 1.0) -> Image.Image:
+    """Blend a picture with heat; a photo is made paler, a drawing is not.
 
     Args:
-        pixels: float [rows, columns, 3], RGB, 0 to 255.
+        picture: RGB.
         heat: uint8 [any rows, any columns] over the whole picture.
         strength: the strength of the heat, 0 to 1.
     """
-    base = paler(pixels) if look is PHOTO else pixels
-    size = (pixels.shape[1], pixels.shape[0])
-    level = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
-    colours = heat_colours(look.stops)[level].astype(np.float32)
-    colour, opacity = colours[..., :3], colours[..., 3:] / 255 * strength
+    base = paler(picture) if look is PHOTO else picture
+    level = Image.fromarray(heat).resize(picture.size, Image.Resampling.BILINEAR)
+    *channels, opacity = (level.point(channel) for channel in heat_colours(look.stops).T.tolist())
+    colour = Image.merge("RGB", channels)
     if look.blend == "multiply":
-        colour = base * colour / 255
+        colour = ImageChops.multiply(base, colour)
     elif look.blend == "screen":
-        colour = 255 - (255 - base) * (255 - colour) / 255
-    return (base * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+        colour = ImageChops.screen(base, colour)
+    return Image.composite(colour, base, opacity.point(lambda value: strength * value))
 
 
-def paler(pixels: np.ndarray) -> np.ndarray:
-    """Reduce colour and light of a photo, so that evidence stands out: float [rows, columns, 3]."""
-    grey = pixels.mean(axis=-1, keepdims=True)
-    return 0.88 * (0.4 * grey + 0.6 * pixels)
+def paler(picture: Image.Image) -> Image.Image:
+    """Reduce colour and light of an RGB photo, so that evidence stands out."""
+    grey = 0.88 * 0.4 / 3  # of each channel: 0.4 parts of grey are mixed with 0.6 parts of colour
+    rows = [[grey + 0.88 * 0.6 * (channel == own) for channel in range(3)] + [0.0] for own in range(3)]
+    return picture.convert("RGB", [weight for row in rows for weight in row])
 
 
 MAX_POINTS = 4000  # more points can neither be distinguished nor be drawn fast
 
 
+@functools.cache
 def heat_colours(stops: Stops = HEAT_STOPS) -> np.ndarray:
     """The colours for evidence 0, 1/255, ..., 1: red, green, blue and opacity, uint8 [256, 4]."""
     table = np.array(stops)

@@ -8,45 +8,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from gazeback.grounding.output.colours import (
-    PAPER,
-    PHOTO,
-    Look,
-    blended,
-    heat_colours,
-    look_of,
-    paler,
-    strongest_first,
-)
+from gazeback.grounding.output.colours import PAPER, PHOTO, blended, look_of, paler
 from gazeback.grounding.output.drawing import (
     INK,
     SOFT,
     draw_bar,
+    draw_points,
     draw_shapes,
-    panel_pixels,
-    photo_axes,
-    titled_figure,
+    panel_picture,
+    titled_sheet,
     write,
-    write_png,
 )
+from gazeback.grounding.output.page import MAP_LONGEST
 from gazeback.grounding.output.panels import Matrix, Panels, arrange, arrange_matrix
+from gazeback.grounding.output.sheet import Sheet, Text
 from gazeback.grounding.output.text import facts, is_language_habit, percent, short, value_text
 
 if TYPE_CHECKING:
-    from gazeback.cnn_trace import Fixations
     from gazeback.grounding.captions import GroundedWord, Grounding
     from gazeback.grounding.classes import TracedPhoto
     from gazeback.grounding.explanation import Outlines
-
-CROWD = 400  # if there are more points, each is drawn smaller
-
-FAINTEST = 70  # of 255: the colour of a point with the smallest weight, as on the page
 
 
 def write_figure(
@@ -56,12 +39,11 @@ def write_figure(
 
     Returns the path. Raises `OSError`.
     """
-    if explained.kind == "words":
-        return write_png(draw_words(explained, outlines), path)
-    return write_png(draw_class(explained), path)
+    sheet = draw_words(explained, outlines) if explained.kind == "words" else draw_class(explained)
+    return sheet.write_png(path)
 
 
-def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
+def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Sheet:
     """Draw the photo with the answer, points, and heat map, for one target and one method.
 
     A method without points has two panels. A drawing's strokes stay visible through its heat map.
@@ -70,44 +52,26 @@ def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Figure:
     explanation = asked.explanations[method]
     look = look_of(photo)
     panels = arrange(2 if explanation.fixations is None else 3, photo.width / photo.height)
-    figure = titled_figure(f"{photo.name}: {asked.name}", panels)
-    pixels = panel_pixels(photo, panels)
-    dim = paler(pixels) if look is PHOTO else pixels
-    shape = (photo.height, photo.width)
-    shown = [pixels, dim, blended(pixels, explanation.heat(max(pixels.shape[:2])), look)]
-    if explanation.fixations is None:
-        del shown[1]
-    axes = [photo_axes(figure, panels, index) for index in range(len(shown))]
-    for axis, picture in zip(axes, shown, strict=True):
-        axis.imshow(np.asarray(picture).round().astype(np.uint8), extent=(0, photo.width, photo.height, 0))
+    sheet = titled_sheet(f"{photo.name}: {asked.name}", panels)
+    plain = panel_picture(photo, panels)
+    shape, scale = (photo.height, photo.width), plain.width / photo.width
+    shown = [plain, blended(plain, explanation.heat(MAP_LONGEST), look)]
     if explanation.fixations is not None:
-        draw_points(axes[1], explanation.fixations, look)
-        write(figure, panels, 1, "fixations", INK, explanation.method, facts(explanation, shape))
-    draw_shapes(axes[-1], explanation.box(shape), (), INK if look is PAPER else "white")
+        shown.insert(1, paler(plain) if look is PHOTO else plain.copy())
+        draw_points(shown[1], scale, explanation.fixations, look)
+        write(sheet, panels, 1, "fixations", INK, explanation.method, facts(explanation, shape))
+    draw_shapes(shown[-1], scale, explanation.box(shape), (), INK if look is PAPER else "white")
+    for index, picture in enumerate(shown):
+        sheet.place(picture, *panels.place(index))
     last = len(shown) - 1
-    write(figure, panels, last, "heat map", INK, explanation.method, "dashed: the box of the evidence")
-    write(figure, panels, 0, short(asked.name), INK, value_text(asked), f"answer of {traced.model_name}")
+    write(sheet, panels, last, "heat map", INK, explanation.method, "dashed: the box of the evidence")
+    write(sheet, panels, 0, short(asked.name), INK, value_text(asked), f"answer of {traced.model_name}")
     if asked.layer is None:
-        draw_bar(figure, panels, 0, asked.value)
-    for axis in axes:
-        axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
-    return figure
+        draw_bar(sheet, panels, 0, asked.value)
+    return sheet
 
 
-def draw_points(axis: Axes, fixations: Fixations, look: Look) -> None:
-    """Draw the points in the look's colours; larger weights are stronger and larger, the strongest on top."""
-    order = strongest_first(fixations)[::-1]
-    weights = fixations.weights[order] / max(float(fixations.weights.max(initial=0)), 1e-12)
-    colours = heat_colours(look.stops)[np.rint(FAINTEST + (255 - FAINTEST) * weights).astype(int), :3] / 255
-    points = fixations.points[order] + 0.5
-    size = min(1.0, CROWD / max(len(points), 1))
-    axis.scatter(
-        points[:, 1], points[:, 0], s=size * (6 + 26 * weights), c=colours, edgecolors="#141014",
-        linewidths=0.4 * size, alpha=0.9,
-    )  # fmt: skip
-
-
-def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Figure:
+def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Sheet:
     """Draw the caption, the photo, and for each word the photo with the word's evidence and visual share.
 
     A word from language habit is in grey italics with a note, and its heat map is fainter. Several methods
@@ -123,42 +87,37 @@ def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Figure
         panels = arrange(len(grounding.words) + 1, ratio)
     else:
         panels = arrange_matrix(count, len(grounding.words), ratio)
-    figure = titled_figure(grounding.caption, panels)
-    pixels = panel_pixels(photo, panels)
-    axis = photo_axes(figure, panels, 0)
-    axis.imshow(pixels.round().astype(np.uint8))
-    write(figure, panels, 0, "photo", colour=SOFT)
+    sheet = titled_sheet(grounding.caption, panels)
+    plain = panel_picture(photo, panels)
+    sheet.place(plain, *panels.place(0))
+    write(sheet, panels, 0, "photo", colour=SOFT)
     for index, word in enumerate(grounding.words):
         cells = [panels.index(m, index) for m in range(count)] if isinstance(panels, Matrix) else [index + 1]
         for cell, explanation in zip(cells, word.explanations(grounding.methods), strict=True):
-            axis = photo_axes(figure, panels, cell)
-            heat = explanation.heat(max(pixels.shape[:2]))
             strength = 0.5 if is_language_habit(word) else 1.0
-            axis.imshow(blended(pixels, heat, PHOTO, strength), extent=(0, photo.width, photo.height, 0))
+            picture = blended(plain, explanation.heat(MAP_LONGEST), PHOTO, strength)
             box = explanation.region((photo.height, photo.width))
-            draw_shapes(axis, box, (outlines or {}).get(index, ()))
-            axis.set(xlim=(0, photo.width), ylim=(photo.height, 0))
-        _write_word(figure, panels, cells, word)
+            draw_shapes(picture, plain.width / photo.width, box, (outlines or {}).get(index, ()))
+            sheet.place(picture, *panels.place(cell))
+        _write_word(sheet, panels, cells, word)
     if isinstance(panels, Matrix):
-        write_methods(figure, panels, grounding.methods)
-    return figure
+        write_methods(sheet, panels, grounding.methods)
+    return sheet
 
 
-def _write_word(figure: Figure, panels: Panels, cells: Sequence[int], word: GroundedWord) -> None:
+def _write_word(sheet: Sheet, panels: Panels, cells: Sequence[int], word: GroundedWord) -> None:
     """Write above the first of a word's cells and below the last."""
     habit = is_language_habit(word)
     notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
     share, colour = percent(word.visual_share), SOFT if habit else INK
-    write(figure, panels, cells[0], word.text, colour, share, ", ".join(notes), cells[-1])
+    write(sheet, panels, cells[0], word.text, colour, share, ", ".join(notes), cells[-1])
     if word.visual_share is not None:
-        draw_bar(figure, panels, cells[-1], word.visual_share)
+        draw_bar(sheet, panels, cells[-1], word.visual_share)
 
 
-def write_methods(figure: Figure, panels: Matrix, methods: Sequence[str]) -> None:
-    """Write each method's name, rotated, before its rows."""
-    width, height = figure.get_size_inches()
+def write_methods(sheet: Sheet, panels: Matrix, methods: Sequence[str]) -> None:
+    """Write each method's name, turned, before its rows."""
     for row in range(panels.rows):
         left, bottom = panels.place(row * panels.columns + 1)
-        x, y, name = left - 0.06, bottom + panels.height / 2, methods[row % len(methods)]
-        style: dict[str, Any] = {"size": 8.5, "rotation": 90, "ha": "right", "va": "center", "color": SOFT}
-        figure.text(x / width, y / height, name, parse_math=False, **style)
+        name = methods[row % len(methods)]
+        sheet.write(Text(name, left - 0.06, bottom + panels.height / 2, 8.5, SOFT, upright=False))

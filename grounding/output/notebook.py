@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 from PIL import Image
 
-from gazeback.grounding.output.drawing import png_bytes
 from gazeback.grounding.output.figure import draw_class, draw_words
 from gazeback.grounding.output.page import page_html
 
@@ -50,8 +49,7 @@ def notebook_html(explained: Grounding | TracedPhoto) -> str:
 
 def still_uri(explained: Grounding | TracedPhoto) -> str:
     """Draw the figure of a result as a small JPEG ``data:`` address."""
-    figure = draw_words(explained) if explained.kind == "words" else draw_class(explained)
-    image = Image.open(io.BytesIO(png_bytes(figure))).convert("RGB")
+    image = (draw_words(explained) if explained.kind == "words" else draw_class(explained)).image
     image.thumbnail((STILL_WIDTH, 20 * STILL_WIDTH), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=STILL_QUALITY, optimize=True)

@@ -35,10 +35,10 @@ def write_outputs(
         UserError: the folder cannot be written to, or the photo itself would be replaced; TraceError: a layer
             that was not passed.
     """
-    # Imported here because they import Jinja2 and Matplotlib, which the command's help does not need.
-    from gazeback.grounding.output.drawing import write_png
+    # Imported here because they import Jinja2 and Pillow, which the command's help does not need.
     from gazeback.grounding.output.figure import write_figure
     from gazeback.grounding.output.page import write_page
+    from gazeback.grounding.output.plots import write_plot
     from gazeback.grounding.output.results import write_json
 
     paths = outputs_of(folder, stem, with_layers=bool(layers) and explained.kind == "classes")
@@ -49,7 +49,7 @@ def write_outputs(
         with together(*paths.values()) as places:
             *at, page, figure, result = places
             if at_layers is not None:
-                write_png(at_layers, at[0])
+                write_plot(at_layers, at[0])
             write_page(explained, page, outlines=outlines)
             write_figure(explained, figure, outlines=outlines)
             write_json(explained, result)

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
+from PIL import Image, ImageColor
 
 from gazeback.cnn_trace import TraceError
 from gazeback.cnn_trace.receptive_field import receptive_field
 from gazeback.eval.interpretation import average_images
 from gazeback.eval.interpretation.average_images import AverageImage, Patch, as_seen, average_patches
 from gazeback.eval.interpretation.contact_sheet import (
+    KIND_COLOURS,
     draw_contact_sheet,
     raised,
     write_contact_sheets,
@@ -221,8 +222,8 @@ def size_of(path):
         return picture.size
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.texts]
+def texts(sheet):
+    return [text.text for text in sheet.texts]
 
 
 def test_a_sheet_names_layer_filter_weight_and_kind():
@@ -235,9 +236,9 @@ def test_a_sheet_names_layer_filter_weight_and_kind():
     assert "+0.25" in written
     assert "first\n1 patch of 6 \u00d7 8" in written
     assert {"\u25a0 convolution", "\u25a0 joined paths"} <= set(written)
-    assert len(figure.axes) == 4
-    edges = [axis.patches[0].get_edgecolor() for axis in figure.axes if axis.patches]
-    assert edges[0] != edges[1]
+    assert len(figure.pictures) == 4
+    drawn = {colour for _, colour in figure.image.getcolors(1 << 20)}
+    assert {ImageColor.getrgb(KIND_COLOURS[kind]) for kind in kinds} <= drawn
 
 
 def test_contrast_is_raised_round_the_mean():

@@ -317,17 +317,17 @@ def test_a_photo_that_shows_none_of_the_features(means, photo, tmp_path):
     page = paths["html"].read_text(encoding="utf-8")
     assert "This photo has no relevant feature of this class." in page
     assert json.loads(paths["json"].read_text())["features"] == []
-    assert "no relevant feature" in " ".join(text.get_text() for text in draw_feedback(found).texts)
+    assert "no relevant feature" in " ".join(text.text for text in draw_feedback(found).texts)
     assert explain_prediction(means, photo, relevant({"red": []})).features == ()
 
 
 def test_the_figure_has_a_column_for_each_feature_and_a_row_for_each_method(make_feedback):
     figure = draw_feedback(make_feedback())
-    assert len(figure.axes) == 1 + 2 * len(METHODS)
-    written = [text.get_text() for text in figure.texts]
+    assert len(figure.pictures) == 1 + 2 * len(METHODS)
+    written = [text.text for text in figure.texts]
     assert {"layer 3", "layer 4", *METHODS, "\u25a0 convolution", "\u25a0 joined paths"} <= set(written)
     assert "filter 10\nconv_1" in written
-    colours = {text.get_text(): text.get_color() for text in figure.texts}
+    colours = {text.text: text.colour for text in figure.texts}
     assert colours["layer 3"] == colours["\u25a0 convolution"] != colours["layer 4"]
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from gazeback.grounding.output.colours import BOARD, PAPER, PHOTO, blended, heat_colours, look_of
 from gazeback.models.photos import Photo
@@ -19,16 +20,16 @@ def test_a_drawing_is_told_from_a_photo():
 
 @pytest.mark.parametrize(("paper", "stroke", "look"), [(255, 0, PAPER), (0, 255, BOARD)])
 def test_strokes_stay_visible_under_the_strongest_heat(paper, stroke, look):
-    mixed = blended(drawing(paper, stroke).astype(np.float32), np.full((4, 4), 255, np.uint8), look).astype(
-        int
-    )
+    picture = Image.fromarray(drawing(paper, stroke))
+    mixed = np.asarray(blended(picture, np.full((4, 4), 255, np.uint8), look), int)
     assert (mixed[20, 20] == stroke).all() or abs(mixed[20, 20] - stroke).max() < 30
     assert abs(mixed[20, 20] - mixed[20, 5]).max() > 100
 
 
 def test_no_heat_changes_no_drawing():
-    pixels = drawing(255, 0).astype(np.float32)
-    np.testing.assert_array_equal(blended(pixels, np.zeros((4, 4), np.uint8), PAPER), pixels)
+    pixels = drawing(255, 0)
+    mixed = blended(Image.fromarray(pixels), np.zeros((4, 4), np.uint8), PAPER)
+    np.testing.assert_array_equal(mixed, pixels)
 
 
 def test_on_paper_colours_darken_with_the_evidence():
