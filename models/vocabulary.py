@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-from nltk.tokenize import NLTKWordTokenizer
+from functools import cache
+from typing import Any
 
 START, END, UNKNOWN = "<start>", "<end>", "<unknown>"
 _SPECIAL = (START, END, UNKNOWN)
-_TOKENIZER = NLTKWordTokenizer()
 
 
 def tokenize(text: str) -> list[str]:
@@ -17,9 +16,16 @@ def tokenize(text: str) -> list[str]:
     Uses NLTK's improved Treebank rules, which need no downloaded data. These split a full stop from its word
     only at the end of the text. Here it is split everywhere, because a caption may have several sentences.
     """
-    pieces = _TOKENIZER.tokenize(text.lower().replace("\u2019", "'"))
+    pieces = _tokenizer().tokenize(text.lower().replace("\u2019", "'"))
     words = (piece.strip('.,;:!?"`*_~|/\\()[]{}<>-\u201c\u201d\u2026') for piece in pieces)
     return [word for word in words if any(character.isalnum() for character in word)]
+
+
+@cache
+def _tokenizer() -> Any:
+    from nltk.tokenize import NLTKWordTokenizer  # brings SciPy's statistics: a second, for which few runs ask
+
+    return NLTKWordTokenizer()
 
 
 @dataclass(frozen=True)

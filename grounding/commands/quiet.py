@@ -1,18 +1,16 @@
-"""Suppress the log messages of TensorFlow and its libraries."""
+"""Suppress the log messages of TensorFlow and its libraries, and import them faster."""
 
 import logging
 import os
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
-
-NOISY = "tensorflow"
 
 
 def silence_libraries() -> None:
@@ -39,27 +37,24 @@ def quietly(call: bytes) -> None:
 
 
 class QuietFinder(MetaPathFinder):
-    """Finds TensorFlow as usual, but imports it with its error output closed.
-
-    While it is imported, TensorFlow reports the processor before it reads any log level.
-    """
+    """Finds modules as usual, but imports some in a context of `CONTEXTS`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != NOISY:
+        if fullname not in CONTEXTS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = QuietLoader(spec.loader)
+            spec.loader = QuietLoader(spec.loader, CONTEXTS[fullname])
         return spec
 
 
 class QuietLoader(Loader):
-    """Wraps another loader, and closes the process's error output while a module is executed."""
+    """Wraps another loader, and executes its modules in a context."""
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, context: Callable[[], AbstractContextManager[None]]) -> None:
+        self._loader, self._context = loader, context
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -68,7 +63,7 @@ class QuietLoader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        with error_output_closed():
+        with self._context():
             self._loader.exec_module(module)
 
 
@@ -89,3 +84,25 @@ def error_output_closed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def without_matplotlib() -> Iterator[None]:
+    """Hide Matplotlib from who imports it, unless it is there already."""
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    hidden: Any = None  # a name without a module raises ImportError
+    sys.modules["matplotlib"] = hidden
+    try:
+        yield
+    finally:
+        del sys.modules["matplotlib"]
+
+
+# While it is imported, TensorFlow reports the processor before it reads any log level. Keras imports
+# Matplotlib if it is there: a third of a second, for a gallery that gazeback does not use.
+CONTEXTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "tensorflow": error_output_closed,
+    "keras": without_matplotlib,
+}

@@ -82,6 +82,19 @@ def test_libraries_are_silenced_before_they_are_imported() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_keras_is_imported_without_matplotlib_which_stays_usable() -> None:
+    done = python(
+        "import sys\n"
+        "from gazeback.grounding.commands.quiet import silence_libraries\n"
+        "silence_libraries()\n"
+        "import keras\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "import matplotlib.figure\n",
+        env=without_log_level(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_import_that_fails_is_still_told(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text(
         "import os\nos.write(2, b'chatter')\nraise ImportError('no luck')\n"
