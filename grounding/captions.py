@@ -25,6 +25,7 @@ from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
+from gazeback.models.support import word_scores, word_supports
 from gazeback.models.writing import printable
 
 RUNNERS_UP = 5
@@ -49,6 +50,9 @@ class GroundedWord:
         maps: the explanations of the other methods, by name: points, or only a heat map.
         preceding_by: other measures of how much each earlier word matters, by name, if they were asked for:
             "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
+        support: the probability that the word is true of the photo, calibrated on generated captions
+            (:mod:`gazeback.models.support`); None for function words and unknown words, and if the captioner
+            has no support.
     """
 
     text: str
@@ -62,6 +66,7 @@ class GroundedWord:
     fixations: Fixations | None
     maps: Mapping[str, Explanation] = field(default_factory=dict)
     preceding_by: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    support: float | None = None
 
     def explanations(self, methods: Iterable[str]) -> list[Explanation]:
         """The explanations by some of the grounding's methods, in their order."""
@@ -314,12 +319,8 @@ class _Scores:
 
     def __init__(self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int]) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
-        pictures = [features]
-        if captioner.mean_features is not None:  # a whole map, because a captioner need not pool it
-            pictures.append(np.broadcast_to(captioner.mean_features, features.shape))
-        words = np.array([[self.vocabulary.start, *ids]] * len(pictures), np.int32)
-        scores = captioner.log_probabilities(np.concatenate(pictures), words).astype(np.float64)
-        self.photo, self.mean = scores[0], scores[1] if len(scores) > 1 else None
+        self.photo, self.mean = word_scores(captioner, features, ids)
+        self.supports = word_supports(captioner, features, ids, self.photo, self.mean)
         said = [*ids, self.vocabulary.end] if self.vocabulary.end != NO_WORD else ids
         self.total = float(self.photo[np.arange(len(said)), said].sum())
 
@@ -331,9 +332,8 @@ class _Scores:
             visual = logprob - language
             share = max(0.0, 1 - float(np.exp(-visual)))
         known = self.ids[j] != self.vocabulary.unknown
-        return GroundedWord(
-            text, known, logprob, visual, language, share, runners_up=self._runners_up(j), **explained
-        )
+        found = {"runners_up": self._runners_up(j), "support": self.supports[j], **explained}
+        return GroundedWord(text, known, logprob, visual, language, share, **found)
 
     def _runners_up(self, j: int) -> tuple[tuple[str, float], ...]:
         hidden = {self.ids[j], self.vocabulary.start, self.vocabulary.unknown}

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import keras
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 from gazeback.models.beam_search import Hypothesis, beam_search, greedy_search
 from gazeback.models.errors import UserError
 from gazeback.models.language_half import LanguageHalf
+
+if TYPE_CHECKING:
+    from gazeback.models.support import Support
 
 BEAM = 3
 LENGTH_NORMALISATION = 0.7
@@ -120,6 +123,7 @@ class CaptionGenerator(ABC):
         name: shown to users.
         max_words: the number of words after which a generated caption ends.
         limit: the most words of a caption that it reads; None where there is no limit.
+        support: finds the probability that a generated word is true; None if it was not fitted.
     """
 
     model: keras.Model
@@ -129,6 +133,7 @@ class CaptionGenerator(ABC):
     name: str
     max_words: int = MAX_WORDS
     limit: int | None = None
+    support: "Support | None" = None
 
     @property
     @abstractmethod

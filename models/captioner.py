@@ -14,6 +14,8 @@ from gazeback.models.caption_generator import NO_WORD, Caption, CaptionGenerator
 from gazeback.models.errors import ModelError
 from gazeback.models.from_code import made_by, names_code
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
+from gazeback.models.reading import read_member
+from gazeback.models.support import MEMBER, Support, supported
 from gazeback.models.vocabulary import Vocabulary
 from gazeback.models.wrapping.wrap import load_wrapped
 
@@ -87,7 +89,8 @@ class Captioner(CaptionGenerator):
     def save(self, path: str | Path) -> None:
         """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""
         names = {"name": self.name, "features_layer": self.features_layer}
-        captioner_file.write(Path(path), self.model, self.vocabulary, self.mean_features, **names)
+        support = None if self.support is None else self.support.to_bytes()
+        captioner_file.write(Path(path), self.model, self.vocabulary, self.mean_features, support, **names)
 
 
 def load_captioner(source: str | Path | None = None) -> Any:
@@ -99,10 +102,15 @@ def load_captioner(source: str | Path | None = None) -> Any:
     file's code is never run (Keras' safe mode, no pickles). Returns a ``CaptionGenerator``.
     """
     if source is None or (isinstance(source, str) and source in bundled.LOADERS):
-        return Captioner(**bundled.LOADERS[source]())
+        captioner = Captioner(**bundled.LOADERS[source]())
+        file = bundled.WEIGHTS / f"{captioner.name}_support.npz"
+        return supported(captioner, Support.read(file, str(file)) if file.is_file() else None)
     if names_code(source):
         return _of_code(str(source))
-    return load_wrapped(Path(source)) or Captioner(**captioner_file.read(Path(source)))
+    path = Path(source)
+    found: CaptionGenerator = load_wrapped(path) or Captioner(**captioner_file.read(path))
+    stored = read_member(path, MEMBER, captioner_file.EXPECTED, ModelError)
+    return supported(found, None if stored is None else Support.read(stored, f"{path}: {MEMBER}"))
 
 
 def _of_code(source: str) -> CaptionGenerator:

@@ -1,5 +1,5 @@
 """Write and read captioners: a ``.keras`` file (a zip archive of Keras) with one more member,
-``gazeback.npz``.
+``gazeback.npz``, and the support of its words, if it has one.
 
 The member holds the vocabulary, the mean features and the names. Keras ignores it, so
 ``keras.models.load_model`` also opens the file. Nothing that is read from a file is executed: Keras' safe
@@ -17,6 +17,7 @@ import numpy as np
 from gazeback.models.errors import ModelError, first_line
 from gazeback.models.model_files import load_model
 from gazeback.models.reading import Known, decode_json, read_arrays, read_member
+from gazeback.models.support import MEMBER as SUPPORT
 from gazeback.models.vocabulary import Vocabulary
 from gazeback.models.writing import json_text, whole, writing_to
 
@@ -26,8 +27,9 @@ EXPECTED = "a .keras file trained by gazeback train captioner"
 
 
 def write(
-    path: Path, model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, **names: str
-) -> None:
+    path: Path, model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, support: bytes | None,
+    **names: str,
+) -> None:  # fmt: skip
     """Write a captioner atomically; ``names`` are its own name and that of its last map's layer."""
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
@@ -38,6 +40,8 @@ def write(
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, member.getvalue())
+            if support is not None:
+                archive.writestr(SUPPORT, support)
 
 
 class _About(Known):

@@ -10,6 +10,7 @@ from functools import cache
 from nltk.stem.snowball import SnowballStemmer
 
 from gazeback.grounding.coco.categories import SYNONYMS, CategoryNames
+from gazeback.models.content_words import FUNCTION_WORDS
 
 
 def object_words(words: Sequence[str]) -> list[tuple[int, str]]:
@@ -49,21 +50,6 @@ def _split(words: str) -> frozenset[str]:
 COLOURS = _split(
     """
     red orange yellow green blue purple pink brown black white gray grey tan blond blonde golden silver
-    """
-)
-
-FUNCTION_WORDS = _split(
-    """
-    a an the this that these those some any each every another other others both all several few many much
-    more most no not n't 's s i you he him his she her hers it its we us our they them their one ones who
-    whom whose which what where when while whilst something someone somebody anything nothing everyone
-    himself herself itself themselves there here in on at of to from with without by for into onto over
-    under up down off out through across along around about above below behind beside besides between among
-    amongst against near nearby next toward towards past inside outside underneath beneath during before
-    after upon within like than as until via per amid and or but nor so yet if then because also too very
-    just only even still again is are was were be been being am do does did has have had can could will
-    would may might must should two three four five six seven eight nine ten dozen lot lots couple pair
-    group
     """
 )
 

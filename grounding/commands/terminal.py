@@ -14,6 +14,7 @@ from rich.text import Text
 from gazeback.grounding.output.text import (
     NOT_MEASURED,
     facts,
+    is_doubtful,
     is_language_habit,
     one_line,
     value_text,
@@ -107,12 +108,16 @@ def _table(grounding: "Grounding", block: str) -> Table:
     """A table of the words; in nats, the word's log-probability is visual + language."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("word", overflow="fold")
+    supported = any(word.support is not None for word in grounding.words)
+    if supported:
+        table.add_column("support", justify="right", no_wrap=True)
     table.add_column("visual share", no_wrap=True)
     for name in ("visual nats", "language nats"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for word in grounding.words:
-        table.add_row(Text(word.text), *_figures(word, block), _remark(word))
+        support = ["" if word.support is None else f"{100 * word.support:.0f} %"] * supported
+        table.add_row(Text(word.text), *support, *_figures(word, block), _remark(word))
     return table
 
 
@@ -129,6 +134,8 @@ def _figures(word: "GroundedWord", block: str) -> tuple[str, str, str]:
 
 def _remark(word: "GroundedWord") -> str:
     remarks = ["language habit"] if is_language_habit(word) else []
+    if is_doubtful(word):
+        remarks.append("likely false")
     if not word.known:
         remarks.append("unknown word")
     return ", ".join(remarks)

@@ -25,6 +25,10 @@ COMMANDS = {
         "gazeback.models.training.sketch:sketch",
         "Train a classifier of sketches, and measure it on a fifth of them.",
     ),
+    "support": (
+        "gazeback.models.training.support_command:support",
+        "Learn which of a captioner's words are true.",
+    ),
 }
 
 

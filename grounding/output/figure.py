@@ -24,7 +24,7 @@ from gazeback.grounding.output.drawing import (
 from gazeback.grounding.output.page import MAP_LONGEST
 from gazeback.grounding.output.panels import Matrix, Panels, arrange, arrange_matrix
 from gazeback.grounding.output.sheet import Sheet, Text
-from gazeback.grounding.output.text import facts, is_language_habit, percent, short, value_text
+from gazeback.grounding.output.text import facts, is_doubtful, is_language_habit, percent, short, value_text
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import GroundedWord, Grounding
@@ -74,7 +74,8 @@ def draw_class(traced: TracedPhoto, target: int = 0, method: int = 0) -> Sheet:
 def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Sheet:
     """Draw the caption, the photo, and for each word the photo with the word's evidence and visual share.
 
-    A word from language habit is in grey italics with a note, and its heat map is fainter. Several methods
+    A word from language habit is in grey italics with a note, and its heat map is fainter. A word that is
+    likely false has a question mark and a note. Several methods
     are rows of a table whose columns are the words.
 
     Args:
@@ -108,9 +109,11 @@ def draw_words(grounding: Grounding, outlines: Outlines | None = None) -> Sheet:
 def _write_word(sheet: Sheet, panels: Panels, cells: Sequence[int], word: GroundedWord) -> None:
     """Write above the first of a word's cells and below the last."""
     habit = is_language_habit(word)
-    notes = ["language habit"] * habit + ["unknown word"] * (not word.known)
+    notes = ["language habit"] * habit + ["likely false"] * is_doubtful(word)
+    notes += ["unknown word"] * (not word.known)
     share, colour = percent(word.visual_share), SOFT if habit else INK
-    write(sheet, panels, cells[0], word.text, colour, share, ", ".join(notes), cells[-1])
+    title = f"{word.text} ?" if is_doubtful(word) else word.text
+    write(sheet, panels, cells[0], title, colour, share, ", ".join(notes), cells[-1])
     if word.visual_share is not None:
         draw_bar(sheet, panels, cells[-1], word.visual_share)
 

@@ -21,11 +21,13 @@ from gazeback.grounding.explanation import Outlines, Polygon
 from gazeback.grounding.output.colours import HEAT_STOPS, fitted, look_of, strongest_first
 from gazeback.grounding.output.text import (
     facts,
+    is_doubtful,
     is_language_habit,
     percent,
     short,
     synonyms,
     target_verdict,
+    truth,
     value_text,
     verdict,
 )
@@ -135,10 +137,16 @@ PRECEDING = {
 def _words_on_page(grounding: Grounding) -> dict[str, Any]:
     """The text of the page of a caption."""
     words = [
-        (word, percent(word.visual_share), bar_width(word.visual_share), is_language_habit(word))
+        (word, percent(word.visual_share), bar_width(word.visual_share), _marks(word))
         for word in grounding.words
     ]
     return {"grounding": grounding, "words": words}
+
+
+def _marks(word: GroundedWord) -> list[str]:
+    """The classes of a word's button, beside "word"."""
+    marks = {"habit": is_language_habit(word), "doubtful": is_doubtful(word), "unknown": not word.known}
+    return [name for name, holds in marks.items() if holds]
 
 
 def _words_data(grounding: Grounding, outlines: Outlines) -> dict[str, Any]:
@@ -158,7 +166,8 @@ def _word(
     return {
         "text": word.text,
         "known": bool(word.known),
-        "verdict": verdict(word, first=index == 0),
+        "verdict": " ".join(filter(None, (truth(word), verdict(word, first=index == 0)))),
+        "doubtful": is_doubtful(word),
         "habit": is_language_habit(word),
         "logprob": _finite(word.logprob),
         "visual": _finite(word.visual),

@@ -77,11 +77,11 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
     """The keys of a caption.
 
     ``caption``, ``logprob`` (nats), ``method``, ``model`` and ``words``. Each word: ``text``, ``known``,
-    ``logprob``, ``visual``, ``language`` (nats), ``visual_share`` (0..1), ``preceding`` (signed relevance of
-    each earlier word), ``runners_up`` (``[word, probability]``), ``points`` (``[row, column, weight]``) and
-    ``box`` (``[x, y, width, height]``, ``None`` without points). With several methods, also ``methods``: name
-    -> :func:`explanation_to_json`. With ``preceding=True``, also ``preceding_by``: name -> another measure of
-    each earlier word.
+    ``logprob``, ``visual``, ``language`` (nats), ``visual_share`` (0..1), ``support`` (the probability that
+    it is true, ``None`` if unknown), ``preceding`` (signed relevance of each earlier word), ``runners_up``
+    (``[word, probability]``), ``points`` (``[row, column, weight]``) and ``box`` (``[x, y, width, height]``,
+    ``None`` without points). With several methods, also ``methods``: name -> :func:`explanation_to_json`.
+    With ``preceding=True``, also ``preceding_by``: name -> another measure of each earlier word.
     """
     return {
         "caption": grounding.caption,
@@ -105,6 +105,7 @@ def _word_to_json(word: GroundedWord, grounding: Grounding) -> dict[str, Any]:
         "visual": number(word.visual),
         "language": number(word.language),
         "visual_share": number(word.visual_share),
+        "support": number(word.support),
         "preceding": [number(relevance) for relevance in word.preceding],
         "runners_up": [[text, number(probability)] for text, probability in word.runners_up],
         **explanation_to_json(shown, shown.region(shape)),

@@ -84,6 +84,24 @@ def is_language_habit(word: GroundedWord) -> bool:
     return word.visual_share is not None and not word.visual_share >= LITTLE
 
 
+DOUBTFUL = 0.5  # a word is likely false if its support is below this
+
+
+def is_doubtful(word: GroundedWord) -> bool:
+    """Whether the word is likely false: its support is below `DOUBTFUL`.
+
+    If the captioner has no support, this is unknown, and False.
+    """
+    return word.support is not None and word.support < DOUBTFUL
+
+
+def truth(word: GroundedWord) -> str:
+    """One sentence that says whether the word is likely true; empty if that is unknown."""
+    if word.support is None:
+        return ""
+    return f"Likely {'false' if is_doubtful(word) else 'true'}: its support is {percent(word.support)}."
+
+
 def verdict(word: GroundedWord, first: bool = False) -> str:
     """One sentence that says where the word came from.
 
@@ -94,7 +112,7 @@ def verdict(word: GroundedWord, first: bool = False) -> str:
         return f"Visual share: {NOT_MEASURED}, as the captioner has no average picture."
     source = "captions often begin so" if first else "the words before explain it"
     if not is_language_habit(word):
-        return f"About {percent(word.visual_share)} of its probability came from the photo."
+        return f"The photo changed this word: it contributed {percent(word.visual_share)} of its probability."
     if word.visual > 0:
         return f"Language habit: {source}; the photo adds little."
     if word.visual > AGAINST:

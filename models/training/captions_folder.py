@@ -53,6 +53,11 @@ def read_captions_folder(folder: str | Path) -> tuple[Split, Split]:
     return _read_split(folder, ("train",)), _read_split(folder, _DEV_NAMES)
 
 
+def read_train_split(folder: str | Path) -> Split:
+    """Return the train split of a captions folder that need not have a dev split. Raises DataError."""
+    return _read_split(Path(folder), ("train",))
+
+
 def _read_split(folder: Path, names: tuple[str, ...]) -> Split:
     for name in names:
         for captions, photos in _LAYOUTS:

@@ -19,6 +19,7 @@ from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError
 from gazeback.models.model_files import load_model
 from gazeback.models.reading import Known, decode_json, read_arrays, read_member
+from gazeback.models.support import MEMBER as SUPPORT
 from gazeback.models.wrapping.colours import Colours
 from gazeback.models.writing import json_text, whole, writing_to
 
@@ -48,7 +49,10 @@ class About(Known):
     sized: bool
 
 
-def write(path: Path, model: keras.Model, about: About, colours: Colours, mean: np.ndarray | None) -> None:
+def write(
+    path: Path, model: keras.Model, about: About, colours: Colours, mean: np.ndarray | None,
+    support: bytes | None,
+) -> None:  # fmt: skip
     """Write a captioner whole or not at all.
 
     Raises:
@@ -65,6 +69,8 @@ def write(path: Path, model: keras.Model, about: About, colours: Colours, mean: 
         _save(model, temporary, about.name)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, member.getvalue())
+            if support is not None:
+                archive.writestr(SUPPORT, support)
 
 
 def _save(model: keras.Model, path: Path, name: str) -> None:

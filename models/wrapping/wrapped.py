@@ -131,4 +131,5 @@ class WrappedCaptioner(CaptionGenerator):
             features_layer=self.features_layer,
             **counts,
         )
-        stored.write(Path(path), model, about, Colours.of(self.image_input), self.mean_features)
+        support = None if self.support is None else self.support.to_bytes()
+        stored.write(Path(path), model, about, Colours.of(self.image_input), self.mean_features, support)

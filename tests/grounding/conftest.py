@@ -55,6 +55,7 @@ def make_word(
         fixations=fixations,
         maps={},
         preceding_by={},
+        support=None,
     )
     word.explanations = partial(GroundedWord.explanations, word)
     return word

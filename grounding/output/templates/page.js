@@ -47,7 +47,7 @@ function showWord() {
   find("verdict").replaceChildren(element("b", "", `“${word.text}”`), ` ${word.verdict}${unknown}`);
   find("details").replaceChildren(...describe(word, data.words));
   const nothing = overlays.length === 1 && !word.evidence[0].points.length;
-  const remark = nothing ? " · no evidence" : word.habit ? " · language habit" : "";
+  const remark = (word.doubtful ? " · likely false" : "") + (nothing ? " · no evidence" : word.habit ? " · language habit" : "");
   find("chip").textContent = word.text + remark;
   draw();
   figures.forEach((figure, at) => {

@@ -50,6 +50,14 @@ def test_language_words_and_unknown_words_are_marked(make_grounding):
     assert texts["zebu"].style == "plain"
 
 
+def test_likely_false_words_have_a_question_mark_and_a_note(make_grounding):
+    grounding = make_grounding(["brown", "dog"])
+    grounding.words[0].support, grounding.words[1].support = 0.2, 0.8
+    texts = [text.text for text in draw_words(grounding).texts]
+    assert {"brown ?", "likely false", "dog"} <= set(texts)
+    assert texts.count("likely false") == 1
+
+
 def test_evidence_lies_where_it_belongs(make_grounding):
     grounding = make_grounding(["dog"], shape=(200, 300))
     grounding.photo.pixels[:] = 120

@@ -205,7 +205,7 @@ def test_fitted_never_enlarges_and_keeps_the_shape(width, height, longest):
 @pytest.mark.parametrize(
     ("visual", "share", "habit", "sentence"),
     [
-        (1.5, 0.78, False, "About 78\u00a0% of its probability came from the photo."),
+        (1.5, 0.78, False, "The photo changed this word: it contributed 78\u00a0% of its probability."),
         (0.05, 0.05, True, "Language habit: the words before explain it; the photo adds little."),
         (-0.02, 0.0, True, "Language habit: the words before explain it; the photo adds nothing."),
         (-0.8, 0.0, True, "Language habit: the words before explain it; the photo makes it less likely."),
@@ -224,3 +224,24 @@ def test_verdict_of_the_first_word_blames_no_words_before():
 
 def test_percent_of_what_is_no_number():
     assert percent(float("nan")) == "\u2013\u00a0%"
+
+
+def test_likely_false_words_are_marked_by_more_than_a_colour(make_grounding):
+    grounding = make_grounding(["a", "brown", "dog"])
+    grounding.words[1].support, grounding.words[2].support = 0.234, 0.9
+    page, data = page_html(grounding), page_data(grounding)["words"]
+    classes = [attrs["class"] for tag, attrs in Tags(page).tags if tag == "button" and "data-index" in attrs]
+    assert classes == ["word habit", "word doubtful", "word"]
+    assert page.count(", likely false</span>") == 1
+    assert [word["doubtful"] for word in data] == [False, True, False]
+    assert data[1]["verdict"].startswith(
+        "Likely false: its support is 23\u00a0%. The photo changed this word:"
+    )
+    assert data[2]["verdict"].startswith("Likely true: its support is 90\u00a0%.")
+    assert "<b>Support</b>" in page
+
+
+def test_without_support_no_word_is_said_to_be_true_or_false(make_grounding):
+    page = page_html(make_grounding())
+    assert "<b>Support</b>" not in page
+    assert not re.search(r"Likely (true|false)|likely false</span>", page)

@@ -23,6 +23,12 @@ def test_says_which_method_and_model_and_which_words_are_unknown(make_grounding)
     assert result["words"][1]["runners_up"] == [["cat", 0.12], ["horse", 0.05]]
 
 
+def test_support_is_there_and_null_where_it_is_unknown(make_grounding):
+    grounding = make_grounding()
+    grounding.words[2].support = 0.123456789
+    assert [word["support"] for word in to_json(grounding)["words"]] == [None, None, 0.123457]
+
+
 def test_points_are_row_column_weight_in_photo_pixels(make_grounding):
     grounding = make_grounding()
     fixations = grounding.words[2].fixations
