@@ -51,7 +51,7 @@ class Stage:
             text=text, known=text in KNOWN, logprob=-0.5, visual=0.5 if index % 2 else -0.1,
             language=-1.0 if index % 2 else -0.4, visual_share=0.39 if index % 2 else 0.0,
             preceding=(0.1,) * index, runners_up=(("cat", 0.25),),
-            fixations=Fixations(points, np.ones(1), shape), maps={}, preceding_by={},
+            fixations=Fixations(points, np.ones(1), shape), maps={}, preceding_by={}, support=None,
         )  # fmt: skip
         word.explanations = partial(GroundedWord.explanations, word)
         return word
