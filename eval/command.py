@@ -203,6 +203,16 @@ TASKS = {
         by their position in the sentence.
         """,
     ),
+    "support": TaskCommand(
+        "tasks.support:SupportTask",
+        (*CAPTIONER, "part"),
+        """Which generated words are true, and can one tell?
+
+        The area under the ROC curve of support, of log probability, entropy and visual, and of statistics of
+        a word's map: words in references, nouns in phrases with boxes, and COCO's objects (CHAIR). How well
+        support is calibrated.
+        """,
+    ),
     "preceding": TaskCommand(
         "tasks.preceding:PrecedingTask",
         (*CAPTIONER, "part"),

@@ -25,7 +25,7 @@ from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, Preprocessed, load_photo, squeeze
-from gazeback.models.support import word_scores, word_supports
+from gazeback.models.word_cues import ScoredCaption
 from gazeback.models.writing import printable
 
 RUNNERS_UP = 5
@@ -319,8 +319,8 @@ class _Scores:
 
     def __init__(self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int]) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
-        self.photo, self.mean = word_scores(captioner, features, ids)
-        self.supports = word_supports(captioner, features, ids, self.photo, self.mean)
+        scored = ScoredCaption.of(captioner, features, ids)
+        self.photo, self.mean, self.supports = scored.photo, scored.mean, scored.supports()
         said = [*ids, self.vocabulary.end] if self.vocabulary.end != NO_WORD else ids
         self.total = float(self.photo[np.arange(len(said)), said].sum())
 

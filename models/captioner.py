@@ -15,8 +15,9 @@ from gazeback.models.errors import ModelError
 from gazeback.models.from_code import made_by, names_code
 from gazeback.models.language_half import PrefixSteps, ShowAndTellSteps
 from gazeback.models.reading import read_member
-from gazeback.models.support import MEMBER, Support, supported
+from gazeback.models.support import MEMBER, Support
 from gazeback.models.vocabulary import Vocabulary
+from gazeback.models.word_cues import supported
 from gazeback.models.wrapping.wrap import load_wrapped
 
 __all__ = ["Caption", "Captioner", "load_captioner"]

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from functools import cache
 
-from nltk.stem.porter import PorterStemmer
-
 _WORDS = """
 a an the this that these those some any each every another other others both all several few many much
 more most no not n't 's s i you he him his she her hers it its we us our they them their one ones who
@@ -35,6 +33,8 @@ def is_content(word: str) -> bool:
 @cache
 def stem(word: str) -> str:
     """The stem of a word (Porter, *An algorithm for suffix stripping*, 1980): that of "dogs" is "dog"."""
+    from nltk.stem.porter import PorterStemmer  # brings SciPy's statistics, which take a second
+
     return str(PorterStemmer().stem(word))
 
 

@@ -17,7 +17,7 @@ DRAWN = 32
 def expected_mentions(
     captioner: CaptionGenerator,
     features: np.ndarray,
-    groups: Sequence[Sequence[int]],
+    groups: Sequence[np.ndarray],
     drawn: int = DRAWN,
     seed: int = 0,
 ) -> np.ndarray:
@@ -43,7 +43,7 @@ def expected_mentions(
     for length in range(1, captioner.max_words + 1):
         p = np.exp(log_p)
         p[:, unsaid] = 0
-        mentions += [p[:, list(group)].sum() for group in groups]
+        mentions += [p[:, group].sum() for group in groups]
         until = p.cumsum(axis=1, dtype=np.float64)
         words = (until < random.random((len(p), 1)) * until[:, -1:]).sum(axis=1)
         going = words != vocabulary.end

@@ -19,8 +19,9 @@ from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.content_words import stem, stems
 from gazeback.models.errors import DataError
 from gazeback.models.photos import load_photo, squeeze
-from gazeback.models.support import Support, available_cues, fingerprint, word_cues, word_scores
+from gazeback.models.support import Support
 from gazeback.models.training.captions_folder import Split
+from gazeback.models.word_cues import ScoredCaption, available_cues, fingerprint
 
 Captions = Sequence[Sequence[str]]
 
@@ -57,7 +58,7 @@ def fit_support(
     ``report(done, total)`` is called after each photo. Raises DataError if there are too few words.
     """
     names = available_cues(captioner)
-    frequency = _frequency(captioner, splits)
+    stems_of_words, frequency = word_tables(captioner, splits)
     chosen = [
         (split.photos[i], split.captions[i])
         for split in splits
@@ -65,7 +66,7 @@ def fit_support(
     ]
     found = []
     for done, (photo, captions) in enumerate(chosen, start=1):
-        found.append(_examples(captioner, photo, captions, names, frequency))
+        found.append(_examples(captioner, photo, captions, stems_of_words, frequency))
         report(done, len(chosen))
     examples = Examples(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     true = int((examples.said > 0).sum())
@@ -76,29 +77,36 @@ def fit_support(
         )
     mean, scale = examples.cues.mean(axis=0), np.maximum(examples.cues.std(axis=0), 1e-6)
     weights = logistic((examples.cues - mean) / scale, examples.said > 0, detection(examples))
-    return Support(names, mean, scale, weights[:-1], weights[-1:], frequency, fingerprint(captioner))
+    learned = (mean, scale, weights[:-1], weights[-1:])
+    return Support(names, *learned, stems_of_words, frequency, fingerprint(captioner))
 
 
-def _frequency(captioner: CaptionGenerator, splits: Sequence[Split]) -> np.ndarray:
+def word_tables(captioner: CaptionGenerator, splits: Sequence[Split]) -> tuple[np.ndarray, np.ndarray]:
+    """The ``stems`` and the ``frequency`` of a :class:`Support`."""
     said = Counter(word for split in splits for captions in split.captions for word in stems(captions))
-    photos = sum(map(len, splits))
-    return np.array([said[stem(word.lower())] / photos for word in captioner.vocabulary.words])
+    words = [stem(word.lower()) for word in captioner.vocabulary.words]
+    number = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    shares = np.array([said[word] / sum(map(len, splits)) for word in words])
+    return np.array([number[word] for word in words]), shares
 
 
 def _examples(
-    captioner: CaptionGenerator, photo: Path, captions: Captions, names: Sequence[str], frequency: np.ndarray
+    captioner: CaptionGenerator,
+    photo: Path,
+    captions: Captions,
+    stems_of_words: np.ndarray,
+    frequency: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The examples of one photo, as the fields of `Examples`."""
     pixels = squeeze(load_photo(photo), captioner.image_size).pixels
     features = np.asarray(captioner.features(pixels[None]))
-    ids = captioner.search(features)[0][0].ids
-    if not ids:
-        return np.zeros((0, len(names))), np.zeros(0, int), np.zeros(0, int)
-    positions, cues = word_cues(captioner, features, ids, *word_scores(captioner, features, ids), frequency)
+    scored = ScoredCaption.of(captioner, features, captioner.search(features)[0][0].ids)
+    cues = scored.cues(stems_of_words, frequency)
     told = [stems([caption]) for caption in captions]
-    words = [stem(captioner.vocabulary.words[ids[place]].lower()) for place in positions]
+    words = [stem(captioner.vocabulary.words[scored.ids[place]].lower()) for place in scored.content]
     said = np.array([sum(word in of for of in told) for word in words], int)
-    return np.stack([cues[name] for name in names], axis=-1), said, np.full(len(words), len(captions))
+    table = np.stack([cues[name] for name in available_cues(captioner)], axis=-1)
+    return table, said, np.full(len(words), len(captions))
 
 
 def detection(examples: Examples) -> np.ndarray:

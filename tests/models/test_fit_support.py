@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from gazeback.models import load_captioner
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import DataError
-from gazeback.models.support import Support, available_cues, fingerprint
+from gazeback.models.support import Support
 from gazeback.models.training import fit_support as fitting
 from gazeback.models.training.captions_folder import read_train_split
 from gazeback.models.training.fit_support import Examples, detection, fit_support, logistic
 from gazeback.models.training.support_command import support
+from gazeback.models.word_cues import available_cues, fingerprint
 
 
 def test_logistic_finds_the_weights_that_made_the_words():

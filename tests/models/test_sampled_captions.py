@@ -50,15 +50,15 @@ def by_enumeration(words: set[int], last: int = START, left: int = 20) -> float:
 
 @pytest.mark.parametrize("max_words", [1, 2, 20])
 def test_it_is_the_expectation_over_all_captions(max_words):
-    groups = [[DOG, DOGS], [CAT], [UNKNOWN]]
+    groups = [np.array(group) for group in ([DOG, DOGS], [CAT], [UNKNOWN])]
     found = expected_mentions(chain(max_words), np.zeros((1, 2, 2, 3)), groups, drawn=20_000)
-    expected = [by_enumeration(set(group) - {UNKNOWN}, left=max_words) for group in groups]
+    expected = [by_enumeration(set(group.tolist()) - {UNKNOWN}, left=max_words) for group in groups]
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 def test_the_first_word_is_exact_and_the_draws_are_reproducible():
-    features = np.zeros((1, 2, 2, 3))
-    assert expected_mentions(chain(1), features, [[DOG]], drawn=1) == pytest.approx([0.5])
-    one, again, other = (expected_mentions(chain(), features, [[DOG]], seed=seed) for seed in (0, 0, 1))
+    features, dog = np.zeros((1, 2, 2, 3)), [np.array([DOG])]
+    assert expected_mentions(chain(1), features, dog, drawn=1) == pytest.approx([0.5])
+    one, again, other = (expected_mentions(chain(), features, dog, seed=seed) for seed in (0, 0, 1))
     assert one == again
     assert one != other

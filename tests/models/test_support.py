@@ -12,17 +12,8 @@ from gazeback.models.captioner import Captioner
 from gazeback.models.content_words import is_content, stem, stems
 from gazeback.models.errors import ModelError
 from gazeback.models.sampled_captions import expected_mentions
-from gazeback.models.support import (
-    CUES,
-    MEMBER,
-    Support,
-    available_cues,
-    fingerprint,
-    supported,
-    word_cues,
-    word_scores,
-    word_supports,
-)
+from gazeback.models.support import CUES, MEMBER, Support
+from gazeback.models.word_cues import ScoredCaption, available_cues, fingerprint, supported
 
 
 @pytest.fixture
@@ -37,13 +28,13 @@ def make_support(captioner: Captioner) -> Support:
     count, words = len(CUES), len(captioner.vocabulary.words)
     random = np.random.default_rng(1)
     parts = (random.normal(size=count), random.uniform(1, 2, count), random.normal(size=count))
-    return Support(tuple(CUES), *parts, np.array([0.25]), random.random(words), fingerprint(captioner))
+    tables = (np.arange(words), random.random(words))
+    return Support(tuple(CUES), *parts, np.array([0.25]), *tables, fingerprint(captioner))
 
 
-def caption_of(captioner: Captioner, images: np.ndarray, text: str):
-    features = captioner.features(images[:1])
+def scored(captioner: Captioner, images: np.ndarray, text: str) -> ScoredCaption:
     ids = captioner.vocabulary.encode(text.split())
-    return (captioner, features, ids, *word_scores(captioner, features, ids))
+    return ScoredCaption.of(captioner, captioner.features(images[:1]), ids)
 
 
 def test_content_words_and_stems():
@@ -54,11 +45,11 @@ def test_content_words_and_stems():
 
 
 def test_cues_by_hand(captioner, images):
-    given = caption_of(captioner, images, "a red wolf and red photo")  # "wolf" and "and" are unknown
-    frequency = captioner.support.frequency
-    positions, cues = word_cues(*given, frequency)
-    assert positions == [1, 4, 5]
-    _, features, ids, photo, mean = given
+    given = scored(captioner, images, "a red wolf and red photo")  # "wolf" and "and" are unknown
+    stems_of_words, frequency = captioner.support.stems.copy(), captioner.support.frequency
+    cues = given.cues(stems_of_words, frequency)
+    assert given.content == [1, 4, 5]
+    features, ids, photo, mean = given.features, given.ids, given.photo, given.mean
     red = captioner.vocabulary.encode(["red"])[0]
     whole = [photo[i, word] for i, word in enumerate(ids)]
     assert cues["logprob"].tolist() == [whole[1], whole[4], whole[5]]
@@ -67,16 +58,20 @@ def test_cues_by_hand(captioner, images):
     assert cues["entropy"][0] == pytest.approx(-sum(math.exp(x) * x for x in photo[1]))
     assert cues["frequency"][0] == pytest.approx(math.log(frequency[red] + 0.003))
     assert cues["mentions"][0] == pytest.approx(
-        math.log(expected_mentions(captioner, features, [[red]])[0] + 0.003)
+        math.log(expected_mentions(captioner, features, [np.array([red])])[0] + 0.003)
     )
+    blue = captioner.vocabulary.encode(["blue"])[0]
+    stems_of_words[blue] = stems_of_words[red]  # as if they were two forms of a word
+    together = expected_mentions(captioner, features, [np.array([blue, red])])[0]
+    assert given.cues(stems_of_words, frequency)["mentions"][0] == pytest.approx(math.log(together + 0.003))
 
 
 def test_support_is_the_logistic_regression_of_the_content_words(captioner, images):
-    given = caption_of(captioner, images, "a red wolf photo")
-    found = word_supports(*given)
+    given = scored(captioner, images, "a red wolf photo")
+    found = given.supports()
     assert [value is None for value in found] == [True, False, True, False]
     support = captioner.support
-    _, cues = word_cues(*given, support.frequency)
+    cues = given.cues(support.stems, support.frequency)
     z = support.bias[0] + sum(
         support.weights[i] * (cues[name][0] - support.mean[i]) / support.scale[i]
         for i, name in enumerate(CUES)
@@ -86,21 +81,21 @@ def test_support_is_the_logistic_regression_of_the_content_words(captioner, imag
 
 def test_without_support_or_content_words_there_is_none(tiny_captioner, captioner, images):
     assert tiny_captioner.support is None
-    assert word_supports(*caption_of(tiny_captioner, images, "a red photo")) == [None] * 3
-    assert word_supports(*caption_of(captioner, images, "a a")) == [None] * 2
+    assert scored(tiny_captioner, images, "a red photo").supports() == [None] * 3
+    assert scored(captioner, images, "a a").supports() == [None] * 2
 
 
 def test_a_captioner_without_an_average_picture_lacks_one_cue(captioner, images):
     blind = replace(captioner, mean_features=None)
     assert set(available_cues(captioner)) - set(available_cues(blind)) == {"visual"}
-    given = caption_of(blind, images, "a red photo")
-    assert set(word_cues(*given, captioner.support.frequency)[1]) == set(available_cues(blind))
+    found = scored(blind, images, "a red photo").cues(captioner.support.stems, captioner.support.frequency)
+    assert set(found) == set(available_cues(blind))
 
 
 def test_a_file_keeps_it(captioner, images, tmp_path):
     captioner.save(tmp_path / "mine.keras")
     loaded = load_captioner(tmp_path / "mine.keras")
-    before, after = (word_supports(*caption_of(one, images, "a red photo")) for one in (captioner, loaded))
+    before, after = (scored(one, images, "a red photo").supports() for one in (captioner, loaded))
     assert after[1:] == pytest.approx(before[1:], abs=1e-5)
 
 
