@@ -68,6 +68,8 @@ MAP_REGION = (
     0.2  # fraction of the maximum at which the region of a map without points ends: Zhou et al., CVPR 2016
 )
 
+FEWEST_ON_GRID, MOST_ROWS = 9, 28  # points, and rows or columns: as many as a map of stride 8 has
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -85,6 +87,20 @@ class Explanation:
     map: np.ndarray | None = None
     on_input: Fixations | None = None
 
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """The rows and columns of the coarse grid on which the points lie; None if they do not.
+
+        A published walk often ends at the same pixel below each location of the last map.
+        """
+        points = self._published
+        if points is None or len(points) < FEWEST_ON_GRID:
+            return None
+        rows, columns = (len(np.unique(places)) for places in points.points.T)
+        spaced = max(rows, columns) <= min(MOST_ROWS, min(points.shape) / 4)
+        filled = rows * columns <= 2 * len(points)
+        return (rows, columns) if spaced and filled else None
+
     def heat(self, longest: int) -> np.ndarray:
         """The heat map, its longer side at most ``longest`` cells: uint8 ``[rows, columns]``, maximum 255."""
         if self.fixations is not None:
@@ -98,10 +114,13 @@ class Explanation:
         For evidence and for a map alone, it is :meth:`region`. For the points of the published methods it is
         the tight box around them, as published.
         """
+        return self.region(shape) if self._published is None else self._published.box(None)
+
+    @property
+    def _published(self) -> Fixations | None:
+        """The points of a published method, which have no spread and no net map."""
         points = self.fixations
-        if points is not None and points.net is None and not points.is_spread:
-            return points.box(None)
-        return self.region(shape)
+        return points if points is not None and points.net is None and not points.is_spread else None
 
     def region(self, shape: tuple[int, int]) -> list[float] | None:
         """The box ``[x, y, width, height]`` of the heat map's heaviest region; None if nothing was found."""

@@ -1,18 +1,21 @@
 """The command `gazeback ground`: caption photos and show which pixels each word came from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.settings import Settings
 from gazeback.grounding.output.files import check_folder, unique_stems
 from gazeback.grounding.output.writer import outputs_of, write_outputs
 from gazeback.models.errors import PhotoError, UserError
 from gazeback.models.writing import keep_apart
 
-if TYPE_CHECKING:
-    pass
+NEXT_STEPS = (
+    'your own photo (gazeback ground PHOTO.jpg), your own words (--caption "a dog on a beach"), '
+    "or two methods (--methods evidence,grad-cam)"
+)
 
 
 @click.command(short_help="Caption photos and show which pixels each word came from.")
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     help="Folder for the pages, figures and JSON files.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line per photo, instead of text.")
+@click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
 @click.option("--coco", type=click.Path(path_type=Path), metavar="DIR", help="Ground a COCO split's images.")
 @click.option("--annotations", type=click.Path(path_type=Path), metavar="FILE", help="Its captions JSON.")
 @click.option(
@@ -50,8 +54,8 @@ if TYPE_CHECKING:
 @click.option("--limit", type=int, metavar="N", help="Only the first N images of the split.")
 @click.pass_context
 def ground(
-    ctx: click.Context, photos: tuple[str, ...], out: Path, as_json: bool, coco: Path | None,
-    annotations: Path | None, instances: Path | None, limit: int | None, **how: Any,
+    ctx: click.Context, photos: tuple[str, ...], out: Path, as_json: bool, open_it: bool,
+    coco: Path | None, annotations: Path | None, instances: Path | None, limit: int | None, **how: Any,
 ) -> None:  # fmt: skip
     """Caption each PHOTO and show which pixels each word came from.
 
@@ -66,7 +70,7 @@ def ground(
     if coco is None:
         if annotations or instances or limit is not None:
             raise UserError("--annotations, --instances and --limit belong to --coco DIR, which is missing")
-        if not ground_photos(photos, settings, out, as_json):
+        if not ground_photos(photos, settings, out, as_json, open_it):
             ctx.exit(2)
     else:
         from gazeback.grounding.commands.ground_coco import ground_coco
@@ -75,10 +79,12 @@ def ground(
             raise UserError(
                 "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"
             )
-        ground_coco(coco, annotations, instances, limit, settings, out, as_json)
+        ground_coco(coco, annotations, instances, limit, settings, out, as_json, open_it)
 
 
-def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_json: bool) -> bool:
+def ground_photos(
+    photos: tuple[str, ...], settings: Settings, out: Path, as_json: bool, open_it: bool = False
+) -> bool:
     """Ground and write each photo; a bad photo is named and skipped. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import print_grounding, print_json, screen
     from gazeback.grounding.output.results import to_json
@@ -87,7 +93,7 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
     sources = photos or (str(bundled_photo()),)
     stems = unique_stems(sources)
     keep_apart(sources, (path for stem in stems for path in outputs_of(out, stem).values()))
-    captioner, all_good = None, True
+    captioner, pages = None, []
     with screen(len(sources)) as shown:
         for source, stem in zip(sources, stems, strict=True):
             try:
@@ -102,8 +108,10 @@ def ground_photos(photos: tuple[str, ...], settings: Settings, out: Path, as_jso
                         print_json(to_json(grounding))
                     else:
                         print_grounding(grounding, paths["html"])
+                pages.append(paths["html"])
             except PhotoError as error:
                 shown.mistake(error)
-                all_good = False
             shown.advance()
-    return all_good
+    if pages:
+        finish(pages[0], NEXT_STEPS, as_json, open_it)
+    return len(pages) == len(sources)

@@ -9,6 +9,7 @@ import click
 
 from gazeback.grounding.coco.annotations import read_instances
 from gazeback.grounding.coco.run import CocoRun, Item, Summary
+from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.terminal import Screen, screen
 from gazeback.models.captions_file import read_captions_file
 from gazeback.models.contents import file_digest, versions
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from gazeback.grounding.commands.settings import Settings
     from gazeback.models.caption_generator import CaptionGenerator
 
+NEXT_STEPS = "the same command with another method (--method fixations) and another --out"
+
 NAMED = 5  # file names in a summary line
 
 
 def ground_coco(
     images_dir: Path, annotations: Path | None, instances: Path | None, limit: int | None,
-    settings: "Settings", out: Path, as_json: bool,
+    settings: "Settings", out: Path, as_json: bool, open_it: bool = False,
 ) -> None:  # fmt: skip
     """Ground a split and print a summary; an image that cannot be read is not a failure.
 
@@ -46,6 +49,7 @@ def ground_coco(
         raise DataError(f"--coco {images_dir}: none of the {len(items)} images could be grounded")
     run.assemble(items, summary)
     click.echo(json_text(_as_json(summary))) if as_json else _tell(summary)
+    finish(run.out / "index.html", NEXT_STEPS, as_json, open_it)
 
 
 def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:

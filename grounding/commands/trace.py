@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.output.files import check_folder, unique_stems
 from gazeback.grounding.output.writer import outputs_of, write_outputs
 from gazeback.models.errors import PhotoError, UserError
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "efficientnet-lite0"  # its weights come with the package
 KNOWN_WEIGHTS, RANDOM = "imagenet", "random"
 INDEX = "index.html"
+NEXT_STEPS = (
+    'your own photo (gazeback trace PHOTO.jpg), another class (--target "football helmet"), '
+    "or three methods (--methods evidence,fixations,grad-cam)"
+)
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,12 @@ class Settings:
     help="Folder for the pages, figures and JSON files.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line per photo, instead of text.")
+@click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
 @click.pass_context
 def trace(
     ctx: click.Context, photos: tuple[str, ...], model: str, weights: str | None, preprocessing: str | None,
     targets: tuple[str, ...], layer: str | None, methods: str, top: int, at_layers: tuple[str, ...],
-    out: Path, as_json: bool,
+    out: Path, as_json: bool, open_it: bool,
 ) -> None:  # fmt: skip
     """Classify each PHOTO and show which pixels each class came from.
 
@@ -108,12 +114,17 @@ def trace(
     settings = Settings(model, weights, preprocessing, targets, layer, names, top)
     settings.check()
     check_folder(out)
-    if not trace_photos(photos, settings, at_layers, out, as_json):
+    if not trace_photos(photos, settings, at_layers, out, as_json, open_it):
         ctx.exit(2)
 
 
 def trace_photos(
-    photos: tuple[str, ...], settings: Settings, at_layers: tuple[str, ...], out: Path, as_json: bool
+    photos: tuple[str, ...],
+    settings: Settings,
+    at_layers: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    open_it: bool = False,
 ) -> bool:
     """Trace and write each photo; a bad photo is named and skipped. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import screen
@@ -124,7 +135,7 @@ def trace_photos(
     stems = unique_stems([INDEX, *sources])[1:]  # reserve the name of the index page
     outputs = (path for stem in stems for path in outputs_of(out, stem, with_layers=True).values())
     keep_apart(sources, (*outputs, out / INDEX))
-    classifier, entries = None, []
+    classifier, entries, page = None, [], None
     with screen(len(sources), "Tracing") as shown:
         for source, stem in zip(sources, stems, strict=True):
             try:
@@ -139,14 +150,17 @@ def trace_photos(
                 with shown.paused():
                     _tell(traced, paths, as_json)
                 entries.append(index_entry(traced, paths["html"].name))
+                page = page or paths["html"]
             except PhotoError as error:
                 shown.mistake(error)
             shown.advance()
     if len(entries) > 1:
         with writing_to(out):
-            index = write_index(entries, out / INDEX, "Traced photos", "classes")
+            page = write_index(entries, out / INDEX, "Traced photos", "classes")
         if not as_json:
-            click.echo(f"Index: {index}")
+            click.echo(f"Index: {page}")
+    if page is not None:
+        finish(page, NEXT_STEPS, as_json, open_it)
     return len(entries) == len(sources)
 
 

@@ -58,15 +58,19 @@ def target_verdict(target: Target, model: str) -> str:
 
 
 def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
-    """The number of points, and the fraction of a photo of this (height, width) that the box covers."""
+    """The number of points, and the fraction of a photo of this (height, width) that the box covers.
+
+    Points on a coarse grid are said to be so.
+    """
     box = explanation.box(shape)
     if box is None:
         return "no evidence"
     share = probability_text(box[2] * box[3] / (shape[0] * shape[1]))
     if explanation.fixations is None:
         return f"heat map only, box {share}"
-    count = len(explanation.fixations)
-    return f"{count} point{'s' * (count != 1)}, box {share}"
+    count, grid = len(explanation.fixations), explanation.grid
+    where = "" if grid is None else f" on a {grid[0]} \u00d7 {grid[1]} grid"
+    return f"{count} point{'s' * (count != 1)}{where}, box {share}"
 
 
 NOT_MEASURED = "not measured"  # shown instead of figures that need an average picture

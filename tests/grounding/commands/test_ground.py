@@ -33,7 +33,9 @@ def test_one_photo_is_written_and_told(run, stage, photo) -> None:
     assert lines[1].split() == ["word", "visual", "share", "visual", "nats", "language", "nats"]
     assert lines[2].split() == ["a", "0", "%", "-0.10", "-0.40", "language", "habit"]
     assert lines[3].split() == ["dog", "39", "%", "████", "+0.50", "-1.00"]
-    assert lines[-1] == f"Page: {Path('gazeback-out', 'dog.html')}"
+    assert lines[-3] == f"Page: {Path('gazeback-out', 'dog.html')}"
+    assert lines[-2] == "Open dog.html in a browser, or add --open."
+    assert lines[-1].startswith("Next, try your own photo (gazeback ground PHOTO.jpg)")
 
 
 def test_without_photo_the_bundled_one_is_grounded(run, stage) -> None:

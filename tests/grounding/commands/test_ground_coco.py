@@ -54,6 +54,8 @@ def test_a_split_is_grounded_and_its_bad_image_is_passed_over(run, stage, coco) 
         "Instances that refer to no known image or category, left out: 1",
         "Results: out/results.json",
         "Index: out/index.html",
+        "Open index.html in a browser, or add --open.",
+        "Next, try the same command with another method (--method fixations) and another --out.",
     ]
     stems = ["one", "one-2", "three"]
     written = sorted(path.name for path in Path("out/images").iterdir())

@@ -50,7 +50,8 @@ def test_one_photo_is_written_and_told(run, colours, two_patches) -> None:
     assert lines[2].startswith("red, crimson")
     assert "points, box" in lines[2]
     assert lines[3].startswith("blue")
-    assert lines[-1] == f"Page: {Path('gazeback-out', 'two.html')}"
+    assert lines[-3] == f"Page: {Path('gazeback-out', 'two.html')}"
+    assert lines[-1].startswith("Next, try your own photo (gazeback trace PHOTO.jpg)")
     assert colours == [("efficientnet-lite0", "imagenet", None)]
 
 
@@ -133,7 +134,7 @@ def test_several_photos_get_an_index_that_no_page_overwrites(run, colours, two_p
     assert written() == [
         "index-2.html", "index-2.json", "index-2.png", "index.html", "two.html", "two.json", "two.png",
     ]  # fmt: skip
-    assert result.stdout.splitlines()[-1] == f"Index: {Path('gazeback-out', 'index.html')}"
+    assert result.stdout.splitlines()[-3] == f"Index: {Path('gazeback-out', 'index.html')}"
     assert 'href="index-2.html"' in Path("gazeback-out/index.html").read_text()
 
 

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from gazeback.cnn_trace.fixations import Fixations
+from gazeback.grounding.explanation import Explanation
 from gazeback.grounding.output.results import to_json, write_json
 from gazeback.grounding.output.text import (
     facts,
@@ -98,3 +100,14 @@ def test_what_is_said_of_targets_and_explanations(make_traced):
     neuron = make_traced(["conv[0, 0, 7]"], layer="conv").targets[0]
     assert value_text(neuron) == "activation 0.6"
     assert target_verdict(neuron, "vgg16") == "has the activation 0.6 in vgg16."
+
+
+def test_points_on_a_coarse_grid_are_said_to_be_so():
+    places = np.indices((7, 5)).reshape(2, -1).T
+    explanation = Explanation("fixations", Fixations(30 * places[3:] + 11, np.ones(32), (224, 224)))
+    assert facts(explanation, (224, 224)).startswith("32 points on a 7 \u00d7 5 grid, box ")
+    scattered = np.random.default_rng(0).permutation(224 * 224)[:32]
+    apart = np.stack(np.unravel_index(np.sort(scattered), (224, 224)), axis=1)
+    all_pixels = np.indices((60, 60)).reshape(2, -1).T
+    for points in (places[:8] * 30, apart, all_pixels):
+        assert Explanation("top", Fixations(points, np.ones(len(points)), (224, 224))).grid is None
