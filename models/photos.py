@@ -62,15 +62,15 @@ class Preprocessed:
         return (np.asarray(points, float).reshape(-1, 2) + 0.5) * scale - 0.5
 
 
-def load_photo(source: "str | Path | Image.Image | np.ndarray") -> Photo:
+def load_photo(source: "str | Path | Image.Image | np.ndarray", most_pixels: int = MAX_PIXELS) -> Photo:
     """Read the photo in a file, a Pillow image or an array (uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]).
 
     EXIF rotation is applied, transparency is composed on white, and 16-bit grey is scaled to 8 bits. The
-    first frame of an animation is used. Raises PhotoError.
+    first frame of an animation is used. Raises PhotoError, also for a file of more than ``most_pixels``.
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        return Photo(_read(path), printable(path.name), path)
+        return Photo(_read(path, most_pixels), printable(path.name), path)
     if isinstance(source, Image.Image):
         with _reporting("the image"):
             return Photo(_upright_rgb(source, "the image"), "photo")
@@ -104,11 +104,11 @@ def bundled_photo() -> Path:
     )
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, most_pixels: int) -> np.ndarray:
     """Read a file as uint8 [height, width, 3]."""
     _check_file(path)
     with _reporting(str(path)), Image.open(path) as image:
-        return _upright_rgb(image, str(path))
+        return _upright_rgb(image, str(path), most_pixels)
 
 
 @contextmanager
@@ -148,13 +148,13 @@ def _check_file(path: Path) -> None:
         raise PhotoError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _upright_rgb(image: Image.Image, name: str) -> np.ndarray:
+def _upright_rgb(image: Image.Image, name: str, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a picture as uint8 [height, width, 3]; its size is checked first."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise PhotoError(f"{name}: {width} x {height} pixels; a photo needs at least {MIN_SIDE} x {MIN_SIDE}")
-    if width * height > MAX_PIXELS:
-        raise PhotoError(_too_large(name))
+    if width * height > most_pixels:
+        raise PhotoError(_too_large(name, most_pixels))
     image.load()
     return np.array(_opaque_rgb(_eight_bit(ImageOps.exif_transpose(image))))
 
@@ -193,8 +193,8 @@ def _image_of_array(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _too_large(name: str) -> str:
-    return f"{name}: more than {MAX_PIXELS // 1_000_000} million pixels; scale it down first"
+def _too_large(name: str, most_pixels: int = MAX_PIXELS) -> str:
+    return f"{name}: more than {most_pixels // 1_000_000} million pixels; scale it down first"
 
 
 def _one_line(error: Exception) -> str:

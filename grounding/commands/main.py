@@ -25,6 +25,10 @@ COMMANDS = {
         "gazeback.grounding.commands.trace:trace",
         "Classify photos and show which pixels each class came from.",
     ),
+    "app": (
+        "gazeback.grounding.commands.app:app",
+        "Explain photos in a browser.",
+    ),
     "train": (
         "gazeback.grounding.commands.train:train",
         "Train a model of your own.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import secrets
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -23,16 +22,19 @@ HEIGHT = 720  # pixels of the frame until the page has told its own height
 
 # The page in the frame has an origin of its own: it can reach neither the notebook nor the network. It tells
 # its height by a message. Notebooks that are not trusted drop the frame and the script, and keep the picture.
-_FRAMED = Markup("""\
-<div class="gazeback">
-<iframe id="{name}" title="{title}" sandbox="allow-scripts" srcdoc="{page}" loading="eager"
- style="display:block;width:100%;height:{height}px;border:0"></iframe>
-<noscript><img src="{picture}" alt="{title}" style="max-width:100%"></noscript>
-<script>addEventListener("message", (event) => {{
-  const frame = document.getElementById("{name}"), height = Math.ceil(event.data?.gazebackHeight);
-  if (frame && event.source === frame.contentWindow && height) frame.style.height = `${{height}}px`;
-}});</script>
-</div>""")
+_FRAME = Markup(
+    '<iframe class="gazeback" title="{title}" sandbox="allow-scripts" srcdoc="{page}"'
+    ' style="display:block;width:100%;height:{height}px;border:0"></iframe>'
+)
+_STILL = Markup('<noscript><img src="{picture}" alt="{title}" style="max-width:100%"></noscript>')
+
+FIT_FRAMES = """<script>addEventListener("message", (event) => {
+  const height = Math.ceil(event.data?.gazebackHeight);
+  if (!height) return;
+  for (const frame of document.querySelectorAll("iframe.gazeback"))
+    if (event.source === frame.contentWindow) frame.style.height = `${height}px`;
+});</script>"""
+"""The script of a document with frames of `framed`, which makes each as high as its page."""
 
 
 def notebook_html(explained: Grounding | TracedPhoto) -> str:
@@ -41,10 +43,17 @@ def notebook_html(explained: Grounding | TracedPhoto) -> str:
     It is the page of `page_html` in a sandboxed frame, which grows to the page's height. A still picture of
     `still_uri` takes its place where scripts are off, such as in a notebook that is not trusted.
     """
-    title = explained.caption if explained.kind == "words" else explained.targets[0].name
-    page, picture = page_html(explained), still_uri(explained)
-    name = f"gazeback-{secrets.token_hex(6)}"
-    return _FRAMED.format(name=name, title=f"Evidence: {title}", page=page, picture=picture, height=HEIGHT)
+    still = _STILL.format(picture=still_uri(explained), title=_title(explained))
+    return f"<div>{framed(explained)}{still}{FIT_FRAMES}</div>"
+
+
+def framed(explained: Grounding | TracedPhoto) -> str:
+    """Put the page of a result in a sandboxed frame; :data:`FIT_FRAMES` fits its height."""
+    return _FRAME.format(title=_title(explained), page=page_html(explained), height=HEIGHT)
+
+
+def _title(explained: Grounding | TracedPhoto) -> str:
+    return f"Evidence: {explained.caption if explained.kind == 'words' else explained.targets[0].name}"
 
 
 def still_uri(explained: Grounding | TracedPhoto) -> str:

@@ -95,11 +95,6 @@ def test_nothing_of_a_caption_becomes_markup(make_grounding):
     assert html.count("<iframe") == 1
 
 
-def test_each_output_has_a_name_of_its_own(make_grounding):
-    first, second = (re.findall(r'iframe id="(.*?)"', notebook_html(make_grounding())) for _ in range(2))
-    assert first != second
-
-
 def test_words_and_targets_are_found_by_their_text(make_grounding, make_traced):
     made = make_grounding(WORDS)
     grounding = Grounding(**{field.name: getattr(made, field.name) for field in fields(Grounding)})

@@ -1,0 +1,1 @@
+"""The app: explain photos in a browser. It needs Gradio (``pip install 'gazeback[app]'``)."""
