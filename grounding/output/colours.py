@@ -91,7 +91,7 @@ def paler(picture: Image.Image) -> Image.Image:
     """Reduce colour and light of an RGB photo, so that evidence stands out."""
     grey = 0.88 * 0.4 / 3  # of each channel: 0.4 parts of grey are mixed with 0.6 parts of colour
     rows = [[grey + 0.88 * 0.6 * (channel == own) for channel in range(3)] + [0.0] for own in range(3)]
-    return picture.convert("RGB", [weight for row in rows for weight in row])
+    return picture.convert("RGB", tuple(weight for row in rows for weight in row))
 
 
 MAX_POINTS = 4000  # more points can neither be distinguished nor be drawn fast
