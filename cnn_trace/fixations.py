@@ -215,9 +215,15 @@ class Fixations:
         return Fixations.of_spread(pixels, weights, self.shape, net, **known)
 
     def _repr_html_(self) -> str:
-        from gazeback.cnn_trace.plots import fixations_html
+        from gazeback.cnn_trace.notebook import draw_heat, figure_html
 
-        return fixations_html(self)
+        box = self.box()
+        where = "" if box is None else f", box {', '.join(f'{side:g}' for side in box)}"
+        text = f"{len(self)} points on {' by '.join(map(str, self.shape))} pixels{where}"
+        if len(self.shape) == 2:
+            return figure_html(draw_heat(self.heatmap(), self.points), text)
+        blank = np.zeros(self.shape if len(self.shape) > 1 else (*self.shape, 1))
+        return figure_html(self.plot(blank), text)
 
     def plot(self, photo: Any) -> Any:
         """Draw a Matplotlib figure: the photo, the points on it, the heat map on it.

@@ -5,9 +5,6 @@ Source: *CNN Fixations* (IEEE TIP 2018), Figure 5.
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -91,39 +88,4 @@ def plot_layers(photo: Any, found: Mapping[str, Fixations]) -> Figure:
         panel.scatter(at[:, 1], at[:, 0], s=3 + 22 * share, c="red", edgecolors="black", linewidths=0.3)
         panel.set(xlim=(0, width), ylim=(height, 0))
         panel.set_title(f"{layer}: {len(fixations)}", size=9, parse_math=False)
-    return figure
-
-
-def fixations_html(fixations: Fixations) -> str:
-    """Build the HTML that a notebook shows for fixations: their heat map, their points, and a line of text.
-
-    The photo is not known here; ``fixations.plot(photo)`` draws them on it.
-    """
-    shape = " by ".join(map(str, fixations.shape))
-    box = fixations.box()
-    where = "" if box is None else f", box {', '.join(f'{side:g}' for side in box)}"
-    text = html.escape(f"{len(fixations)} points on {shape} pixels{where}")
-    stream = io.BytesIO()
-    _alone(fixations).savefig(stream, format="png", dpi=100)
-    picture = base64.b64encode(stream.getvalue()).decode()
-    image = f'<img src="data:image/png;base64,{picture}" alt="{text}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
-
-
-def _alone(fixations: Fixations) -> Figure:
-    """A figure without the photo; only of an image are heat map and points in one panel."""
-    from matplotlib.figure import Figure
-
-    if len(fixations.shape) != 2:
-        blank = np.zeros((*fixations.shape, 1) if len(fixations.shape) == 1 else fixations.shape)
-        figure: Figure = fixations.plot(blank)
-        return figure
-    height, width = fixations.shape
-    across = PANEL_HEIGHT * min(max(width / height, 0.4), 3)
-    figure = Figure(figsize=(across, PANEL_HEIGHT), layout="constrained")
-    panel = figure.subplots()
-    panel.set_axis_off()
-    panel.imshow(fixations.heatmap(), cmap="inferno", extent=(0, width, height, 0))
-    at = fixations.points + 0.5
-    panel.scatter(at[:, 1], at[:, 0], s=4, c="white", edgecolors="black", linewidths=0.3)
     return figure

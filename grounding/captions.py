@@ -115,7 +115,7 @@ class Grounding:
         return list(dict.fromkeys(word.text for word in self.words))
 
     def _repr_html_(self) -> str:
-        from gazeback.grounding.output.notebook import notebook_html
+        from gazeback.grounding.output.writer import notebook_html
 
         return notebook_html(self)
 

@@ -119,7 +119,7 @@ class TracedPhoto:
         return list(dict.fromkeys(target.name for target in self.targets))
 
     def _repr_html_(self) -> str:
-        from gazeback.grounding.output.notebook import notebook_html
+        from gazeback.grounding.output.writer import notebook_html
 
         return notebook_html(self)
 

@@ -60,3 +60,10 @@ def outputs_of(folder: Path, stem: str, with_layers: bool = False) -> dict[str, 
     """The files that `write_outputs` writes, by their kind, in their order."""
     layers = {"layers": folder / f"{stem}-layers.png"} if with_layers else {}
     return layers | {kind: folder / f"{stem}.{kind}" for kind in ("html", "png", "json")}
+
+
+def notebook_html(explained: "Grounding | TracedPhoto") -> str:
+    """The HTML that a notebook shows; see `gazeback.grounding.output.notebook`."""
+    from gazeback.grounding.output import notebook
+
+    return notebook.notebook_html(explained)
