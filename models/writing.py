@@ -135,7 +135,10 @@ def check_output(path: Path | None, option: str, *endings: str) -> None:
 
 def json_text(content: Any, indent: int | None = None) -> str:
     """JSON of a result. A number that is not finite becomes null, because JSON cannot represent it."""
-    return json.dumps(plain(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    try:  # most content is plain already
+        return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(plain(content), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def plain(content: Any) -> Any:

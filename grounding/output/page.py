@@ -126,7 +126,7 @@ def _bars(targets: Sequence[Target]) -> list[str]:
     return [bar_width(value / max(*values, 1e-12)) for value in values]
 
 
-MAP_LONGEST = 112  # pixels of a word's heat map on the page; the browser smooths it
+MAP_LONGEST = 88  # pixels of a word's heat map on the page; the browser smooths it
 
 PRECEDING = {
     "removal": "left out",
@@ -244,7 +244,7 @@ def render(
     )
 
 
-def jpeg_uri(photo: Photo, longest: int, quality: int = 85) -> str:
+def jpeg_uri(photo: Photo, longest: int, quality: int = 80) -> str:
     """Scale the photo down to ``longest`` pixels on its longer side, and encode it as a JPEG ``data:``
     address."""
     image = Image.fromarray(np.asarray(photo.pixels, np.uint8))
@@ -261,13 +261,15 @@ def bar_width(share: float | None) -> str:
 
 @functools.cache
 def _environment(folder: Path) -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # a page has thousands of points
+    return made
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

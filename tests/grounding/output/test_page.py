@@ -131,7 +131,7 @@ def test_map_covers_the_photo_and_peaks_where_the_evidence_is(make_grounding):
     evidence = page_data(grounding, {})["words"][1]["evidence"][0]
     shape = (evidence["rows"], evidence["columns"])
     small = np.frombuffer(base64.b64decode(evidence["map"]), np.uint8).reshape(shape)
-    assert shape == (75, 112)
+    assert shape == (59, 88)
     assert small.max() == 255
     at = (np.array(np.unravel_index(small.argmax(), shape)) + 0.5) / shape
     np.testing.assert_allclose(at, (0.7, 0.75), atol=0.06)
