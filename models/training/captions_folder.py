@@ -58,6 +58,14 @@ def read_train_split(folder: str | Path) -> Split:
     return _read_split(Path(folder), ("train",))
 
 
+def read_set_apart(folder: str | Path) -> Split:
+    """Return every tenth photo of a captions folder's train split, from which no captioner of everyday photos
+    learns. Raises DataError.
+    """
+    whole = read_train_split(folder)
+    return Split(whole.name, whole.photos[9::10], whole.captions[9::10])
+
+
 def _read_split(folder: Path, names: tuple[str, ...]) -> Split:
     for name in names:
         for captions, photos in _LAYOUTS:

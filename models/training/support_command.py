@@ -16,6 +16,10 @@ DATA_HELP = "Captions folder: captions_train.json and train/. Several times: lea
 @click.option(
     "--data", "folders", type=click.Path(path_type=Path), required=True, multiple=True, help=DATA_HELP
 )
+@click.option(
+    "--everyday", type=click.Path(path_type=Path),
+    help="Another such folder, of whose photos only every tenth is taken: those that are set apart.",
+)  # fmt: skip
 @click.option("--model", metavar="NAME|FILE", help="The captioner; the bundled one if it is left out.")
 @click.option("--photos", type=COUNT, default=400, show_default=True, help="Photos of each folder.")
 @click.option(
@@ -23,7 +27,9 @@ DATA_HELP = "Captions folder: captions_train.json and train/. Several times: lea
     help="FILE.keras: the captioner with the support. FILE.npz: the support alone, as it is bundled.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def support(folders: tuple[Path, ...], model: str | None, photos: int, out: Path, as_json: bool) -> None:
+def support(
+    folders: tuple[Path, ...], everyday: Path | None, model: str | None, photos: int, out: Path, as_json: bool
+) -> None:
     """Learn which of a captioner's words are true.
 
     The captioner writes a caption of each photo. What it says and people say, too, is true. From that the
@@ -32,10 +38,11 @@ def support(folders: tuple[Path, ...], model: str | None, photos: int, out: Path
     check_output(out, "--out", ".keras", ".npz")
 
     from gazeback.models import load_captioner
-    from gazeback.models.training.captions_folder import read_train_split
+    from gazeback.models.training.captions_folder import read_set_apart, read_train_split
     from gazeback.models.training.fit_support import fit_support
 
     splits = [read_train_split(folder) for folder in folders]
+    splits += [] if everyday is None else [read_set_apart(everyday)]
     captioner = load_captioner(model)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns) as bar:

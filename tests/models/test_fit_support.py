@@ -12,7 +12,7 @@ from gazeback.models.captioner import Captioner
 from gazeback.models.errors import DataError
 from gazeback.models.support import Support
 from gazeback.models.training import fit_support as fitting
-from gazeback.models.training.captions_folder import read_train_split
+from gazeback.models.training.captions_folder import read_set_apart, read_train_split
 from gazeback.models.training.fit_support import Examples, detection, fit_support, logistic
 from gazeback.models.training.support_command import support
 from gazeback.models.word_cues import available_cues, fingerprint
@@ -62,11 +62,26 @@ def test_too_few_words_are_refused(tiny_captioner, captions_folder):
         fit_support(tiny_captioner, [read_train_split(captions_folder)], 2)
 
 
+def test_every_tenth_photo_is_set_apart(captions_folder):
+    whole, apart = read_train_split(captions_folder), read_set_apart(captions_folder)
+    assert (apart.photos, apart.captions) == ((whole.photos[9],), (whole.captions[9],))
+
+
 @pytest.mark.parametrize("ending", ["keras", "npz"])
 def test_the_command_writes_it(red_photos, captions_folder, tmp_path, ending):
     red_photos.save(tmp_path / "mine.keras")
     out = tmp_path / f"out.{ending}"
-    options = ["--data", captions_folder, "--model", tmp_path / "mine.keras", "--photos", 12, "--json"]
+    options = [
+        "--data",
+        captions_folder,
+        "--model",
+        tmp_path / "mine.keras",
+        "--photos",
+        12,
+        "--json",
+        "--everyday",
+        captions_folder,
+    ]
     result = CliRunner().invoke(support, [*map(str, options), "--out", str(out)], catch_exceptions=False)
     weights = json.loads(result.stdout)["weights"]
     assert list(weights) == list(available_cues(red_photos))
