@@ -22,12 +22,16 @@ MISTAKE = Markup('<p class="mistake" role="alert">{}</p>')
 
 @dataclass(frozen=True)
 class Shown:
-    """What a side shows: its caption's words, the other words that were likely, and the generated caption."""
+    """What a side shows: a caption, by which captioner, and for each word the other words that were likely.
+
+    ``generated``: the caption, if nobody wrote it.
+    """
 
     words: tuple[str, ...] = ()
     likely: tuple[tuple[str, ...], ...] = ()
     generated: str = ""
     caption: str = ""
+    captioner: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Answers:
         except MemoryError:
             return _told(MISTAKE.format("There is not enough memory: take a smaller photo."), caption)
         written = caption.strip() and caption != shown.generated
-        return self._shown(grounding, "" if written else grounding.caption)
+        return self._shown(grounding, "" if written else grounding.caption, captioner)
 
     def afresh(self, file: str | None, comparing: bool, caption: str | None, *rest: Any) -> list[Any]:
         """Explain another photo: the caption of the one before it is generated anew."""
@@ -72,6 +76,8 @@ class Answers:
     def by_another(self, file: str | None, comparing: bool, caption: str | None, *rest: Any) -> list[Any]:
         """Ask another captioner: a caption that the last one generated is generated anew."""
         shown: Shown = rest[-1]
+        if rest[0] == shown.captioner:  # Gradio may tell one choice twice, then with the caption of before
+            return [gr.skip()] * 7
         return self.explain(file, comparing, "" if caption == shown.generated else caption, *rest)
 
     def with_word(
@@ -83,7 +89,7 @@ class Answers:
             return [gr.skip()] * 7
         return self.explain(file, comparing, replaced(shown.words, position, text), *rest)
 
-    def _shown(self, grounding: Grounding, generated: str) -> list[Any]:
+    def _shown(self, grounding: Grounding, generated: str, captioner: str) -> list[Any]:
         words = tuple(word.text for word in grounding.words)
         likely = tuple(tuple(text for text, _ in word.runners_up) for word in grounding.words)
         downloads = write_downloads(grounding, self.folder)
@@ -93,7 +99,7 @@ class Answers:
             gr.update(choices=list(words), value=None),
             gr.update(choices=[], value=None),
             *(gr.update(value=path, interactive=True) for path in downloads),
-            Shown(words, likely, generated, grounding.caption),
+            Shown(words, likely, generated, grounding.caption, captioner),
         ]
 
 

@@ -163,6 +163,7 @@ def test_two_captioners_are_compared_side_by_side(open_app, folder):
     choose(page, "right-captioner", "scenes-gap")
     page.frame_locator("#right-result iframe.gazeback").locator(".made", has_text="scenes-gap").wait_for()
     assert words(page, "left") == first
+    assert words(page, "right") != first
     left, right = (page.locator(f"#{side}-result iframe").bounding_box() for side in ("left", "right"))
     assert left["x"] + left["width"] <= right["x"]
 
