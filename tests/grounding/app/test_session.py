@@ -1,7 +1,9 @@
 """What the app answers, and what it refuses, without a browser."""
 
 import socket
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from gazeback.grounding.app import serve, session
 from gazeback.grounding.app.session import Captioners, Question, replaced, write_downloads
+from gazeback.grounding.commands import app as command
 from gazeback.grounding.commands.main import gazeback
 from gazeback.models.errors import UserError
 
@@ -93,3 +96,20 @@ def test_a_busy_port_and_a_missing_gradio_are_one_line(monkeypatch):
         "Error: the app needs Gradio, which is not installed: pip install 'gazeback[app]'\n"
     )
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_only_a_flag_opens_the_app_to_others_and_warns(monkeypatch, public):
+    asked = []
+
+    def serving(models, port, everywhere):
+        asked.append((models, everywhere))
+        return nullcontext(f"http://127.0.0.1:{port}/")
+
+    monkeypatch.setattr(command, "check", lambda port, everywhere: None)
+    monkeypatch.setattr(command, "serving", serving)
+    monkeypatch.setattr(command, "Event", lambda: SimpleNamespace(wait=lambda: None))
+    result = CliRunner().invoke(gazeback, ["app", "--port", "7999", *["--public"] * public])
+    assert asked == [((), public)]
+    assert result.stdout == "Open http://127.0.0.1:7999/ in a browser; Ctrl-C ends the app.\n"
+    assert ("Warning: everybody who can reach this machine" in result.stderr) is public
