@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates, sum_labels
+from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates
 from scipy.spatial import KDTree
 
 from gazeback.cnn_trace.errors import TraceError
@@ -352,7 +352,7 @@ def _carrying(pixels: np.ndarray, mass: np.ndarray, shape: tuple[int, ...]) -> t
 def heaviest_region(heat: np.ndarray, level: float) -> tuple[slice, ...]:
     """Find the rows and columns of the connected region of ``heat >= level`` with the most heat."""
     regions, count = label(heat >= level)
-    heaviest = int(np.argmax(sum_labels(heat, regions, range(1, count + 1))))
+    heaviest = int(np.argmax(np.bincount(regions.ravel(), heat.ravel(), count + 1)[1:]))
     region: tuple[slice, ...] = find_objects(regions)[heaviest]
     return region
 
