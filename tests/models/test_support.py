@@ -1,18 +1,21 @@
 """The support of a caption's words: its cues, its file, and the captioner that it belongs to."""
 
+import json
 import math
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gazeback.models import load_captioner
+from gazeback.models import bundled, load_captioner
 from gazeback.models.captioner import Captioner
 from gazeback.models.content_words import is_content, stem, stems
 from gazeback.models.errors import ModelError
 from gazeback.models.sampled_captions import expected_mentions
 from gazeback.models.support import CUES, MEMBER, Support
+from gazeback.models.vocabulary import Vocabulary
 from gazeback.models.word_cues import ScoredCaption, available_cues, fingerprint, supported
 
 
@@ -103,6 +106,14 @@ def test_another_captioner_does_not_get_it(captioner):
     other = replace(captioner, mean_features=captioner.mean_features + 1)
     assert supported(other, captioner.support).support is None
     assert supported(replace(captioner), captioner.support).support is captioner.support
+
+
+def test_the_bundled_captioner_has_one():
+    stored = np.load(bundled.WEIGHTS / bundled.DECODER_FILE)
+    words = tuple(json.loads(str(stored["about"]))["words"])
+    captioner = SimpleNamespace(vocabulary=Vocabulary(words), mean_features=stored["mean_features"])
+    file = bundled.WEIGHTS / f"{bundled.NAME}_support.npz"
+    assert supported(captioner, Support.read(file, str(file))).support.cues == tuple(CUES)
 
 
 def test_a_broken_file_is_named(captioner, tmp_path):
