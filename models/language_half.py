@@ -55,9 +55,35 @@ def pooled(features: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class AttentionSteps:
+    """The attention of ``show_and_tell`` as arrays; C features, H units, A the size of keys and queries."""
+
+    value_weights: np.ndarray  # [C, H]
+    value_bias: np.ndarray  # [H]
+    key_weights: np.ndarray  # [C, A]
+    key_bias: np.ndarray  # [A]
+    query_weights: np.ndarray  # [H, A]
+    query_bias: np.ndarray  # [A]
+    scale: np.ndarray  # one number
+
+    def places(self, features: np.ndarray) -> State:
+        """Values ``[n, places, H]`` and keys ``[n, places, A]`` of maps ``[n, h, w, C]``; pooled vectors
+        ``[n, C]`` are one place.
+        """
+        places = np.asarray(features, np.float32).reshape(len(features), -1, features.shape[-1])
+        return places @ self.value_weights + self.value_bias, places @ self.key_weights + self.key_bias
+
+    def attended(self, hidden: np.ndarray, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """The sum of the values ``[n, H]`` that the LSTM's outputs ``[n, H]`` attend to."""
+        query = hidden @ self.query_weights + self.query_bias
+        scores = np.einsum("na,npa->np", query, keys) * self.scale
+        return np.einsum("np,nph->nh", np.exp(log_softmax(scores)), values)
+
+
+@dataclass(frozen=True)
 class ShowAndTellSteps:
-    """The layers of ``show_and_tell`` after the pooled features, as arrays. C features, E embedding, H units,
-    V words.
+    """The layers of ``show_and_tell`` after the last map, as arrays. C features, E embedding, H units, V
+    words.
     """
 
     image_weights: np.ndarray  # [C, E], batch normalisation folded in
@@ -68,6 +94,7 @@ class ShowAndTellSteps:
     bias: np.ndarray  # [4H]
     word_weights: np.ndarray  # [H, V]
     word_bias: np.ndarray  # [V]
+    attention: AttentionSteps | None
 
     @classmethod
     def of(cls, model: keras.Model) -> "ShowAndTellSteps | None":
@@ -77,35 +104,51 @@ class ShowAndTellSteps:
         by_name = {layer.name: layer for layer in model.layers}
         if not _is_show_and_tell(by_name):
             return None
-        weights, bias = by_name[show_and_tell.IMAGE_EMBEDDING].get_weights()
-        gamma, beta, mean, variance = by_name[show_and_tell.IMAGE_SCALE].get_weights()
+
+        def weights_of(*names: str) -> list[np.ndarray]:
+            return [array for name in names for array in by_name[name].get_weights()]
+
+        weights, bias = weights_of(show_and_tell.IMAGE_EMBEDDING)
+        gamma, beta, mean, variance = weights_of(show_and_tell.IMAGE_SCALE)
         scale = gamma / np.sqrt(variance + by_name[show_and_tell.IMAGE_SCALE].epsilon)
+        attention = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY, show_and_tell.ATTENTION)
         return cls(
             weights * scale,
             (bias - mean) * scale + beta,
-            *by_name[show_and_tell.WORD_EMBEDDING].get_weights(),
-            *by_name[show_and_tell.LSTM].get_weights(),
-            *by_name[show_and_tell.WORD_LOGITS].get_weights(),
+            *weights_of(show_and_tell.WORD_EMBEDDING, show_and_tell.LSTM, show_and_tell.WORD_LOGITS),
+            AttentionSteps(*weights_of(*attention)) if show_and_tell.ATTENTION in by_name else None,
         )
 
     def start(self, features: np.ndarray) -> State:
         image = pooled(features) @ self.image_weights + self.image_bias
         nothing = np.zeros((len(image), self.state_weights.shape[0]), np.float32)
-        return self._lstm(image, nothing, nothing)
+        state = self._lstm(image, nothing, nothing)
+        return state if self.attention is None else (*state, image, *self.attention.places(features))
 
     @one_thread
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
-        hidden, cell = self._lstm(self.embedding[words], *state)
-        return log_softmax(hidden @ self.word_weights + self.word_bias), (hidden, cell)
+        said, state = self._say(state, words)
+        return log_softmax(said @ self.word_weights + self.word_bias), state
 
     @one_thread
     def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
         """log p(next word) after each of the words ``[n, T]``: ``[n, T, V]``."""
-        state, hidden = self.start(features), []
+        state, all_said = self.start(features), []
         for step in range(words.shape[1]):
-            state = self._lstm(self.embedding[words[:, step]], *state)
-            hidden.append(state[0])
-        return log_softmax(np.stack(hidden, axis=1) @ self.word_weights + self.word_bias)
+            said, state = self._say(state, words[:, step])
+            all_said.append(said)
+        return log_softmax(np.stack(all_said, axis=1) @ self.word_weights + self.word_bias)
+
+    def _say(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
+        """Read one word per row; return the word layer's input ``[n, H]`` and the new state."""
+        embedded = self.embedding[words]
+        if self.attention is None:
+            hidden, cell = self._lstm(embedded, *state)
+            return hidden, (hidden, cell)
+        hidden, cell, image, values, keys = state
+        hidden, cell = self._lstm(embedded + image, hidden, cell)
+        said = hidden + self.attention.attended(hidden, values, keys)
+        return said, (hidden, cell, image, values, keys)
 
     def _lstm(self, x: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> State:
         gates = x @ self.input_weights + hidden @ self.state_weights + self.bias
@@ -116,22 +159,22 @@ class ShowAndTellSteps:
 
 def _is_show_and_tell(by_name: dict[str, keras.layers.Layer]) -> bool:
     """Whether the layers have the kinds and settings that ``ShowAndTellSteps`` repeats, in that order."""
-    kinds = {
+    dense = [show_and_tell.IMAGE_EMBEDDING, show_and_tell.WORD_LOGITS]
+    kinds: dict[str, type[keras.layers.Layer]] = {
         show_and_tell.POOL: keras.layers.GlobalAveragePooling2D,
-        show_and_tell.IMAGE_EMBEDDING: keras.layers.Dense,
         show_and_tell.IMAGE_SCALE: keras.layers.BatchNormalization,
         show_and_tell.WORD_EMBEDDING: keras.layers.Embedding,
         show_and_tell.LSTM: keras.layers.LSTM,
-        show_and_tell.WORD_LOGITS: keras.layers.Dense,
     }
+    if show_and_tell.ATTENTION in by_name:
+        dense += [show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY]
+        kinds[show_and_tell.ATTENTION] = keras.layers.Attention
+    kinds |= dict.fromkeys(dense, keras.layers.Dense)
     if not all(isinstance(by_name.get(name), kind) for name, kind in kinds.items()):
         return False
     lstm = by_name[show_and_tell.LSTM]
-    activations = [
-        by_name[name].activation for name in (show_and_tell.IMAGE_EMBEDDING, show_and_tell.WORD_LOGITS)
-    ]
     return (
-        activations == [keras.activations.linear] * 2
+        all(by_name[name].activation is keras.activations.linear for name in dense)
         and lstm.activation is keras.activations.tanh
         and lstm.recurrent_activation is keras.activations.sigmoid
         and lstm.use_bias

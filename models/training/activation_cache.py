@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,59 +21,46 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ActivationCache:
-    """Activations of some layers of a frozen encoder over every photo of a split, one float16 file per
-    view.
-    """
+    """Activations of a layer of a frozen encoder over every photo of a split, one float16 file per view."""
 
     folder: Path
     encoder: keras.Model
-    layer_names: tuple[str, ...]
+    layer: str
     seed: int
 
-    def load(self, split: Split, views: int, progress: Progress) -> dict[str, list[np.ndarray]]:
-        """Return, per layer, one memory-mapped float16 array ``[photos, ...]`` per view; computes what is
-        missing.
+    def load(self, split: Split, views: int, progress: Progress) -> list[np.ndarray]:
+        """Return one memory-mapped float16 array ``[photos, ...]`` per view; computes what is missing.
 
         ``progress(done, total)`` counts photos times views.
         """
         total = views * len(split)
         for number in range(views):
             before = number * len(split)
-            if not all(_is_whole(self._file(split, layer, number)) for layer in self.layer_names):
+            if not _is_whole(self._file(split, number)):
                 with writing_to(self.folder):
                     self.folder.mkdir(parents=True, exist_ok=True)
                     self._compute(split, number, partial(_offset, progress, before, total))
         progress(total, total)
-        return {
-            layer: [np.load(self._file(split, layer, number), mmap_mode="r") for number in range(views)]
-            for layer in self.layer_names
-        }
+        return [np.load(self._file(split, number), mmap_mode="r") for number in range(views)]
 
-    def _file(self, split: Split, layer: str, number: int) -> Path:
+    def _file(self, split: Split, number: int) -> Path:
         key = digest(self._encoder_digest, self.seed, split.photos_digest)[:12]
-        return self.folder / f"{split.name}-{layer}-view{number}-{key}.npy"
+        return self.folder / f"{split.name}-{self.layer}-view{number}-{key}.npy"
 
     @cached_property
     def _encoder_digest(self) -> str:
         return digest(self.encoder, versions())
 
     def _compute(self, split: Split, number: int, progress: Callable[[int], None]) -> None:
-        outputs = {layer: self.encoder.get_layer(layer).output for layer in self.layer_names}
-        frozen = keras.Model(self.encoder.input, outputs)
+        output = self.encoder.get_layer(self.layer).output
+        frozen = keras.Model(self.encoder.input, output)
         frozen.compile(jit_compile=False)
-        files = {layer: self._file(split, layer, number) for layer in self.layer_names}
-        with ExitStack() as stack:
-            places = {layer: stack.enter_context(whole(file)) for layer, file in files.items()}
-            maps = {
-                layer: new_array(places[layer], np.float16, (len(split), *output.shape[1:]))
-                for layer, output in outputs.items()
-            }
+        with whole(self._file(split, number)) as place:
+            maps = new_array(place, np.float16, (len(split), *output.shape[1:]))
             for start, pixels in self._pixel_batches(split, number):
-                for layer, values in frozen.predict_on_batch(pixels).items():
-                    maps[layer][start : start + len(pixels)] = values
+                maps[start : start + len(pixels)] = frozen.predict_on_batch(pixels)
                 progress(start + len(pixels))
-            for values in maps.values():
-                values.flush()
+            maps.flush()
 
     def _pixel_batches(self, split: Split, number: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index of the first photo, float32 pixels); the next batch is decoded while one is

@@ -1,4 +1,4 @@
-"""Batches of captions, grouped by length, or by photo so that captions share the photo's forward pass."""
+"""Batches of captions, grouped by photo so that captions share the photo's forward pass."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,6 @@ import numpy as np
 
 from gazeback.models.training.captions_folder import Split
 from gazeback.models.vocabulary import Vocabulary
-
-# Captions are shuffled, cut into chunks of this many batches, and sorted by length within a chunk.
-CHUNK = 20
 
 
 @dataclass(frozen=True)
@@ -59,24 +56,11 @@ class EncodedCaptions:
         photos, rows = np.unique(self.photos[captions], return_inverse=True)
         return Batch(photos, rows.astype(np.int32), words, targets, weights)
 
-    def by_length(self, size: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
-        """Every caption once, in batches of similar length; without ``random`` in the order of their
-        length.
+    def by_photo(self, photos: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
+        """Every caption once, in batches of all captions of ``photos`` photos; without ``random`` in the
+        photos' order.
         """
-        lengths = np.array([len(sentence) for sentence in self.words])
-        if random is None:
-            order = np.argsort(lengths, kind="stable")
-            yield from (self.batch(order[start : start + size]) for start in range(0, len(order), size))
-            return
-        shuffled, batches = random.permutation(len(self)), []
-        for start in range(0, len(shuffled), size * CHUNK):
-            chunk = shuffled[start : start + size * CHUNK]
-            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-            batches += [chunk[i : i + size] for i in range(0, len(chunk), size)]
-        yield from (self.batch(batches[i]) for i in random.permutation(len(batches)))
-
-    def by_photo(self, photos: int, random: np.random.Generator) -> Iterator[Batch]:
-        """Every caption once, in batches of all captions of ``photos`` photos."""
-        order = random.permutation(int(self.photos.max()) + 1)
-        for start in range(0, len(order), photos):
+        count = int(self.photos.max()) + 1
+        order = np.arange(count) if random is None else random.permutation(count)
+        for start in range(0, count, photos):
             yield self.batch(np.flatnonzero(np.isin(self.photos, order[start : start + photos])))

@@ -1,8 +1,11 @@
 """Read a folder of photos with captions in COCO's format into photos and tokenised captions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from gazeback.models.captions_file import read_captions_file
 from gazeback.models.contents import digest, files_digest
@@ -17,6 +20,8 @@ _LAYOUTS = (
     ("annotations/captions_{}2014.json", "{}2014"),
 )
 _DEV_NAMES = ("dev", "val")
+EVERY = 10
+"""Of a folder that is learned from besides the first, one photo in so many is set apart."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def of(self, numbers: Iterable[int]) -> "Split":
+        """The photos with these numbers."""
+        kept = list(numbers)
+        return Split(self.name, tuple(self.photos[i] for i in kept), tuple(self.captions[i] for i in kept))
 
     @cached_property
     def photos_digest(self) -> str:
@@ -58,12 +68,22 @@ def read_train_split(folder: str | Path) -> Split:
     return _read_split(Path(folder), ("train",))
 
 
-def read_set_apart(folder: str | Path) -> Split:
-    """Return every tenth photo of a captions folder's train split, from which no captioner of everyday photos
-    learns. Raises DataError.
+def read_everyday(folder: str | Path) -> tuple[Split, Split]:
+    """Return the train split of a captions folder in two parts: what captioners learn from besides another
+    folder, and every tenth photo, which is set apart from that. Raises DataError.
     """
     whole = read_train_split(folder)
-    return Split(whole.name, whole.photos[9::10], whole.captions[9::10])
+    apart = np.arange(len(whole)) % EVERY == EVERY - 1
+    return whole.of(np.flatnonzero(~apart)), whole.of(np.flatnonzero(apart))
+
+
+def together(first: Split, second: Split) -> Split:
+    """Return one split of both, in which each photo has as many captions as those of ``first`` have at most:
+    those of ``second`` repeat theirs, so that every photo counts the same.
+    """
+    most = max(len(captions) for captions in first.captions)
+    repeated = tuple((captions * most)[:most] for captions in second.captions)
+    return Split(first.name, first.photos + second.photos, first.captions + repeated)
 
 
 def _read_split(folder: Path, names: tuple[str, ...]) -> Split:

@@ -22,7 +22,11 @@ DATA_HELP = (
     "Captions folder: captions_train.json, train/, captions_dev.json, dev/ "
     "(or COCO's annotations/captions_train2017.json, train2017/, ...)."
 )
-ENCODER_HELP = "efficientnet_lite0, or a network of keras.applications (downloads its ImageNet weights)."
+ALSO_HELP = "A second captions folder to learn from, without every tenth photo, which is set apart."
+ENCODER_HELP = (
+    "efficientnet_lite0, a network of keras.applications (downloads its ImageNet weights), "
+    "or a captioner's .keras file."
+)
 FINE_TUNE_HELP = "Encoder layer after which it is trained; the default is known for efficientnet_lite0."
 
 
@@ -34,6 +38,7 @@ def _number(name: str, least: int, text: str, most: int = 10_000) -> Callable:
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
+@click.option("--also", type=click.Path(path_type=Path), default=None, help=ALSO_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .keras file to write.")
 @click.option("--encoder", default=Settings.encoder, show_default=True, help=ENCODER_HELP)
 @click.option("--random-encoder", is_flag=True, help="Random encoder weights instead of ImageNet weights.")
@@ -45,10 +50,13 @@ def _number(name: str, least: int, text: str, most: int = 10_000) -> Callable:
 @_number("--min-count", 1, "Words seen less often are unknown.", MOST)
 @_number("--units", 1, "LSTM units.", WIDTH)
 @_number("--embedding-size", 1, "Size of the word embeddings.", WIDTH)
+@_number("--attention-size", 0, "Size of the attention's keys; 0: plain Show and Tell.", WIDTH)
 @_number("--seed", 0, "Same seed, same data, same captioner.", LARGEST_SEED)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chosen: Any) -> None:
-    """Train a Show-and-Tell caption generator on photos with captions.
+def captioner(
+    data: Path, also: Path | None, out: Path, random_encoder: bool, as_json: bool, **chosen: Any
+) -> None:
+    """Train a caption generator on photos with captions.
 
     If it was stopped, start it again with the same options: it resumes after the last finished epoch.
     """
@@ -57,7 +65,7 @@ def captioner(data: Path, out: Path, random_encoder: bool, as_json: bool, **chos
     check_output(out, "--out", ".keras")
     settings = Settings(weights=None if random_encoder else "imagenet", **chosen)
     with TrainingBars() as bars:
-        trained = train_captioner(data, out, settings, bars.report)
+        trained = train_captioner(data, out, settings, bars.report, also)
     result = {"captioner": str(out), "words": len(trained.vocabulary), "dev_losses": bars.dev_losses}
     click.echo(json_text(result) if as_json else f"{out}: a captioner with {result['words']} words")
 

@@ -25,27 +25,27 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, smo
 
 
 class Trainee:
-    """The trained part of a captioner, in two parts: photo-wise (``tail``, may be None) and caption-wise
-    (``decoder``).
+    """The trained part of a captioner, in two parts: photo-wise (``photos``) and caption-wise (``captions``).
 
-    ``tail`` maps a cached activation to pooled features; without it the cached activations are the pooled
-    features.
+    ``photos`` maps a cached activation to all that the language half knows of the photo, and ``captions``
+    maps this and the words to logits. Both are Keras models of the captioner's own layers.
     """
 
-    def __init__(self, tail: keras.Model | None, decoder: keras.Model) -> None:
-        self.tail, self.decoder = tail, decoder
+    def __init__(self, photos: keras.Model, captions: keras.Model) -> None:
+        self.photos, self.captions = photos, captions
         self.variables = self._unique(lambda model: model.variables)
         self.trainable = self._unique(lambda model: model.trainable_variables)
-        self._activations = tf.TensorSpec((None, *(tail or decoder).inputs[0].shape[1:]), tf.float32)
+        self._activations = tf.TensorSpec((None, *photos.inputs[0].shape[1:]), tf.float32)
 
     def _unique(self, variables_of) -> list[keras.Variable]:
-        models = [model for model in (self.tail, self.decoder) if model is not None]
+        models = (self.photos, self.captions)
         return list({id(variable): variable for model in models for variable in variables_of(model)}.values())
 
     def logits(self, activations: tf.Tensor, rows: tf.Tensor, words: tf.Tensor, training: bool) -> tf.Tensor:
         """Next-word logits ``[captions, T, V]``, without the image step, which predicts nothing."""
-        pooled = activations if self.tail is None else self.tail(activations, training=training)
-        return self.decoder([tf.gather(pooled, rows), words], training=training)[:, 1:]
+        photos = self.photos(activations, training=training)
+        of_captions = [tf.gather(of_photo, rows) for of_photo in keras.tree.flatten(photos)]
+        return self.captions([*of_captions, words], training=training)[:, 1:]
 
     def training_step(self, optimizer: keras.optimizers.Optimizer, smoothing: float):
         """Return a compiled function of (activations, rows, words, targets, weights) that makes one training

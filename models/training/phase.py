@@ -1,5 +1,6 @@
 """One phase of training: epochs over cached activations."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,13 +44,13 @@ def run_phase(
     """
     if plan.epochs == 0:
         return Standing(plan.name, finished=True)
-    steps = sum(1 for _ in _epoch_batches(trainee, plan, train, epoch=0))
+    steps = math.ceil(len(train.views[0]) / plan.batch)
     rate = warmed_up(plan.learning_rate, plan.epochs * steps, WARM_UP_SHARE)
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=plan.gradient_norm)
     step, dev_step = trainee.training_step(optimizer, plan.smoothing), trainee.dev_step()
 
     def epoch_of(epoch: int) -> None:
-        for done, (batch, activations) in enumerate(_epoch_batches(trainee, plan, train, epoch), 1):
+        for done, (batch, activations) in enumerate(_epoch_batches(plan, train, epoch), 1):
             loss = step(activations, batch.rows, batch.words, batch.targets, batch.weights)
             report(plan.name, epoch * steps + done, plan.epochs * steps, float(loss))
 
@@ -59,12 +60,12 @@ def run_phase(
     )  # fmt: skip
 
 
-def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:
+def dev_loss(dev_step, dev: Material, photos: int = 32) -> float:
     """Mean cross-entropy per word (with the end token) over every dev caption, in nats; perplexity is its
     exponential.
     """
     total = words = 0.0
-    for batch in dev.captions.by_length(batch_size):
+    for batch in dev.captions.by_photo(photos):
         summed, count = dev_step(
             dev.activations(batch), batch.rows, batch.words, batch.targets, batch.weights
         )
@@ -72,18 +73,10 @@ def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:
     return total / words
 
 
-def _epoch_batches(
-    trainee: Trainee, plan: Plan, train: Material, epoch: int
-) -> Iterator[tuple[Batch, np.ndarray]]:
+def _epoch_batches(plan: Plan, train: Material, epoch: int) -> Iterator[tuple[Batch, np.ndarray]]:
     """An epoch's batches with activations; order and views depend on the seed, the phase and the epoch
     only.
     """
     random = np.random.default_rng([plan.seed, epoch, *plan.name.encode()])
-    by_photo = trainee.tail is not None
-    batches = (
-        train.captions.by_photo(plan.batch, random)
-        if by_photo
-        else train.captions.by_length(plan.batch, random)
-    )
-    for batch in batches:
+    for batch in train.captions.by_photo(plan.batch, random):
         yield batch, train.activations(batch, random)

@@ -11,9 +11,7 @@ FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of one phase. Batches have ``photos`` photos if the trainee has a photo-wise tail, otherwise
-    ``captions`` captions.
-    """
+    """Settings of one phase; a batch has all captions of ``batch`` photos."""
 
     name: str
     epochs: int
@@ -35,15 +33,15 @@ class Settings:
     max_words: int = 20
     embedding_size: int = 256
     units: int = 512
-    dropout: float = 0.35
+    attention_size: int = 256
+    dropout: float = 0.4
     feature_dropout: float = 0.15
     word_dropout: float = 0.1
     views: int = 6
-    epochs: int = 5
+    epochs: int = 4
     learning_rate: float = 1e-3
-    captions_per_batch: int = 64
     fine_tune_epochs: int = 8
-    refine_epochs: int = 5
+    refine_epochs: int = 4
     fine_tune_after: str | None = None
     fine_tune_learning_rate: float = 5e-4
     photos_per_batch: int = 16
@@ -65,22 +63,21 @@ class Settings:
     def relevant_to(self, phase: str) -> dict[str, str | int | float | None]:
         """The settings that the result of a phase depends on, without those of later phases."""
         last = ("refine_epochs",)
-        later = ("fine_tune_epochs", "fine_tune_after", "fine_tune_learning_rate", "photos_per_batch")
+        later = ("fine_tune_epochs", "fine_tune_learning_rate")
         left_out = {FROZEN: later + last, FINE_TUNED: last, REFINED: ()}[phase]
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
-    def frozen_plan(self) -> Plan:
-        """The first phase: the language half on the features of the frozen encoder."""
-        rate, batch = self.learning_rate, self.captions_per_batch
-        return Plan(FROZEN, self.epochs, rate, batch, self.smoothing, self.patience, self.seed)
-
-    def fine_tune_plans(self) -> tuple[Plan, Plan]:
-        """The other phases: the encoder's last blocks learn with the language half; then once more, at half
-        the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
+    def plans(self) -> tuple[Plan, ...]:
+        """The phases: the language half on the features of the frozen encoder; the encoder's last blocks with
+        it; then both once more, at half the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
         """
-        rate, batch = self.fine_tune_learning_rate, self.photos_per_batch
-        rest = (self.smoothing, self.patience, self.seed)
+        batch, rest = self.photos_per_batch, (self.smoothing, self.patience, self.seed)
+        first = Plan(FROZEN, self.epochs, self.learning_rate, batch, *rest)
+        if self.fine_tune_epochs == 0:
+            return (first,)
+        rate = self.fine_tune_learning_rate
         return (
+            first,
             Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, *rest),
             Plan(REFINED, self.refine_epochs, rate / 2, batch, *rest),
         )
