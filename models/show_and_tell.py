@@ -4,10 +4,10 @@
 im2txt): the globally pooled last map, embedded without activation, is the LSTM's first input; then come the
 start token and the words.
 
-Otherwise the photo is shown at every word, as in *Knowing When to Look* (Lu, Xiong, Parikh, Socher, CVPR 2017,
-section 2.1, spatial attention): the image embedding is added to each word's embedding, and the LSTM's output
-h_t attends to the places of the last map. The attended places' sum is added to h_t before the word layer. The
-scores are dot products (Luong et al., EMNLP 2015), not the paper's small network.
+Otherwise the photo is shown at every word, as in *Knowing When to Look* (Lu, Xiong, Parikh, Socher, CVPR
+2017, section 2.1, spatial attention): the image embedding is added to each word's embedding, and the LSTM's
+output h_t attends to the places of the last map. The attended places' sum is added to h_t before the word
+layer. The scores are dot products (Luong et al., EMNLP 2015), not the paper's small network.
 
 Difference from the papers: the image embedding is batch-normalised. Without this it grows to ten times the
 length of the word embeddings and saturates the gates at the image step. At inference this is a fixed affine

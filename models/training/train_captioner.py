@@ -1,4 +1,4 @@
-"""Train a caption generator: first on the features of a frozen encoder, then with the encoder's last blocks."""
+"""Train a caption generator: first on a frozen encoder's features, then with the encoder's last blocks."""
 
 import os
 from collections.abc import Callable
@@ -58,9 +58,11 @@ class Run:
         return keras.Model(trained.model.inputs[0], trained.model.get_layer(trained.features_layer).output)
 
     def _photos(self) -> keras.Model:
-        """The layers from the cut to the language half; raises UserError if a shortcut goes around the cut."""
+        """The layers from the cut to the language half; raises UserError if a shortcut goes around it."""
         if self.cut not in {layer.name for layer in self.encoder.layers}:
-            raise UserError(f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {self.cut!r}")
+            raise UserError(
+                f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {self.cut!r}"
+            )
         try:
             return keras.Model(self.encoder.get_layer(self.cut).output, show_and_tell.of_photo(self.model))
         except ValueError:

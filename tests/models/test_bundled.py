@@ -11,9 +11,9 @@ from gazeback.models.errors import ModelError
 MEGABYTE = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def captioner():
-    return load_captioner()
+@pytest.fixture(scope="module", params=[None, "show-and-tell"])
+def captioner(request):
+    return load_captioner(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +52,29 @@ def test_the_image_does_not_saturate_the_gates(captioner, astronaut):
 
 
 def test_files_stay_small():
-    sizes = {file.name: file.stat().st_size for file in bundled.WEIGHTS.iterdir()}
-    assert sizes[bundled.DECODER_FILE] <= 12 * MEGABYTE
-    assert sum(sizes.values()) <= 20 * MEGABYTE
+    assert sum(file.stat().st_size for file in bundled.WEIGHTS.iterdir()) <= 15 * MEGABYTE
 
 
 def test_what_was_written_is_what_is_loaded(captioner, tmp_path):
     bundled.write(captioner.model, captioner.vocabulary, captioner.mean_features, tmp_path)
-    again = bundled.load(tmp_path)
+    again = bundled.load(captioner.name.removesuffix("_flickr8k"), tmp_path)
     assert again["vocabulary"] == captioner.vocabulary
     for ours, theirs in zip(captioner.model.layers, again["model"].layers, strict=True):
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_large_matrices_lose_at_most_half_a_step_of_127(tmp_path):
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(300, 256)).astype(np.float32) * random.uniform(0.01, 9, 256)
+    matrix[:, 7] = 0
+    bundled._save(tmp_path / "x.npz", {"large": matrix, "small": matrix[:3]})
+    read = bundled._read(tmp_path / "x.npz")
+    assert sorted(read) == ["large", "small"]
+    assert (np.abs(read["large"] - matrix) <= np.abs(matrix).max(axis=0) / 127 / 2 * 1.001).all()
+    np.testing.assert_allclose(read["small"], matrix[:3], rtol=1e-3)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"show_and_tell\.npz: no such file; expected the bundled captioner"):
-        bundled.load(tmp_path)
+        bundled.load("show_and_tell", tmp_path)

@@ -16,11 +16,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gazeback.models import load_captioner
+from gazeback.models import load_captioner, show_and_tell
 from gazeback.models.errors import DataError, UserError
 from gazeback.models.training import train_captioner as training
 from gazeback.models.training.batches import EncodedCaptions
-from gazeback.models.training.captions_folder import read_captions_folder
+from gazeback.models.training.captions_folder import read_captions_folder, read_everyday, together
 from gazeback.models.training.objective import cross_entropy
 from gazeback.models.training.views import view
 from gazeback.models.vocabulary import Vocabulary
@@ -298,6 +298,29 @@ def test_broken_data_is_named(captions_folder):
         read_captions_folder(captions_folder / "none")
 
 
+def test_a_second_folder_is_learned_from_without_every_tenth_photo(captions_folder):
+    train, _ = read_captions_folder(captions_folder)
+    everyday = read_everyday(captions_folder)
+    assert everyday.photos == train.photos[:9] + train.photos[10:]
+    one_each = replace(everyday, captions=tuple(captions[:1] for captions in everyday.captions))
+    both = together(train, one_each)
+    assert both.photos == train.photos + everyday.photos
+    assert both.captions[: len(train)] == train.captions
+    assert both.captions[len(train) :] == tuple(captions[:1] * 2 for captions in everyday.captions)
+
+
+def test_a_captioner_s_encoder_can_be_learned_from(tiny, captions_folder, tmp_path):
+    first = training.train_captioner(captions_folder, tmp_path / "a.keras", SETTINGS, silent)
+    plain = replace(FROZEN_ONLY, encoder=str(tmp_path / "a.keras"), attention_size=0)
+    second = training.train_captioner(captions_folder, tmp_path / "b.keras", plain, silent)
+    assert show_and_tell.attention_size(second.model) == 0 < show_and_tell.attention_size(first.model)
+    for name in ("first", "last"):
+        for a, b in zip(
+            first.model.get_layer(name).get_weights(), second.model.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_coco_layout(captions_folder):
     annotations = captions_folder / "annotations"
     annotations.mkdir()
@@ -311,7 +334,6 @@ def test_coco_layout(captions_folder):
 
 def test_keras_dropout_seeds_are_part_of_the_checkpoint(tiny_captioner):
     """Otherwise a resumed run would draw other dropout masks than the uninterrupted one."""
-    from gazeback.models import show_and_tell
     from gazeback.models.training.objective import Trainee
 
     model = tiny_captioner.model
