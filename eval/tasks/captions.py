@@ -21,6 +21,7 @@ from gazeback.eval.data.image import Caption
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.table import Cell, Table, as_json
 from gazeback.eval.harness.task import Example, Record, Records
+from gazeback.eval.metrics.calibration import calibration_error, reliability_bins
 from gazeback.eval.metrics.captions import BLEU, CIDER, METEOR, ROUGE, corpus_scores
 from gazeback.eval.metrics.statistics import Summary, jackknife
 from gazeback.eval.subjects.captioner import CaptionerSubject, CaptionerTask, model_input, teacher_forced
@@ -94,7 +95,8 @@ class ScoredCaption:
     """A caption of a photo, its references, and, for a captioner, the log-probability of all references.
 
     `nats` is the sum over all words of the references and their end tokens, of which there are `tokens`. A
-    word that is not in the vocabulary counts as the unknown word, of which there are `unknown`.
+    word that is not in the vocabulary counts as the unknown word, of which there are `unknown`. `bins` sort
+    the predictions of these tokens by the probability of the most probable word (see `reliability_bins`).
     """
 
     caption: Caption
@@ -102,6 +104,7 @@ class ScoredCaption:
     nats: float | None = None
     tokens: int = 0
     unknown: int = 0
+    bins: Sequence[Sequence[float]] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class CaptionsTask(CaptionerTask):
                 name: ScoredCaption(
                     tuple(record["caption"].split()),
                     self.references[name][1:] if row == PERSON else self.references[name],
-                    record["nats"], record["tokens"], record["unknown"],
+                    record["nats"], record["tokens"], record["unknown"], record["bins"],
                 )
                 for name, record in photos.items()
                 if row != PERSON or len(self.references[name]) > 1
@@ -207,9 +210,8 @@ class CaptionsTask(CaptionerTask):
 
     def _scored(self, subject: CaptionerSubject, name: str, picture: np.ndarray | None) -> dict[str, Any]:
         if picture is None:
-            return {"nats": None, "tokens": 0, "unknown": 0}
-        nats, tokens, unknown = log_probability(subject.captioner, picture, self.images[name].captions)
-        return {"nats": nats, "tokens": tokens, "unknown": unknown}
+            return {"nats": None, "tokens": 0, "unknown": 0, "bins": ()}
+        return read_references(subject.captioner, picture, self.images[name].captions)
 
     def example(self, subject: CaptionerSubject, name: str, methods: Sequence[str]) -> Example | None:
         """The photo with its captions."""
@@ -228,11 +230,11 @@ def another(data: CaptionData, name: str) -> Caption:
     return images[(here + 1 + step) % len(images)].captions[0]
 
 
-def log_probability(
+def read_references(
     captioner: CaptionGenerator, picture: np.ndarray, references: Sequence[Sequence[str]]
-) -> tuple[float, int, int]:
-    """Compute the sum of the log-probabilities (nats) of captions with their end tokens, the number of these
-    tokens, and the number of unknown words.
+) -> dict[str, Any]:
+    """Let a captioner read captions with their end tokens: the fields of `ScoredCaption` but the caption and
+    its references.
 
     `picture` float32 [h, w, C] is the photo's last map, or [C] the pooled one.
     """
@@ -241,13 +243,19 @@ def log_probability(
     inputs = teacher_forced(vocabulary, targets)
     pictures = np.repeat(picture[None], len(targets), axis=0)
     logs = np.asarray(captioner.log_probabilities(pictures, inputs))
-    nats = sum(float(logs[i, np.arange(len(ids)), ids].sum()) for i, ids in enumerate(targets))
-    unknown = sum(ids.count(vocabulary.unknown) for ids in targets)
-    return nats, sum(map(len, targets)), unknown
+    read = np.concatenate([row[: len(ids)] for row, ids in zip(logs, targets, strict=True)])
+    ids = np.concatenate(targets)
+    return {
+        "nats": float(read[np.arange(len(ids)), ids].sum()),
+        "tokens": len(ids),
+        "unknown": int((ids == vocabulary.unknown).sum()),
+        "bins": reliability_bins(np.exp(read.max(axis=1)), read.argmax(axis=1) == ids).tolist(),
+    }
 
 
 VARIETY = {
     "perplexity": "perplexity",
+    "calibration_error": "calibration error",
     "words_per_caption": "words per caption",
     "distinct_captions": "distinct captions",
     "distinct_words": "distinct words",
@@ -257,6 +265,8 @@ VARIETY = {
 }
 
 VARIETY_NOTES = (
+    "calibration error: the mean distance between the probability of the most probable next word and how "
+    "often it comes next, in ten bins of probability, reading the references",
     "coverage: the fraction of the different words of the references, and of all their tokens, that occur "
     "in any of the captions; known: the fraction of the references' tokens that are in the captioner's "
     "vocabulary",
@@ -274,6 +284,7 @@ def summarise(photos: Sequence[ScoredCaption]) -> dict[str, Cell]:
     return {
         **corpus_scores([photo.caption for photo in photos], [photo.references for photo in photos]),
         "perplexity": perplexity(photos),
+        "calibration_error": calibration_error([row for photo in photos for row in photo.bins]),
         "words_per_caption": float(lengths.mean()),
         "distinct_captions": len({photo.caption for photo in photos}),
         "distinct_words": len(words),

@@ -16,7 +16,7 @@ from gazeback.eval.tasks.captions import (
     TYPICAL,
     CaptionsTask,
     ScoredCaption,
-    log_probability,
+    read_references,
     summarise,
 )
 from gazeback.models.errors import DataError, UserError
@@ -58,8 +58,10 @@ def test_of_nothing_there_is_no_summary():
 def test_log_probability_counts_every_word_and_the_end(captioner):
     features = np.random.default_rng(0).random((4, 4, 6)).astype(np.float32)
     references = [said("a red zebra"), said("two boys on grass the park")]
-    nats, tokens, unknown = log_probability(captioner, features, references)
-    assert (tokens, unknown) == (4 + 7, 1)
+    read = read_references(captioner, features, references)
+    nats = read["nats"]
+    assert (read["tokens"], read["unknown"]) == (4 + 7, 1)
+    assert np.sum(read["bins"], axis=0)[0] == 4 + 7
     expected = 0.0
     for ids in ([3, 4, 2, 1], [8, 9, 6, 7, 10, 11, 1]):
         for position, word in enumerate(ids):
@@ -105,7 +107,7 @@ def test_photos_are_captioned_in_every_way(task, captioner):
     for record in found.values():
         assert list(record) == list(ROWS)
         assert record[CAPTIONER]["tokens"] == 4 + 3
-        assert record[PERSON] == {"caption": "a red dog", "nats": None, "tokens": 0, "unknown": 0}
+        assert record[PERSON] == {"caption": "a red dog", "nats": None, "tokens": 0, "unknown": 0, "bins": ()}
         assert record[ANOTHER]["caption"] == "a red dog"
         assert record[MEAN]["caption"] == str(captioner.search(captioner.mean_features[None])[0][0])
     one, two = (record[TYPICAL]["caption"] for record in found.values())
