@@ -64,7 +64,6 @@ class AttentionSteps:
     key_bias: np.ndarray  # [A]
     query_weights: np.ndarray  # [H, A]
     query_bias: np.ndarray  # [A]
-    scale: np.ndarray  # one number
 
     def places(self, features: np.ndarray) -> State:
         """Values ``[n, places, H]`` and keys ``[n, places, A]`` of maps ``[n, h, w, C]``; pooled vectors
@@ -76,7 +75,7 @@ class AttentionSteps:
     def attended(self, hidden: np.ndarray, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """The sum of the values ``[n, H]`` that the LSTM's outputs ``[n, H]`` attend to."""
         query = hidden @ self.query_weights + self.query_bias
-        scores = np.einsum("na,npa->np", query, keys) * self.scale
+        scores = np.einsum("na,npa->np", query, keys)
         return np.einsum("np,nph->nh", np.exp(log_softmax(scores)), values)
 
 
@@ -111,7 +110,7 @@ class ShowAndTellSteps:
         weights, bias = weights_of(show_and_tell.IMAGE_EMBEDDING)
         gamma, beta, mean, variance = weights_of(show_and_tell.IMAGE_SCALE)
         scale = gamma / np.sqrt(variance + by_name[show_and_tell.IMAGE_SCALE].epsilon)
-        attention = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY, show_and_tell.ATTENTION)
+        attention = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY)
         return cls(
             weights * scale,
             (bias - mean) * scale + beta,
@@ -175,12 +174,17 @@ def _is_show_and_tell(by_name: dict[str, keras.layers.Layer]) -> bool:
     lstm = by_name[show_and_tell.LSTM]
     return (
         all(by_name[name].activation is keras.activations.linear for name in dense)
+        and _is_dot_product(by_name.get(show_and_tell.ATTENTION))
         and lstm.activation is keras.activations.tanh
         and lstm.recurrent_activation is keras.activations.sigmoid
         and lstm.use_bias
         and not lstm.go_backwards
         and not by_name[show_and_tell.WORD_EMBEDDING].mask_zero
     )
+
+
+def _is_dot_product(attention: keras.layers.Layer | None) -> bool:
+    return attention is None or (attention.score_mode == "dot" and not attention.use_scale)
 
 
 class PrefixSteps:

@@ -73,11 +73,14 @@ def build(
     if attention_size:
         rows, columns, channels = encoder.output.shape[1:]
         places = layers.Reshape((rows * columns, channels), name=PLACES)(encoder.output)
-        photo += [layers.Dense(units, name=VALUES)(places), layers.Dense(attention_size, name=KEYS)(places)]
+        # small keys: with the usual ones the attention would start at a single place, and learn nothing
+        small = keras.initializers.VarianceScaling(1 / attention_size)
+        keys = layers.Dense(attention_size, kernel_initializer=small, name=KEYS)(places)
+        photo += [layers.Dense(units, name=VALUES)(places), keys]
         made += [
             layers.Add(name="image_and_word"),
             layers.Dense(attention_size, name=QUERY),
-            layers.Attention(use_scale=True, name=ATTENTION),
+            layers.Attention(name=ATTENTION),
             layers.Add(name="said_and_seen"),
         ]
     words = keras.Input((None,), dtype="int32", name="words")

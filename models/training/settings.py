@@ -38,14 +38,13 @@ class Settings:
     feature_dropout: float = 0.15
     word_dropout: float = 0.1
     views: int = 6
-    epochs: int = 4
+    epochs: int = 2
     learning_rate: float = 1e-3
     fine_tune_epochs: int = 9
     refine_epochs: int = 4
     fine_tune_after: str | None = None
-    photos_per_batch: int = 16
+    photos_per_batch: int = 8
     fine_tune_learning_rate: float = 7e-4
-    fine_tune_photos_per_batch: int = 8
     smoothing: float = 0.0
     patience: int = 3
     seed: int = 0
@@ -64,7 +63,7 @@ class Settings:
     def relevant_to(self, phase: str) -> dict[str, str | int | float | None]:
         """The settings that the result of a phase depends on, without those of later phases."""
         last = ("refine_epochs",)
-        later = ("fine_tune_epochs", "fine_tune_learning_rate", "fine_tune_photos_per_batch")
+        later = ("fine_tune_epochs", "fine_tune_learning_rate")
         left_out = {FROZEN: later + last, FINE_TUNED: last, REFINED: ()}[phase]
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
@@ -72,11 +71,11 @@ class Settings:
         """The phases: the language half on the features of the frozen encoder; the encoder's last blocks with
         it; then both once more, at half the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
         """
-        rest = (self.smoothing, self.patience, self.seed)
-        first = Plan(FROZEN, self.epochs, self.learning_rate, self.photos_per_batch, *rest)
+        batch, rest = self.photos_per_batch, (self.smoothing, self.patience, self.seed)
+        first = Plan(FROZEN, self.epochs, self.learning_rate, batch, *rest)
         if self.fine_tune_epochs == 0:
             return (first,)
-        rate, batch = self.fine_tune_learning_rate, self.fine_tune_photos_per_batch
+        rate = self.fine_tune_learning_rate
         return (
             first,
             Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, *rest),
