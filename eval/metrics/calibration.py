@@ -22,8 +22,8 @@ def reliability_bins(probabilities: np.ndarray, came_true: np.ndarray) -> np.nda
 
 
 def calibration_error(bins: Iterable[Iterable[float]]) -> float | None:
-    """The expected calibration error, from the rows of one or more :func:`reliability_bins`: the mean distance
-    between probability and frequency in a bin, weighted by its predictions; None without any.
+    """The expected calibration error, from the rows of one or more :func:`reliability_bins`: the mean
+    distance between probability and frequency in a bin, weighted by its predictions; None without any.
     """
     counts, probabilities, came_true = np.reshape(list(bins), (-1, BINS, 3)).sum(axis=0).T
     return float(np.abs(probabilities - came_true).sum() / counts.sum()) if counts.sum() else None
