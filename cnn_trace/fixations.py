@@ -28,7 +28,7 @@ _GRID_SIDE = 320
 REGION = 0.04
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fixations:
     """The evidence of one question on one image.
 
@@ -46,9 +46,9 @@ class Fixations:
     weights: np.ndarray
     shape: tuple[int, ...]
     net: np.ndarray | None = None
-    _spread: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
-    _layers: Callable[[str], Evidence] | None = field(default=None, repr=False, compare=False)
-    _inputs: Callable[[str], Fixations] | None = field(default=None, repr=False, compare=False)
+    _spread: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False)
+    _layers: Callable[[str], Evidence] | None = field(default=None, compare=False)
+    _inputs: Callable[[str], Fixations] | None = field(default=None, compare=False)
 
     @classmethod
     def of_spread(
@@ -213,6 +213,9 @@ class Fixations:
         """Replace the evidence of the same question; see :meth:`of_spread`."""
         known = {"_layers": self._layers, "_inputs": self._inputs}
         return Fixations.of_spread(pixels, weights, self.shape, net, **known)
+
+    def __repr__(self) -> str:
+        return f"<Fixations: {len(self.points)} points on {' x '.join(map(str, self.shape))}>"
 
     def _repr_html_(self) -> str:
         from gazeback.cnn_trace.notebook import draw_heat, figure_html

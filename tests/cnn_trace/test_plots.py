@@ -67,3 +67,8 @@ def test_many_layers_fill_several_rows() -> None:
     point = Fixations(np.array([[1, 2]]), np.ones(1), (4, 6))
     figure = plot_layers(np.zeros((4, 6)), {f"layer {i}": point for i in range(7)})
     assert sum(bool(axis.collections) for axis in figure.axes) == 7
+
+
+def test_fixations_print_as_one_line():
+    fixations = Fixations(np.zeros((3, 2), np.int64), np.ones(3), (20, 30))
+    assert repr(fixations) == "<Fixations: 3 points on 20 x 30>"
