@@ -38,11 +38,11 @@ def support(
     check_output(out, "--out", ".keras", ".npz")
 
     from gazeback.models import load_captioner
-    from gazeback.models.training.captions_folder import read_set_apart, read_train_split
+    from gazeback.models.training.captions_folder import read_everyday, read_train_split
     from gazeback.models.training.fit_support import fit_support
 
     splits = [read_train_split(folder) for folder in folders]
-    splits += [] if everyday is None else [read_set_apart(everyday)]
+    splits += [] if everyday is None else [read_everyday(everyday)[1]]
     captioner = load_captioner(model)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns) as bar:

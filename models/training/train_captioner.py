@@ -30,7 +30,7 @@ class Run:
         self.settings, self.work = settings, work
         self.train, self.dev = read_captions_folder(data)
         if also is not None:
-            self.train = together(self.train, read_everyday(also))
+            self.train = together(self.train, read_everyday(also)[0])
         words = (caption for captions in self.train.captions for caption in captions)
         self.vocabulary = Vocabulary.from_captions(words, settings.min_count)
         self.encoder = self._build_encoder()

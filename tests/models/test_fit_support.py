@@ -12,7 +12,7 @@ from gazeback.models.captioner import Captioner
 from gazeback.models.errors import DataError
 from gazeback.models.support import Support
 from gazeback.models.training import fit_support as fitting
-from gazeback.models.training.captions_folder import read_set_apart, read_train_split
+from gazeback.models.training.captions_folder import read_everyday, read_train_split
 from gazeback.models.training.fit_support import Examples, detection, fit_support, logistic
 from gazeback.models.training.support_command import support
 from gazeback.models.word_cues import available_cues, fingerprint
@@ -63,7 +63,7 @@ def test_too_few_words_are_refused(tiny_captioner, captions_folder):
 
 
 def test_every_tenth_photo_is_set_apart(captions_folder):
-    whole, apart = read_train_split(captions_folder), read_set_apart(captions_folder)
+    whole, apart = read_train_split(captions_folder), read_everyday(captions_folder)[1]
     assert (apart.photos, apart.captions) == ((whole.photos[9],), (whole.captions[9],))
 
 

@@ -300,7 +300,8 @@ def test_broken_data_is_named(captions_folder):
 
 def test_a_second_folder_is_learned_from_without_every_tenth_photo(captions_folder):
     train, _ = read_captions_folder(captions_folder)
-    everyday = read_everyday(captions_folder)
+    everyday, apart = read_everyday(captions_folder)
+    assert apart.photos == train.photos[9:10]
     assert everyday.photos == train.photos[:9] + train.photos[10:]
     one_each = replace(everyday, captions=tuple(captions[:1] for captions in everyday.captions))
     both = together(train, one_each)
