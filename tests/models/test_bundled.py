@@ -61,7 +61,10 @@ def test_what_was_written_is_what_is_loaded(captioner, tmp_path):
     assert again["vocabulary"] == captioner.vocabulary
     for ours, theirs in zip(captioner.model.layers, again["model"].layers, strict=True):
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+            step = np.abs(a).max() / 127
+            np.testing.assert_allclose(
+                a, b, rtol=1e-3, atol=step / 2 * 1.001 if a.size >= bundled.LARGE else 0
+            )
 
 
 def test_large_matrices_lose_at_most_half_a_step_of_127(tmp_path):
