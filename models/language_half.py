@@ -87,13 +87,13 @@ class ShowAndTellSteps:
 
     image_weights: np.ndarray  # [C, E], batch normalisation folded in
     image_bias: np.ndarray  # [E]
+    attention: AttentionSteps | None
     embedding: np.ndarray  # [V, E]
     input_weights: np.ndarray  # [E, 4H], gates in Keras' order: input, forget, cell, output
     state_weights: np.ndarray  # [H, 4H]
     bias: np.ndarray  # [4H]
     word_weights: np.ndarray  # [H, V]
     word_bias: np.ndarray  # [V]
-    attention: AttentionSteps | None
 
     @classmethod
     def of(cls, model: keras.Model) -> "ShowAndTellSteps | None":
@@ -110,12 +110,12 @@ class ShowAndTellSteps:
         weights, bias = weights_of(show_and_tell.IMAGE_EMBEDDING)
         gamma, beta, mean, variance = weights_of(show_and_tell.IMAGE_SCALE)
         scale = gamma / np.sqrt(variance + by_name[show_and_tell.IMAGE_SCALE].epsilon)
-        attention = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY)
+        seen = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY)
         return cls(
             weights * scale,
             (bias - mean) * scale + beta,
+            AttentionSteps(*weights_of(*seen)) if show_and_tell.ATTENTION in by_name else None,
             *weights_of(show_and_tell.WORD_EMBEDDING, show_and_tell.LSTM, show_and_tell.WORD_LOGITS),
-            AttentionSteps(*weights_of(*attention)) if show_and_tell.ATTENTION in by_name else None,
         )
 
     def start(self, features: np.ndarray) -> State:
