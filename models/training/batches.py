@@ -1,4 +1,4 @@
-"""Batches of captions, grouped by photo so that captions share the photo's forward pass."""
+"""Batches of captions of similar length, each of another photo as a rule."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import numpy as np
 
 from gazeback.models.training.captions_folder import Split
 from gazeback.models.vocabulary import Vocabulary
+
+# Captions are shuffled, cut into chunks of this many batches, and sorted by length within a chunk.
+CHUNK = 20
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,19 @@ class EncodedCaptions:
         photos, rows = np.unique(self.photos[captions], return_inverse=True)
         return Batch(photos, rows.astype(np.int32), words, targets, weights)
 
-    def by_photo(self, photos: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
-        """Every caption once, in batches of all captions of ``photos`` photos; without ``random`` in the
-        photos' order.
+    def by_length(self, size: int, random: np.random.Generator | None = None) -> Iterator[Batch]:
+        """Every caption once, in batches of similar length; without ``random`` in the order of their
+        length.
+
+        All captions of a photo in one batch would share the photo's forward pass, but such batches teach
+        much less.
         """
-        count = int(self.photos.max()) + 1
-        order = np.arange(count) if random is None else random.permutation(count)
-        for start in range(0, count, photos):
-            yield self.batch(np.flatnonzero(np.isin(self.photos, order[start : start + photos])))
+        order = np.arange(len(self)) if random is None else random.permutation(len(self))
+        lengths, batches = np.array([len(sentence) for sentence in self.words]), []
+        chunk = len(self) if random is None else size * CHUNK
+        for start in range(0, len(order), chunk):
+            near = order[start : start + chunk]
+            near = near[np.argsort(lengths[near], kind="stable")]
+            batches += [near[i : i + size] for i in range(0, len(near), size)]
+        in_turn = range(len(batches)) if random is None else random.permutation(len(batches))
+        yield from (self.batch(batches[i]) for i in in_turn)

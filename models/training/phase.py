@@ -1,6 +1,5 @@
 """One phase of training: epochs over cached activations."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +43,7 @@ def run_phase(
     """
     if plan.epochs == 0:
         return Standing(plan.name, finished=True)
-    steps = math.ceil(len(train.views[0]) / plan.batch)
+    steps = sum(1 for _ in train.captions.by_length(plan.batch, np.random.default_rng(0)))
     rate = warmed_up(plan.learning_rate, plan.epochs * steps, WARM_UP_SHARE)
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=plan.gradient_norm)
     step, dev_step = trainee.training_step(optimizer, plan.smoothing), trainee.dev_step()
@@ -60,12 +59,12 @@ def run_phase(
     )  # fmt: skip
 
 
-def dev_loss(dev_step, dev: Material, photos: int = 32) -> float:
+def dev_loss(dev_step, dev: Material, batch_size: int = 128) -> float:
     """Mean cross-entropy per word (with the end token) over every dev caption, in nats; perplexity is its
     exponential.
     """
     total = words = 0.0
-    for batch in dev.captions.by_photo(photos):
+    for batch in dev.captions.by_length(batch_size):
         summed, count = dev_step(
             dev.activations(batch), batch.rows, batch.words, batch.targets, batch.weights
         )
@@ -78,5 +77,5 @@ def _epoch_batches(plan: Plan, train: Material, epoch: int) -> Iterator[tuple[Ba
     only.
     """
     random = np.random.default_rng([plan.seed, epoch, *plan.name.encode()])
-    for batch in train.captions.by_photo(plan.batch, random):
+    for batch in train.captions.by_length(plan.batch, random):
         yield batch, train.activations(batch, random)

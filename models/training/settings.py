@@ -11,7 +11,7 @@ FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of one phase; a batch has all captions of ``batch`` photos."""
+    """Settings of one phase; ``batch`` is a number of captions."""
 
     name: str
     epochs: int
@@ -25,7 +25,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a training run depends on besides the data. The defaults made the bundled captioner."""
+    """Everything that a training run depends on besides the data."""
 
     encoder: str = "efficientnet_lite0"
     weights: str | None = "imagenet"
@@ -38,13 +38,13 @@ class Settings:
     feature_dropout: float = 0.15
     word_dropout: float = 0.1
     views: int = 6
-    epochs: int = 2
+    epochs: int = 4
     learning_rate: float = 1e-3
-    fine_tune_epochs: int = 9
-    refine_epochs: int = 4
+    fine_tune_epochs: int = 4
+    refine_epochs: int = 2
     fine_tune_after: str | None = None
-    photos_per_batch: int = 8
-    fine_tune_learning_rate: float = 7e-4
+    captions_per_batch: int = 64
+    fine_tune_learning_rate: float = 5e-4
     smoothing: float = 0.0
     patience: int = 3
     seed: int = 0
@@ -71,7 +71,7 @@ class Settings:
         """The phases: the language half on the features of the frozen encoder; the encoder's last blocks with
         it; then both once more, at half the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
         """
-        batch, rest = self.photos_per_batch, (self.smoothing, self.patience, self.seed)
+        batch, rest = self.captions_per_batch, (self.smoothing, self.patience, self.seed)
         first = Plan(FROZEN, self.epochs, self.learning_rate, batch, *rest)
         if self.fine_tune_epochs == 0:
             return (first,)

@@ -96,7 +96,7 @@ class Run:
 
     def _let_learn(self, phase: str) -> None:
         """Let the layers learn that learn in a phase: first the language half, then the encoder's last blocks
-        too. Then every batch normalisation keeps its statistics (16 photos are too few to renew them).
+        too. Then every batch normalisation keeps its statistics (few captions renew them badly).
         """
         frozen = phase == FROZEN
         of_encoder = {id(layer) for layer in self.encoder.layers}

@@ -39,7 +39,7 @@ SETTINGS = training.Settings(
     fine_tune_epochs=2,
     refine_epochs=0,
     fine_tune_after="first_bn",
-    photos_per_batch=4,
+    captions_per_batch=8,
     seed=7,
 )
 
@@ -229,7 +229,7 @@ def test_batches_hold_every_caption_once(captions_folder):
     vocabulary = Vocabulary.from_captions([c for captions in train.captions for c in captions], min_count=1)
     captions = EncodedCaptions.of(train, vocabulary, max_words=20)
     random = np.random.default_rng(0)
-    for batches in (captions.by_photo(5), captions.by_photo(5, random)):
+    for batches in (captions.by_length(5), captions.by_length(5, random)):
         seen = []
         for batch in batches:
             for row, words, targets, weights_ in zip(
