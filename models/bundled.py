@@ -114,7 +114,7 @@ def write_scenes(model: "keras.Model", mean_features: np.ndarray, head: str, fol
     arrays = {f"weights/{number}": array for number, array in enumerate(model.get_weights())}
     arrays["mean_features"] = mean_features
     file = _scenes_file(folder, head)
-    _save(file, arrays)
+    _save(file, {key: array.astype(np.float16) for key, array in arrays.items()})
     return file
 
 
@@ -149,15 +149,17 @@ def _set_weights(model: "keras.Model", arrays: dict[str, np.ndarray]) -> None:
 
 
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays compressed: a large matrix as whole numbers up to 127 and a scale for each column."""
+    """Write arrays compressed: a large matrix in single precision as whole numbers up to 127 and a scale for
+    each column, other numbers in half precision.
+    """
     stored = {}
     for name, array in arrays.items():
-        if array.dtype.kind == "U" or array.size < LARGE:
+        if array.dtype == np.float32 and array.size >= LARGE:
+            scale = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0) / 127
+            scale = np.maximum(scale, np.finfo(np.float32).tiny)
+            stored[name], stored[name + _SCALE] = np.round(array / scale).astype(np.int8), scale
+        else:
             stored[name] = array if array.dtype.kind == "U" else array.astype(np.float16)
-            continue
-        scale = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0) / 127
-        scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32)
-        stored[name], stored[name + _SCALE] = np.round(array / scale).astype(np.int8), scale
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as temporary, open(temporary, "wb") as target:
         np.savez_compressed(target, **stored)  # type: ignore[arg-type]

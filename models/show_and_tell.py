@@ -51,6 +51,10 @@ def build(
     on the pooled features; ``word_dropout`` removes whole words, so that the network has to look at the
     picture.
     """
+    pooled = layers.GlobalAveragePooling2D(name=POOL)(encoder.output)
+    pooled = layers.Dropout(feature_dropout, name="feature_dropout")(pooled)
+    embedded = layers.Dense(embedding_size, name=IMAGE_EMBEDDING)(pooled)
+    photo = [layers.BatchNormalization(momentum=0.98, name=IMAGE_SCALE)(embedded)]
     made = [
         layers.Embedding(
             vocabulary_size,
@@ -66,10 +70,6 @@ def build(
         layers.Dropout(dropout, name="output_dropout"),
         layers.Dense(vocabulary_size, name=WORD_LOGITS),
     ]
-    pooled = layers.GlobalAveragePooling2D(name=POOL)(encoder.output)
-    pooled = layers.Dropout(feature_dropout, name="feature_dropout")(pooled)
-    embedded = layers.Dense(embedding_size, name=IMAGE_EMBEDDING)(pooled)
-    photo = [layers.BatchNormalization(momentum=0.98, name=IMAGE_SCALE)(embedded)]
     if attention_size:
         rows, columns, channels = encoder.output.shape[1:]
         places = layers.Reshape((rows * columns, channels), name=PLACES)(encoder.output)

@@ -58,7 +58,11 @@ def word(page, text):
 def test_opens_on_the_most_visual_word_with_its_evidence(open_page):
     page = open_page()
     assert kept(page) == shown(page) == ["brown"]
-    assert page.locator("#verdict").inner_text().startswith("“brown” About 70")
+    assert (
+        page.locator("#verdict")
+        .inner_text()
+        .startswith("“brown” The photo changed this word: it contributed 70")
+    )
     assert painted(page) > 0.01
 
 
