@@ -162,4 +162,4 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
             stored[name] = array if array.dtype.kind == "U" else array.astype(np.float16)
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as temporary, open(temporary, "wb") as target:
-        np.savez_compressed(target, **stored)  # type: ignore[arg-type]
+        np.savez_compressed(target, **stored)
