@@ -44,7 +44,7 @@ def load(folder: Path = WEIGHTS) -> dict[str, Any]:
     about = decode_json(str(decoder.pop("about")), dict[str, Any], DECODER_FILE, "a captioner", ModelError)
     mean_features = decoder.pop("mean_features").astype(np.float32)
     encoder = build_encoder()
-    sizes = {key: about[key] for key in ("embedding_size", "units", "attention_size") if key in about}
+    sizes = {key: about[key] for key in ("embedding_size", "units", "every_word") if key in about}
     model = show_and_tell.build(encoder, len(about["words"]), **sizes)
     _set_weights(model, decoder)
     _set_weights(model, _read(folder / ENCODER_FILE))
@@ -79,7 +79,7 @@ def write(
         "words": list(vocabulary.words),
         "embedding_size": model.get_layer(show_and_tell.IMAGE_EMBEDDING).units,
         "units": model.get_layer(show_and_tell.LSTM).units,
-        "attention_size": show_and_tell.attention_size(model),
+        "every_word": show_and_tell.at_every_word(model),
     }
     decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features}
     _save(folder / DECODER_FILE, decoder)

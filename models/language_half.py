@@ -55,31 +55,6 @@ def pooled(features: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class AttentionSteps:
-    """The attention of ``show_and_tell`` as arrays; C features, H units, A the size of keys and queries."""
-
-    value_weights: np.ndarray  # [C, H]
-    value_bias: np.ndarray  # [H]
-    key_weights: np.ndarray  # [C, A]
-    key_bias: np.ndarray  # [A]
-    query_weights: np.ndarray  # [H, A]
-    query_bias: np.ndarray  # [A]
-
-    def places(self, features: np.ndarray) -> State:
-        """Values ``[n, places, H]`` and keys ``[n, places, A]`` of maps ``[n, h, w, C]``; pooled vectors
-        ``[n, C]`` are one place.
-        """
-        places = np.asarray(features, np.float32).reshape(len(features), -1, features.shape[-1])
-        return places @ self.value_weights + self.value_bias, places @ self.key_weights + self.key_bias
-
-    def attended(self, hidden: np.ndarray, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """The sum of the values ``[n, H]`` that the LSTM's outputs ``[n, H]`` attend to."""
-        query = hidden @ self.query_weights + self.query_bias
-        scores = np.einsum("na,npa->np", query, keys)
-        return np.einsum("np,nph->nh", np.exp(log_softmax(scores)), values)
-
-
-@dataclass(frozen=True)
 class ShowAndTellSteps:
     """The layers of ``show_and_tell`` after the last map, as arrays. C features, E embedding, H units, V
     words.
@@ -87,7 +62,7 @@ class ShowAndTellSteps:
 
     image_weights: np.ndarray  # [C, E], batch normalisation folded in
     image_bias: np.ndarray  # [E]
-    attention: AttentionSteps | None
+    beside: tuple[np.ndarray, np.ndarray] | None  # [C, H] and [H]; None if the photo is shown only once
     embedding: np.ndarray  # [V, E]
     input_weights: np.ndarray  # [E, 4H], gates in Keras' order: input, forget, cell, output
     state_weights: np.ndarray  # [H, 4H]
@@ -104,25 +79,31 @@ class ShowAndTellSteps:
         if not _is_show_and_tell(by_name):
             return None
 
-        def weights_of(*names: str) -> list[np.ndarray]:
-            return [array for name in names for array in by_name[name].get_weights()]
+        def weights_of(name: str) -> list[np.ndarray]:
+            return by_name[name].get_weights()
 
         weights, bias = weights_of(show_and_tell.IMAGE_EMBEDDING)
         gamma, beta, mean, variance = weights_of(show_and_tell.IMAGE_SCALE)
         scale = gamma / np.sqrt(variance + by_name[show_and_tell.IMAGE_SCALE].epsilon)
-        seen = (show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY)
+        beside = weights_of(show_and_tell.BESIDE) if show_and_tell.at_every_word(model) else None
         return cls(
             weights * scale,
             (bias - mean) * scale + beta,
-            AttentionSteps(*weights_of(*seen)) if show_and_tell.ATTENTION in by_name else None,
-            *weights_of(show_and_tell.WORD_EMBEDDING, show_and_tell.LSTM, show_and_tell.WORD_LOGITS),
+            None if beside is None else (beside[0], beside[1]),
+            *weights_of(show_and_tell.WORD_EMBEDDING),
+            *weights_of(show_and_tell.LSTM),
+            *weights_of(show_and_tell.WORD_LOGITS),
         )
 
     def start(self, features: np.ndarray) -> State:
-        image = pooled(features) @ self.image_weights + self.image_bias
+        features = pooled(features)
+        image = features @ self.image_weights + self.image_bias
         nothing = np.zeros((len(image), self.state_weights.shape[0]), np.float32)
         state = self._lstm(image, nothing, nothing)
-        return state if self.attention is None else (*state, image, *self.attention.places(features))
+        if self.beside is None:
+            return state
+        weights, bias = self.beside
+        return (*state, image, features @ weights + bias)
 
     @one_thread
     def step(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
@@ -141,13 +122,12 @@ class ShowAndTellSteps:
     def _say(self, state: State, words: np.ndarray) -> tuple[np.ndarray, State]:
         """Read one word per row; return the word layer's input ``[n, H]`` and the new state."""
         embedded = self.embedding[words]
-        if self.attention is None:
+        if self.beside is None:
             hidden, cell = self._lstm(embedded, *state)
             return hidden, (hidden, cell)
-        hidden, cell, image, values, keys = state
+        hidden, cell, image, beside = state
         hidden, cell = self._lstm(embedded + image, hidden, cell)
-        said = hidden + self.attention.attended(hidden, values, keys)
-        return said, (hidden, cell, image, values, keys)
+        return hidden + beside, (hidden, cell, image, beside)
 
     def _lstm(self, x: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> State:
         gates = x @ self.input_weights + hidden @ self.state_weights + self.bias
@@ -159,32 +139,25 @@ class ShowAndTellSteps:
 def _is_show_and_tell(by_name: dict[str, keras.layers.Layer]) -> bool:
     """Whether the layers have the kinds and settings that ``ShowAndTellSteps`` repeats, in that order."""
     dense = [show_and_tell.IMAGE_EMBEDDING, show_and_tell.WORD_LOGITS]
+    dense += [show_and_tell.BESIDE] if show_and_tell.BESIDE in by_name else []
     kinds: dict[str, type[keras.layers.Layer]] = {
         show_and_tell.POOL: keras.layers.GlobalAveragePooling2D,
         show_and_tell.IMAGE_SCALE: keras.layers.BatchNormalization,
         show_and_tell.WORD_EMBEDDING: keras.layers.Embedding,
         show_and_tell.LSTM: keras.layers.LSTM,
     }
-    if show_and_tell.ATTENTION in by_name:
-        dense += [show_and_tell.VALUES, show_and_tell.KEYS, show_and_tell.QUERY]
-        kinds[show_and_tell.ATTENTION] = keras.layers.Attention
     kinds |= dict.fromkeys(dense, keras.layers.Dense)
     if not all(isinstance(by_name.get(name), kind) for name, kind in kinds.items()):
         return False
     lstm = by_name[show_and_tell.LSTM]
     return (
         all(by_name[name].activation is keras.activations.linear for name in dense)
-        and _is_dot_product(by_name.get(show_and_tell.ATTENTION))
         and lstm.activation is keras.activations.tanh
         and lstm.recurrent_activation is keras.activations.sigmoid
         and lstm.use_bias
         and not lstm.go_backwards
         and not by_name[show_and_tell.WORD_EMBEDDING].mask_zero
     )
-
-
-def _is_dot_product(attention: keras.layers.Layer | None) -> bool:
-    return attention is None or (attention.score_mode == "dot" and not attention.use_scale)
 
 
 class PrefixSteps:

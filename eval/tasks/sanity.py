@@ -86,8 +86,8 @@ def cut_off(captioner: Captioner) -> Captioner:
     blind.set_weights([np.zeros((1, 1, 3, channels)), captioner.mean_features])
     embedding = captioner.model.get_layer(show_and_tell.WORD_EMBEDDING)
     units = captioner.model.get_layer(show_and_tell.LSTM).units
-    attention = show_and_tell.attention_size(captioner.model)
-    model = show_and_tell.build(encoder, embedding.input_dim, embedding.output_dim, units, attention)
+    every_word = show_and_tell.at_every_word(captioner.model)
+    model = show_and_tell.build(encoder, embedding.input_dim, embedding.output_dim, units, every_word)
     for layer in model.layers:
         if layer is not blind and layer.weights:
             layer.set_weights(captioner.model.get_layer(layer.name).get_weights())

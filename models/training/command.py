@@ -50,11 +50,17 @@ def _number(name: str, least: int, text: str, most: int = 10_000) -> Callable:
 @_number("--min-count", 1, "Words seen less often are unknown.", MOST)
 @_number("--units", 1, "LSTM units.", WIDTH)
 @_number("--embedding-size", 1, "Size of the word embeddings.", WIDTH)
-@_number("--attention-size", 0, "Size of the attention's keys; 0: plain Show and Tell.", WIDTH)
+@click.option("--show-once", is_flag=True, help="Show the photo at the first step only (Show and Tell).")
 @_number("--seed", 0, "Same seed, same data, same captioner.", LARGEST_SEED)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def captioner(
-    data: Path, also: Path | None, out: Path, random_encoder: bool, as_json: bool, **chosen: Any
+    data: Path,
+    also: Path | None,
+    out: Path,
+    random_encoder: bool,
+    show_once: bool,
+    as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Train a caption generator on photos with captions.
 
@@ -63,7 +69,8 @@ def captioner(
     from gazeback.models.training.train_captioner import train_captioner
 
     check_output(out, "--out", ".keras")
-    settings = Settings(weights=None if random_encoder else "imagenet", **chosen)
+    weights = None if random_encoder else "imagenet"
+    settings = Settings(weights=weights, every_word=not show_once, **chosen)
     with TrainingBars() as bars:
         trained = train_captioner(data, out, settings, bars.report, also)
     result = {"captioner": str(out), "words": len(trained.vocabulary), "dev_losses": bars.dev_losses}

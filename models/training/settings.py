@@ -33,12 +33,12 @@ class Settings:
     max_words: int = 20
     embedding_size: int = 256
     units: int = 512
-    attention_size: int = 256
-    dropout: float = 0.4
-    feature_dropout: float = 0.15
+    every_word: bool = True
+    dropout: float = 0.5
+    feature_dropout: float = 0.3
     word_dropout: float = 0.1
     views: int = 6
-    epochs: int = 4
+    epochs: int = 5
     learning_rate: float = 1e-3
     fine_tune_epochs: int = 4
     refine_epochs: int = 2

@@ -21,6 +21,8 @@ from gazeback.models.training.phase import Material, run_phase
 from gazeback.models.training.settings import FROZEN, Plan, Settings
 from gazeback.models.vocabulary import Vocabulary
 
+POOL = show_and_tell.POOL
+
 
 class Run:
     """One training run: the model, its data, and the files in which both are kept."""
@@ -39,7 +41,7 @@ class Run:
             len(self.vocabulary),
             settings.embedding_size,
             settings.units,
-            settings.attention_size,
+            settings.every_word,
             settings.dropout,
             settings.feature_dropout,
             settings.word_dropout,
@@ -47,7 +49,8 @@ class Run:
         self._start = digest(self.encoder, versions())
         self.last_map = last_map_layer(self.encoder)
         self.cut = settings.fine_tune_layer() or self.last_map
-        self.trainee = Trainee(self._photos(), show_and_tell.decoder(self.model))
+        self.decoder = show_and_tell.decoder(self.model)
+        self._behind(self.cut, [self._output(POOL)])
 
     def _build_encoder(self) -> keras.Model:
         """The encoder of the settings: a network by name, or that of a captioner's file."""
@@ -57,17 +60,20 @@ class Run:
         trained = load_captioner(name)
         return keras.Model(trained.model.inputs[0], trained.model.get_layer(trained.features_layer).output)
 
-    def _photos(self) -> keras.Model:
-        """The layers from the cut to the language half; raises UserError if a shortcut goes around it."""
-        if self.cut not in {layer.name for layer in self.encoder.layers}:
-            raise UserError(
-                f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {self.cut!r}"
-            )
+    def _output(self, layer: str) -> keras.KerasTensor:
+        return self.model.get_layer(layer).output
+
+    def _behind(self, layer: str, outputs: list[keras.KerasTensor]) -> keras.Model:
+        """The layers from a layer's output to some outputs; raises UserError if there is no such layer, or a
+        shortcut goes around it.
+        """
+        if layer not in {layer.name for layer in self.model.layers}:
+            raise UserError(f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {layer!r}")
         try:
-            return keras.Model(self.encoder.get_layer(self.cut).output, show_and_tell.of_photo(self.model))
+            return keras.Model(self._output(layer), outputs)
         except ValueError:
             raise UserError(
-                f"--fine-tune-after: a shortcut goes around layer {self.cut!r}; choose the end of a block"
+                f"--fine-tune-after: a shortcut goes around layer {layer!r}; choose the end of a block"
             ) from None
 
     def activations(self, report: Callable) -> dict[str, list[np.ndarray]]:
@@ -83,37 +89,35 @@ class Run:
         }
 
     def phase(self, plan: Plan, views: dict[str, list[np.ndarray]], report: Callable) -> Standing:
-        """Run one phase on the cached activations."""
+        """Run one phase on the cached activations; the first one, in which the encoder does not learn, on the
+        pooled features that these give.
+        """
         relevant = self.settings.relevant_to(plan.name)
         settings = digest(relevant, self.train.digest, self.dev.digest, self._start)
+        first = POOL if plan.name == FROZEN else self.cut
+        if first == POOL:
+            views = {split: [self._pooled(maps) for maps in of_split] for split, of_split in views.items()}
         train, dev = (
             Material(EncodedCaptions.of(split, self.vocabulary, self.settings.max_words), views[name])
             for name, split in (("train", self.train), ("dev", self.dev))
         )
-        self._let_learn(plan.name)
+        for layer in self.model.layers:  # few captions would renew the batch statistics badly
+            if first != POOL and isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        trainee = Trainee(self._behind(first, show_and_tell.of_photo(self.model)), self.decoder)
         checkpoint = Checkpoint(self.work / f"{plan.name}.npz", settings)
-        return run_phase(self.trainee, plan, train, dev, checkpoint, report)
+        return run_phase(trainee, plan, train, dev, checkpoint, report)
 
-    def _let_learn(self, phase: str) -> None:
-        """Let the layers learn that learn in a phase: first the language half, then the encoder's last blocks
-        too. Then every batch normalisation keeps its statistics (few captions renew them badly).
-        """
-        frozen = phase == FROZEN
-        of_encoder = {id(layer) for layer in self.encoder.layers}
-        for layer in self.model.layers:
-            normalises = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = id(layer) not in of_encoder if frozen else not normalises
-        self.trainee = Trainee(self.trainee.photos, self.trainee.captions)
+    def _pooled(self, maps: np.ndarray) -> np.ndarray:
+        """The pooled features ``[photos, C]`` of cached activations, with the current encoder."""
+        pool = self._behind(self.cut, [self._output(POOL)])
+        pool.compile(jit_compile=False)
+        parts = [maps[i : i + 100].astype(np.float32) for i in range(0, len(maps), 100)]
+        return np.concatenate([np.asarray(pool.predict_on_batch(part)) for part in parts])
 
     def mean_features(self, views: dict[str, list[np.ndarray]]) -> np.ndarray:
         """The mean pooled feature vector ``[C]`` over the training photos, with the current encoder."""
-        maps, last_map = views["train"][0], self.encoder.get_layer(self.last_map).output
-        pooled = keras.Model(self.encoder.get_layer(self.cut).output, keras.ops.mean(last_map, axis=(1, 2)))
-        pooled.compile(jit_compile=False)
-        means = [
-            pooled.predict_on_batch(maps[i : i + 100].astype(np.float32)) for i in range(0, len(maps), 100)
-        ]
-        return np.concatenate(means).mean(axis=0, dtype=np.float64).astype(np.float32)
+        return self._pooled(views["train"][0]).mean(axis=0, dtype=np.float64).astype(np.float32)
 
     def captioner(self, mean_features: np.ndarray, name: str) -> Captioner:
         """The trained model with its vocabulary."""

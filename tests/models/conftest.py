@@ -26,11 +26,11 @@ def tiny_encoder(name: str = "tiny", weights: str | None = None) -> keras.Model:
     return keras.Model(image, x, name=name)
 
 
-@pytest.fixture(scope="session", params=[0, 4], ids=["show-and-tell", "attention"])
+@pytest.fixture(scope="session", params=[False, True], ids=["first-step", "every-word"])
 def tiny_captioner(request) -> Captioner:
     keras.utils.set_random_seed(3)
     vocabulary = Vocabulary.from_captions([["a", "red", "green", "blue", "white", "photo"]], min_count=1)
-    model = show_and_tell.build(tiny_encoder(), len(vocabulary), 5, 7, attention_size=request.param)
+    model = show_and_tell.build(tiny_encoder(), len(vocabulary), 5, 7, every_word=request.param)
     random = np.random.default_rng(3)
     for layer in model.layers:  # batch statistics and biases that make a difference
         layer.set_weights(

@@ -43,12 +43,7 @@ def test_log_probabilities_equal_the_whole_model(tiny_captioner, images):
     np.testing.assert_allclose(tiny_captioner.log_probabilities(features, WORDS), expected, atol=1e-5)
     np.testing.assert_allclose(np.exp(expected).sum(-1), 1, atol=1e-5)
     pooled = features.mean((1, 2))
-    everywhere = np.broadcast_to(pooled[:, None, None], features.shape)
-    np.testing.assert_allclose(
-        tiny_captioner.log_probabilities(pooled, WORDS),
-        tiny_captioner.log_probabilities(everywhere, WORDS),
-        atol=1e-5,
-    )
+    np.testing.assert_allclose(tiny_captioner.log_probabilities(pooled, WORDS), expected, atol=1e-5)
 
 
 def test_another_architecture_runs_through_keras(tiny_captioner, images):

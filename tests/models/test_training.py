@@ -35,7 +35,6 @@ SETTINGS = training.Settings(
     views=3,
     epochs=3,
     learning_rate=0.03,
-    attention_size=6,
     fine_tune_epochs=2,
     refine_epochs=0,
     fine_tune_after="first_bn",
@@ -90,7 +89,7 @@ def test_fine_tuning_changes_only_what_lies_behind_the_layer(tiny, captions_fold
 
     frozen = encoder_after(FROZEN_ONLY, "frozen.keras")
     tuned = encoder_after(SETTINGS, "tuned.keras")
-    for name in ("first", "first_bn", "image_scale"):
+    for name in ("first", "first_bn"):
         for a, b in zip(frozen[name], tuned[name], strict=True):
             np.testing.assert_array_equal(a, b)
     assert not np.array_equal(frozen["last"][0], tuned["last"][0])
@@ -312,9 +311,10 @@ def test_a_second_folder_is_learned_from_without_every_tenth_photo(captions_fold
 
 def test_a_captioner_s_encoder_can_be_learned_from(tiny, captions_folder, tmp_path):
     first = training.train_captioner(captions_folder, tmp_path / "a.keras", SETTINGS, silent)
-    plain = replace(FROZEN_ONLY, encoder=str(tmp_path / "a.keras"), attention_size=0)
+    plain = replace(FROZEN_ONLY, encoder=str(tmp_path / "a.keras"), every_word=False)
     second = training.train_captioner(captions_folder, tmp_path / "b.keras", plain, silent)
-    assert show_and_tell.attention_size(second.model) == 0 < show_and_tell.attention_size(first.model)
+    assert show_and_tell.at_every_word(first.model)
+    assert not show_and_tell.at_every_word(second.model)
     for name in ("first", "last"):
         for a, b in zip(
             first.model.get_layer(name).get_weights(), second.model.get_layer(name).get_weights(), strict=True
