@@ -48,9 +48,9 @@ class Run:
         )
         self._start = digest(self.encoder, versions())
         self.last_map = last_map_layer(self.encoder)
-        self.cut = settings.fine_tune_layer() or self.last_map
+        self.cut = settings.fine_tune_layer() or POOL
         self.decoder = show_and_tell.decoder(self.model)
-        self._behind(self.cut, [self._output(POOL)])
+        self._behind(self.cut, show_and_tell.of_photo(self.model))
 
     def _build_encoder(self) -> keras.Model:
         """The encoder of the settings: a network by name, or that of a captioner's file."""
@@ -78,7 +78,8 @@ class Run:
 
     def activations(self, report: Callable) -> dict[str, list[np.ndarray]]:
         """Compute and cache the activations of the frozen encoder: per split, one array per view."""
-        cache = ActivationCache(self.work / "cache", self.encoder, self.cut, self.settings.seed)
+        encoder = keras.Model(self.model.inputs[0], self._output(POOL), name=self.encoder.name)
+        cache = ActivationCache(self.work / "cache", encoder, self.cut, self.settings.seed)
 
         def progress(done: int, total: int) -> None:
             report("features", done, total, None)
@@ -110,6 +111,8 @@ class Run:
 
     def _pooled(self, maps: np.ndarray) -> np.ndarray:
         """The pooled features ``[photos, C]`` of cached activations, with the current encoder."""
+        if self.cut == POOL:
+            return maps
         pool = self._behind(self.cut, [self._output(POOL)])
         pool.compile(jit_compile=False)
         parts = [maps[i : i + 100].astype(np.float32) for i in range(0, len(maps), 100)]
