@@ -51,8 +51,8 @@ class GroundedWord:
         preceding_by: other measures of how much each earlier word matters, by name, if they were asked for:
             "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
         support: the probability that the word is true of the photo, calibrated on generated captions
-            (:mod:`gazeback.models.support`); None for function words and unknown words, and if the captioner
-            has no support.
+            (:mod:`gazeback.models.support`); None for function words and unknown words, for a caption that was
+            given, and if the captioner has no support.
     """
 
     text: str
@@ -178,7 +178,7 @@ def ground(
         raise UserError(f"the captioner found no words for {photo.name}; give a caption to explain")
     found, contributions = _explained(captioner, session, names, small, ids)
     measures = measured(captioner, small.pixels, features, ids) if preceding else {}
-    scores = _Scores(captioner, features, ids)
+    scores = _Scores(captioner, features, ids, generated=not caption)
     words = tuple(
         scores.word(
             j,
@@ -317,10 +317,13 @@ def _before(values: np.ndarray, j: int) -> tuple[float, ...]:
 class _Scores:
     """Log-probabilities of a caption's words given the photo, and given the mean picture."""
 
-    def __init__(self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int]) -> None:
+    def __init__(
+        self, captioner: CaptionGenerator, features: np.ndarray, ids: list[int], generated: bool
+    ) -> None:
         self.vocabulary, self.ids = captioner.vocabulary, ids
         scored = ScoredCaption.of(captioner, features, ids)
-        self.photo, self.mean, self.supports = scored.photo, scored.mean, scored.supports()
+        self.photo, self.mean = scored.photo, scored.mean
+        self.supports = scored.supports() if generated else [None] * len(ids)
         said = [*ids, self.vocabulary.end] if self.vocabulary.end != NO_WORD else ids
         self.total = float(self.photo[np.arange(len(said)), said].sum())
 

@@ -115,7 +115,8 @@ def write(
     sheet: Sheet, panels: Panels, index: int, title: str, colour: str, share: str = "", note: str = "",
     lowest: int | None = None,
 ) -> None:  # fmt: skip
-    """Write the title above the photo at the left, the share at the right, and the note below the bar.
+    """Write the title above the photo at the left, the share at the right, and the note below the bar, its
+    parts below each other if the panel is narrow.
 
     ``lowest``: the panel with the bar, if several panels are below one title.
     """
@@ -127,4 +128,5 @@ def write(
     sheet.write(Text(title, left, above, 11, colour, style))
     sheet.write(Text(share, left + panels.width, above, 8.5, SOFT, anchor="rs"))
     _, bottom = panels.place(index if lowest is None else lowest)
+    note = note if len(note) <= panels.width * 15 else note.replace(", ", "\n")
     sheet.write(Text(note, left, bottom - 0.1, 7.5, SOFT, anchor="la"))

@@ -67,7 +67,7 @@ class Run:
         """The layers from a layer's output to some outputs; raises UserError if there is no such layer, or a
         shortcut goes around it.
         """
-        if layer not in {layer.name for layer in self.model.layers}:
+        if layer not in {one.name for one in self.encoder.layers} | {POOL}:
             raise UserError(f"--fine-tune-after: the encoder {self.settings.encoder} has no layer {layer!r}")
         try:
             return keras.Model(self._output(layer), outputs)

@@ -9,17 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from twins import tiny_captioner
 
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.grounding import methods
 from gazeback.grounding.captions import GroundedWord
 from gazeback.grounding.classes import Prediction, Target, TracedPhoto
 from gazeback.grounding.explanation import Explanation
-from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner
 from gazeback.models.classifiers import Classifier, Preprocessing
 from gazeback.models.photos import Photo
-from gazeback.models.vocabulary import Vocabulary
 
 
 def make_fixations(shape: tuple[int, int], centre: tuple[float, float] | None, count: int = 60) -> Fixations:
@@ -180,21 +179,7 @@ def patches() -> np.ndarray:
 @pytest.fixture(scope="session")
 def make_captioner() -> Callable[[int], Captioner]:
     """A function that makes a captioner of a few hundred random weights, for photos of some side."""
-
-    def make(side: int) -> Captioner:
-        image = keras.Input((side, side, 3), name="image")
-        x = keras.layers.Rescaling(1 / 128, offset=-1)(image)
-        x = keras.layers.Conv2D(6, 3, 2, padding="same", activation="relu")(x)
-        x = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="last")(x)
-        vocabulary = Vocabulary.from_captions([["a", "red", "and", "blue", "photo"]], min_count=1)
-        model = show_and_tell.build(keras.Model(image, x), len(vocabulary), embedding_size=5, units=7)
-        rng = np.random.default_rng(0)
-        for weight in model.weights:
-            values = rng.normal(0, 0.8, weight.shape)
-            weight.assign(np.abs(values) + 0.1 if "variance" in weight.path else values)
-        return Captioner(model, vocabulary, rng.random(8).astype(np.float32), "last", "tiny")
-
-    return make
+    return tiny_captioner.make
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """``ground``: exact bookkeeping for every word, evidence in photo pixels, clear errors."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gazeback.grounding.captions import preceding_contributions
 from gazeback.grounding.commands.terminal import print_grounding
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
+from gazeback.models.photos import Photo
 
 CAPTION = "a red and blue photo"
 
@@ -216,3 +218,22 @@ def test_a_second_look_reads_the_photo_itself_at_twice_the_size(captioner, photo
             sides = np.array([word.fixations.net.shape for word in (first, second)])
             assert (sides[1] >= sides[0] * 2 - 1).all()
             assert second.fixations.weights.sum() == pytest.approx(1)
+
+
+class EveryWord:
+    """A support that holds for every content word of the tiny captioner."""
+
+    stems, frequency = np.arange(8), np.full(8, 0.5)
+
+    def __call__(self, cues):
+        return np.full(len(cues["logprob"]), 0.25)
+
+
+def test_only_generated_words_have_a_support(make_captioner):
+    captioner = make_captioner(16)
+    captioner.support = EveryWord()
+    photo = Photo(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8), "x.png")
+    captioner.search = lambda features, **_: [[SimpleNamespace(words=("a", "red", "photo"))]]
+    assert [word.support for word in ground(captioner, photo).words] == [None, 0.25, 0.25]
+    given = ground(captioner, photo, "a red photo")
+    assert [word.support for word in given.words] == [None, None, None]

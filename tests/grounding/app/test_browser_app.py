@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from twins import tiny_captioner
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -30,7 +31,7 @@ socket.socket.connect = watched
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("app")
-    shutil.copy(Path(__file__).with_name("tiny_captioner.py"), folder)
+    shutil.copy(tiny_captioner.__file__, folder)
     (folder / "sitecustomize.py").write_text(WATCH)
     generator = np.random.default_rng(1)
     for name, shape in (("beach.png", (120, 180, 3)), ("forest.png", (90, 90, 3))):

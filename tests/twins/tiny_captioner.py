@@ -8,8 +8,8 @@ from gazeback.models.captioner import Captioner
 from gazeback.models.vocabulary import Vocabulary
 
 
-def make() -> Captioner:
-    image = keras.Input((16, 16, 3), name="image")
+def make(side: int = 16) -> Captioner:
+    image = keras.Input((side, side, 3), name="image")
     x = keras.layers.Rescaling(1 / 128, offset=-1)(image)
     x = keras.layers.Conv2D(6, 3, 2, padding="same", activation="relu")(x)
     x = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="last")(x)
