@@ -51,8 +51,8 @@ class GroundedWord:
         preceding_by: other measures of how much each earlier word matters, by name, if they were asked for:
             "removal" (:func:`gazeback.grounding.preceding.removal`) and the registered ones.
         support: the probability that the word is true of the photo, calibrated on generated captions
-            (:mod:`gazeback.models.support`); None for function words and unknown words, for a caption that was
-            given, and if the captioner has no support.
+            (:mod:`gazeback.models.support`); None for function words and unknown words, for a caption that
+            was given, and if the captioner has no support.
     """
 
     text: str
