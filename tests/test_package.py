@@ -1,12 +1,14 @@
 """The package as it is installed: every folder with code is listed, typed, and imported the one way."""
 
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUP = PYPROJECT["tool"]["setuptools"]
 
 
 def _folders() -> set[str]:
@@ -41,3 +43,17 @@ def test_importing_the_doors_loads_no_tensorflow() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    version = PYPROJECT["project"]["version"]
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert first is not None
+    assert first[1] == version
+
+
+def test_the_citation_has_what_readers_of_it_need() -> None:
+    """The required fields of the Citation File Format 1.2.0; the version is not said a second time."""
+    fields = re.findall(r"^([a-z-]+):", (ROOT / "CITATION.cff").read_text(), flags=re.MULTILINE)
+    assert {"cff-version", "message", "title", "authors", "license"} <= set(fields)
+    assert "version" not in fields
