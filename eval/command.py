@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gazeback.models.backend import check_tensorflow
 from gazeback.models.errors import UserError
 from gazeback.models.number_options import COUNT, SEED
 from gazeback.models.writing import check_output, json_text
@@ -405,6 +406,7 @@ def speed(
     pass, one photo at a time, ten photos unless --limit is given. Without: methods on networks with random
     weights to their compiled forward pass.
     """
+    check_tensorflow("gazeback evaluate speed")
     from gazeback.eval.speed.command import run_networks, run_speed
 
     if data is None:

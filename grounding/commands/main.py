@@ -13,6 +13,7 @@ import click
 
 from gazeback.grounding.commands.quiet import silence_libraries
 from gazeback.grounding.output.text import one_line
+from gazeback.models.backend import INSTALL
 from gazeback.models.errors import UserError
 
 # name -> (module:object, one line of help). The help is here so that listing the commands imports none.
@@ -111,6 +112,11 @@ def one_line_errors(ctx: click.Context) -> Iterator[None]:
         if not isinstance(error, user_errors()):
             raise
         raise Refused(one_line(error)) from None
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing not in INSTALL:
+            raise
+        raise Refused(INSTALL[missing]) from None
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         ctx.exit(EXIT_INTERRUPTED)

@@ -13,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gazeback.models.backend import check_tensorflow
 from gazeback.models.number_options import LARGEST_SEED, MOST, WIDTH
 from gazeback.models.progress import Bar
 from gazeback.models.training.settings import Settings
@@ -66,6 +67,7 @@ def captioner(
 
     If it was stopped, start it again with the same options: it resumes after the last finished epoch.
     """
+    check_tensorflow("gazeback train captioner")
     from gazeback.models.training.train_captioner import train_captioner
 
     check_output(out, "--out", ".keras")

@@ -134,3 +134,42 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         process.stdout.close()
         process.stdin.close()  # only now does it write
         assert process.stderr.read() == b""
+
+
+def without_tensorflow(*arguments: str, backend: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where TensorFlow is not installed."""
+    return python(
+        "import sys\n"
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "PathFinder.find_spec = lambda name, *rest: None if name == 'tensorflow' else find(name, *rest)\n"
+        "from gazeback.grounding.commands.main import main\n"
+        f"sys.argv = ['gazeback', *{arguments}]\n"
+        "main()\n",
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+
+
+def test_a_missing_tensorflow_is_one_line(tmp_path: Path) -> None:
+    done = without_tensorflow("ground", "--out", str(tmp_path), backend="tensorflow")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: TensorFlow is not installed: pip install 'gazeback[tensorflow]', or, with JAX or PyTorch "
+        "installed, set KERAS_BACKEND=jax or KERAS_BACKEND=torch\n"
+    )
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "captioner", "--data", "x", "--out", "x.keras"), ("evaluate", "speed")],
+    ids=" ".join,
+)
+def test_a_command_that_needs_tensorflow_says_so(backend: str, arguments: tuple[str, ...]) -> None:
+    pytest.importorskip(backend, reason=f"{backend} is not installed; .ci/run installs it")
+    done = without_tensorflow(*arguments, backend=backend)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: gazeback {' '.join(arguments[:2])} needs TensorFlow, and Keras runs on {backend}: "
+        "pip install 'gazeback[tensorflow]' and set KERAS_BACKEND=tensorflow\n"
+    )
