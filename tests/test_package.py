@@ -52,6 +52,12 @@ def test_the_changelog_begins_with_the_version() -> None:
     assert first[1] == version
 
 
+def test_every_extra_is_documented() -> None:
+    page = (ROOT / "docs/installing.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z]+)` \|", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(PYPROJECT["project"]["optional-dependencies"])
+
+
 def test_the_citation_has_what_readers_of_it_need() -> None:
     """The required fields of the Citation File Format 1.2.0; the version is not said a second time."""
     fields = re.findall(r"^([a-z-]+):", (ROOT / "CITATION.cff").read_text(), flags=re.MULTILINE)

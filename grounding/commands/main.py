@@ -42,6 +42,10 @@ COMMANDS = {
         "gazeback.eval.interpretation.command:interpret",
         "Show which filters a model has learned for its classes or words.",
     ),
+    "doctor": (
+        "gazeback.grounding.commands.doctor:doctor",
+        "Check the installation.",
+    ),
 }
 
 MANY_OBJECTS = 200_000

@@ -277,6 +277,10 @@ interpret --model net.keras --data classes --out out
     --out photo.png
     --out {LONG}
     --weights photo.png
+doctor
+    ...
+    --json
+    nothing
 gazeback
     ...
     --help
