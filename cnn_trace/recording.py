@@ -92,6 +92,19 @@ class Recording:
     def __getitem__(self, tensor: Tensor) -> np.ndarray:
         return self.values[tensor]
 
+    def of_images(self) -> list[Recording]:
+        """The recordings of the single images, in their order; the values are views."""
+        images = max(map(len, self.values.values()))
+        shapes = {tensor: (1, *shape[1:]) for tensor, shape in self.shapes.items()}
+        return [
+            Recording(
+                {t: x[i : i + 1] if len(x) == images else x for t, x in self.values.items()},
+                shapes,
+                self.weights,
+            )
+            for i in range(images)
+        ]
+
 
 def shapes_of(
     graph: Graph, inputs: tuple[tuple[int, ...], ...], batch: int, needed: frozenset[Tensor] | None = None

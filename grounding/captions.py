@@ -7,7 +7,7 @@ probability that the language half gives the word on the mean picture.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from gazeback.cnn_trace.tracer import METHODS, Options
 from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo
 from gazeback.grounding.methods import check_methods, explained_words, is_traced
 from gazeback.grounding.preceding import measured
-from gazeback.grounding.traced_words import WordTracer
+from gazeback.grounding.traced_words import WordTracer, look_together, reads_batches
 from gazeback.models.caption_generator import NO_WORD, CaptionGenerator, Words
 from gazeback.models.classifiers import ModelInput
 from gazeback.models.errors import UserError
@@ -159,25 +159,105 @@ def ground(
         UserError: a bad photo, caption or list of methods, or a method that cannot explain captioners;
         TraceError: an unknown method or option.
     """
+    photo = photo if isinstance(photo, Photo) else load_photo(photo)
+    how = {"beam": beam, "method": method, "methods": methods, "preceding": preceding, **options}
+    (found,) = ground_batch(captioner, [photo], caption, **how)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def ground_batch(
+    captioner: CaptionGenerator,
+    photos: Sequence[Photo],
+    caption: str | None = None,
+    *,
+    beam: int | None = None,
+    method: str = "evidence",
+    methods: Sequence[str] | None = None,
+    preceding: bool = False,
+    **options: Any,
+) -> Iterator[Grounding | UserError]:
+    """Ground several photos, which the CNN reads at once, as :func:`ground` does one by one.
+
+    Memory grows with the number of photos. For a photo that cannot be grounded the error is yielded.
+
+    Args:
+        photos: loaded photos; the other arguments are those of :func:`ground`.
+
+    Raises:
+        UserError: a bad caption or list of methods; TraceError: an unknown method or option.
+    """
     if beam is not None and not 1 <= beam <= MOST_BEAM:
         bound = "at least 1" if beam < 1 else f"at most {MOST_BEAM}"
         raise UserError(f"beam must be {bound}, got {beam}")
     names = (Options(method=method).method,) if methods is None else compared(methods)
-    photo = photo if isinstance(photo, Photo) else load_photo(photo)
     caption = None if caption is None else printable(caption)
-    texts = None if caption is None else caption_words(captioner.vocabulary, caption)
-    small = squeeze(photo, captioner.image_size)
-    first = next((name for name in names if is_traced(name)), names[0])
-    session = _session(captioner, photo, small, first, options)
-    features = captioner.features(small.pixels[None]) if session is None else session.features
-    if texts is None:
+    looks = _looks(captioner, photos, names, options)
+    for photo, look in zip(photos, looks, strict=True):
+        try:
+            found: Grounding | UserError = _grounded(captioner, photo, look, names, caption, beam, preceding)
+        except UserError as error:
+            found = error
+        yield found
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A photo as the captioner reads it, its last map ``[1, h, w, C]``, and the tracer of its words, if a
+    method was asked for that needs rules for the layers."""
+
+    small: Preprocessed
+    features: np.ndarray
+    session: WordTracer | None
+
+
+def _looks(
+    captioner: CaptionGenerator, photos: Sequence[Photo], methods: Sequence[str], options: dict[str, Any]
+) -> list[_Look]:
+    """Run the CNN on photos."""
+    smalls = [squeeze(photo, captioner.image_size) for photo in photos]
+    traced = [name for name in methods if is_traced(name)]
+    if traced:
+        sessions = [
+            _session(captioner, photo, small, traced[0], options)
+            for photo, small in zip(photos, smalls, strict=True)
+        ]
+        look_together(sessions)
+        return [_Look(one, of.features, of) for one, of in zip(smalls, sessions, strict=True)]
+    if options:
+        raise UserError(
+            f"{', '.join(options)}: an option of {', '.join(METHODS)}; name one of them beside {methods[0]}"
+        )
+    pixels = np.stack([small.pixels for small in smalls])
+    size = len(pixels) if reads_batches(captioner.model) else 1
+    parts = [captioner.features(pixels[i : i + size]) for i in range(0, len(pixels), size)]
+    features = np.concatenate(parts)
+    return [_Look(small, features[i : i + 1], None) for i, small in enumerate(smalls)]
+
+
+def _grounded(
+    captioner: CaptionGenerator,
+    photo: Photo,
+    look: _Look,
+    names: tuple[str, ...],
+    caption: str | None,
+    beam: int | None,
+    preceding: bool,
+) -> Grounding:
+    features = look.features
+    if caption is None:
+        # Photo by photo: in a batch the scores differ in their last digit, and so might the caption.
         width = {} if beam is None else {"beam": beam}
         texts = list(captioner.search(features, **width)[0][0].words)
+    else:
+        texts = caption_words(captioner.vocabulary, caption)
     ids = captioner.vocabulary.encode(texts)
     if not ids:
         raise UserError(f"the captioner found no words for {photo.name}; give a caption to explain")
-    found, contributions = _explained(captioner, session, names, small, ids)
-    measures = measured(captioner, small.pixels, features, ids) if preceding else {}
+    first = next((name for name in names if is_traced(name)), names[0])
+    found, contributions = _explained(captioner, look.session, names, look.small, ids)
+    measures = measured(captioner, look.small.pixels, features, ids) if preceding else {}
     scores = _Scores(captioner, features, ids, generated=not caption)
     words = tuple(
         scores.word(
@@ -262,17 +342,11 @@ def compared(methods: Sequence[str]) -> tuple[str, ...]:
 
 def _session(
     captioner: CaptionGenerator, photo: Photo, small: Preprocessed, first: str, options: dict[str, Any]
-) -> WordTracer | None:
-    """The tracer of a photo's words; None if no method was asked for that needs rules for the layers."""
-    if is_traced(first):
-        height, width = small.pixels.shape[:2]
-        closer = squeeze(photo, (2 * height, 2 * width)).pixels if options.get("looks") == 2 else None
-        return WordTracer(captioner, small.pixels, first, options, closer)
-    if options:
-        raise UserError(
-            f"{', '.join(options)}: an option of {', '.join(METHODS)}; name one of them beside {first}"
-        )
-    return None
+) -> WordTracer:
+    """The tracer of a photo's words."""
+    height, width = small.pixels.shape[:2]
+    closer = squeeze(photo, (2 * height, 2 * width)).pixels if options.get("looks") == 2 else None
+    return WordTracer(captioner, small.pixels, first, options, closer)
 
 
 def _explained(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
@@ -60,7 +61,12 @@ class WordTracer:
         reference = None if layer is None else captioner.mean_features
         self.options = Options.of(method=method, reference=reference, **{"handoff": layer, **options})
         self._seen: dict[Tracer, Recording] = {}
-        self.features = self._first_look(tracer_of(captioner.model))[self._map(tracer_of(captioner.model))]
+
+    @property
+    def features(self) -> np.ndarray:
+        """The last map, float32 ``[1, h, w, C]``."""
+        tracer = tracer_of(self.captioner.model)
+        return self._first_look(tracer)[self._map(tracer)]
 
     def using(self, method: str) -> WordTracer:
         """A tracer of the same image by another method; itself for its own method."""
@@ -114,10 +120,14 @@ class WordTracer:
     def _first_look(self, tracer: Tracer) -> Recording:
         """Run the forward pass up to the last map, or the last maps of several paths, once for each model."""
         if tracer not in self._seen:
-            arrays = self._arrays(tracer, np.zeros((1, 1), np.int32))
-            maps = handoff_maps(tracer.graph, tracer.target(), self.captioner.features_layer)
-            self._seen[tracer] = tracer.first_recording(arrays, maps, self.options)
+            self._seen[tracer] = self._recorded(tracer, self.image)
         return self._seen[tracer]
+
+    def _recorded(self, tracer: Tracer, images: np.ndarray) -> Recording:
+        words = np.zeros((1, 1), np.int32)
+        arrays = [images if t in tracer.graph.image_inputs else words for t in tracer.graph.inputs]
+        maps = handoff_maps(tracer.graph, tracer.target(), self.captioner.features_layer)
+        return tracer.first_recording(arrays, maps, self.options)
 
     def _map(self, tracer: Tracer) -> Tensor:
         if self.captioner.features_layer is None:
@@ -127,6 +137,24 @@ class WordTracer:
     def _arrays(self, tracer: Tracer, words: np.ndarray) -> list[np.ndarray]:
         images = tracer.graph.image_inputs
         return [self.image if tensor in images else words for tensor in tracer.graph.inputs]
+
+
+def look_together(tracers: Sequence[WordTracer]) -> None:
+    """Run the first forward pass of several images, each with a tracer of the same kind, as one.
+
+    A model that reads a fixed number of images reads them one by one later.
+    """
+    first = tracers[0]
+    tracer = tracer_of(first.captioner.model)
+    if len(tracers) > 1 and reads_batches(first.captioner.model):
+        images = np.concatenate([one.image for one in tracers])
+        for one, recording in zip(tracers, first._recorded(tracer, images).of_images(), strict=True):
+            one._seen[tracer] = recording
+
+
+def reads_batches(model: keras.Model) -> bool:
+    """Whether a model reads any number of images at once."""
+    return all(tensor.shape[0] is None for tensor in model.inputs)
 
 
 def _of_words(tracer: Tracer, asked: Reading, traced: Traced, words: int) -> np.ndarray:

@@ -6,7 +6,7 @@ wrong.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +21,9 @@ from gazeback.models.writing import printable
 MIN_SIDE = 8
 MAX_PIXELS = 89_478_485  # Pillow's own limit; larger files may be decompression bombs
 WHITE = (255, 255, 255, 255)
+
+BATCH = 16
+"""The number of photos that a CNN reads at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,29 @@ def load_photo(source: "str | Path | Image.Image | np.ndarray", most_pixels: int
     raise PhotoError(
         f"a photo is a file's path, a Pillow image or a uint8 array; this is a {type(source).__name__}"
     )
+
+
+def load_batches(
+    sources: Iterable[str | Path], most_pixels: int = MAX_PIXELS
+) -> Iterator[list[Photo | PhotoError]]:
+    """Read photos in batches of `BATCH`, or of fewer that together have ``most_pixels``.
+
+    A photo that cannot be read is its error.
+    """
+    batch: list[Photo | PhotoError] = []
+    pixels = 0
+    for source in sources:
+        try:
+            photo = load_photo(source)
+            batch.append(photo)
+            pixels += photo.width * photo.height
+        except PhotoError as error:
+            batch.append(error)
+        if len(batch) == BATCH or pixels >= most_pixels:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
 
 
 def squeeze(photo: Photo, size: int | tuple[int, int]) -> Preprocessed:

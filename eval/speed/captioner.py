@@ -13,15 +13,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gazeback.grounding.captions import ground, word_evidence
+from gazeback.grounding.captions import ground, ground_batch, word_evidence
 from gazeback.models.captioner import Captioner
-from gazeback.models.photos import Photo, squeeze
+from gazeback.models.photos import BATCH, Photo, squeeze
 
 RATIOS = {
     "grounding / captioning": ("ground", "caption"),
     "grounding a given caption / captioning": ("ground a given caption", "caption"),
     "tracing one word / forward pass": ("trace one word", "forward pass"),
     "tracing all words / forward pass": ("trace all words", "forward pass"),
+}
+
+BATCH_RATIOS = {
+    "CNN: photos one by one / in a batch": ("encode one by one", "encode a batch"),
+    "grounding: photos one by one / in a batch": ("ground one by one", "ground a batch"),
 }
 
 Task = Callable[[], object]
@@ -77,14 +82,32 @@ def evaluate(
         yield {"file_name": photo.name, "seconds": times(tasks, rounds, before=tasks["forward pass"])}
 
 
-def summarise(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def evaluate_batch(
+    captioner: Captioner, photos: Sequence[Photo], rounds: int, method: str
+) -> list[dict[str, Any]]:
+    """Measure the seconds in every round for the first `BATCH` photos together, one by one and in a batch."""
+    photos = photos[:BATCH]
+    pixels = np.stack([squeeze(photo, captioner.image_size).pixels for photo in photos])
+    tasks: dict[str, Task] = {
+        "encode one by one": lambda: [captioner.features(one[None]) for one in pixels],
+        "encode a batch": lambda: captioner.features(pixels),
+        "ground one by one": lambda: [ground(captioner, photo, method=method) for photo in photos],
+        "ground a batch": lambda: list(ground_batch(captioner, photos, method=method)),
+    }
+    seconds = times(tasks, rounds, before=tasks["encode a batch"])
+    return [{"file_name": f"{len(photos)} photos", "seconds": seconds}]
+
+
+def summarise(
+    measured: Sequence[Mapping[str, Any]], ratios_of: Mapping[str, tuple[str, str]] = RATIOS
+) -> dict[str, Any]:
     """Compute medians and quartiles over all photos and rounds: of times in milliseconds, and of paired
     ratios."""
     seconds = [row["seconds"] for row in measured]
     names = seconds[0]
     ratios = {
         label: np.concatenate([np.divide(row[top], row[bottom]) for row in seconds])
-        for label, (top, bottom) in RATIOS.items()
+        for label, (top, bottom) in ratios_of.items()
     }
     milliseconds = {name: 1000 * np.concatenate([row[name] for row in seconds]) for name in names}
     return {

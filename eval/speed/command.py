@@ -85,13 +85,15 @@ def run_speed(
     images, captioner = PhraseData(data, split, "all", limit), load_captioner(model)
     photos = [load_photo(image.path) for image in images]
     measured = list(tracked(speed.evaluate(captioner, photos, rounds, method), len(photos), "speed"))
-    summary = speed.summarise(measured)
+    together = speed.evaluate_batch(captioner, photos, rounds, method)
+    parts = [speed.summarise(measured), speed.summarise(together, speed.BATCH_RATIOS)]
+    summary = {name: {**parts[0][name], **parts[1][name]} for name in parts[0]}
     found = speed_tables(summary)
     print_tables(found)
     if json_path is not None:
         about = {"split": split, "part": "all", "limit": limit, "selection": RULE, "method": method}
         about |= {"model": captioner.name, "rounds": rounds, **as_result(found)}
-        write_result(json_path, "speed", {**about, **summary, "images": measured})
+        write_result(json_path, "speed", {**about, **summary, "images": measured + together})
 
 
 def run_networks(

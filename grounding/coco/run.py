@@ -5,33 +5,31 @@ and `OUT/photos.jsonl` with a hash of each photo that it has grounded. At the en
 `OUT/results.json` (COCO results) and `OUT/index.html` from the images' JSON files.
 """
 
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from PIL import Image
-
-from gazeback.grounding.coco.annotations import Instances, word_outlines, write_results
+from gazeback.grounding.coco.annotations import Instances, write_results
 from gazeback.grounding.output.files import unique_stems
 from gazeback.grounding.output.index import IndexEntry, write_index
-from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.captions_file import CaptionsFile, CocoImage
 from gazeback.models.contents import files_digest
-from gazeback.models.errors import DataError, PhotoError, UserError
-from gazeback.models.photos import Photo, load_photo
+from gazeback.models.errors import DataError, UserError
+from gazeback.models.photos import BATCH
 from gazeback.models.reading import Known, is_file, read_json, read_lines
-from gazeback.models.writing import append_line, json_text, write_atomically, writing_to
-
-if TYPE_CHECKING:
-    from gazeback.grounding.captions import Grounding
+from gazeback.models.writing import (
+    append_line,
+    json_text,
+    keep_apart,
+    together,
+    write_atomically,
+    writing_to,
+)
 
 PHOTOS = "photos.jsonl"
 
 KINDS = ("jpg", "html", "png", "json")
-
-THUMBNAIL = (320, 320)  # pixels
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,14 @@ class Item:
 
     image: CocoImage
     stem: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The files of one image by their kind, and a hash of the photo that they show."""
+
+    photo: str
+    files: Mapping[str, bytes]
 
 
 @dataclass
@@ -121,43 +127,47 @@ class CocoRun:
     def photo(self, item: Item) -> Path:
         return self.images_dir / item.image.file_name
 
-    def ground(self, item: Item, ground: "Callable[[Photo], Grounding]") -> None:
-        """Write one image's files. Raises PhotoError."""
-        before = files_digest([self.photo(item)])
-        photo = load_photo(self.photo(item))
-        grounding = ground(photo)
-        words = [word.text for word in grounding.words]
-        outlines = word_outlines(words, item.image, photo, self.instances) if self.instances else None
+    def write(self, item: Item, rendered: Rendered) -> None:
+        """Write one image's files, all or none."""
+        paths = self.files(item)
+        keep_apart([self.photo(item)], paths)
         with writing_to(self.out):
             self._claim()
-            write_outputs(grounding, self.out / "images", item.stem, outlines)
-            write_atomically(self.files(item)[0], _thumbnail(photo))
-            append_line(self.out / PHOTOS, json_text([item.stem, before]))
-        self._grounded[item.stem] = before
+            (self.out / "images").mkdir(parents=True, exist_ok=True)
+            with together(*paths) as places:
+                for kind, place in zip(KINDS, places, strict=True):
+                    place.write_bytes(rendered.files[kind])
+            append_line(self.out / PHOTOS, json_text([item.stem, rendered.photo]))
+        self._grounded[item.stem] = rendered.photo
 
     def run(
         self,
         items: Sequence[Item],
-        ground: "Callable[[Photo], Grounding]",
+        rendered: Callable[[Iterator[list[Item]]], Iterable[Rendered | UserError]],
         mistake: Callable[[object], None],
         advance: Callable[[], None],
     ) -> Summary:
-        """Ground the missing `items`; call `mistake` for each bad image and `advance` for each image."""
+        """Ground the missing `items`; call `mistake` for each bad image and `advance` for each image.
+
+        rendered: gets the images in batches, and yields their files, or why there are none, in this order.
+        """
         summary = Summary(len(items), caption_strays=self.split.dangling)
         summary.instance_strays = self.instances.dangling if self.instances else 0
         todo = set(self.todo(items))
+        there = [item for item in items if item in todo and is_file(self.photo(item))]
+        found = iter(rendered(there[i : i + BATCH] for i in range(0, len(there), BATCH)))
+        wanted = set(there)
         for item in items:
             if item not in todo:
                 summary.kept += 1
-            elif not is_file(self.photo(item)):
+            elif item not in wanted:
                 summary.missing.append(item.image.file_name)
+            elif isinstance(one := next(found), Rendered):
+                self.write(item, one)
+                summary.written += 1
             else:
-                try:
-                    self.ground(item, ground)
-                    summary.written += 1
-                except PhotoError as error:
-                    summary.bad.append(item.image.file_name)
-                    mistake(error)
+                summary.bad.append(item.image.file_name)
+                mistake(one)
             advance()
         return summary
 
@@ -182,14 +192,6 @@ class CocoRun:
             small = {"photo": item.image.file_name, "caption": result.caption, "words": words}
             shown.append(IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg"))
             yield entry
-
-
-def _thumbnail(photo: Photo) -> bytes:
-    image = Image.fromarray(photo.pixels)
-    image.thumbnail(THUMBNAIL)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG")
-    return stream.getvalue()
 
 
 class _Grounded(Known):

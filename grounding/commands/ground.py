@@ -1,7 +1,8 @@
 """The command `gazeback ground`: caption photos and show which pixels each word came from."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,8 +10,12 @@ from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.settings import Settings
 from gazeback.grounding.output.files import check_folder, unique_stems
 from gazeback.grounding.output.writer import outputs_of, write_outputs
-from gazeback.models.errors import PhotoError, UserError
+from gazeback.models.errors import UserError
 from gazeback.models.writing import keep_apart
+
+if TYPE_CHECKING:
+    from gazeback.grounding.captions import Grounding
+    from gazeback.grounding.commands.terminal import Screen
 
 NEXT_STEPS = (
     'your own photo (gazeback ground PHOTO.jpg), your own words (--caption "a dog on a beach"), '
@@ -88,30 +93,39 @@ def ground_photos(
     """Ground and write each photo; a bad photo is named and skipped. Returns whether all were good."""
     from gazeback.grounding.commands.terminal import print_grounding, print_json, screen
     from gazeback.grounding.output.results import to_json
-    from gazeback.models.photos import bundled_photo, load_photo
+    from gazeback.models.photos import bundled_photo
 
     sources = photos or (str(bundled_photo()),)
     stems = unique_stems(sources)
     keep_apart(sources, (path for stem in stems for path in outputs_of(out, stem).values()))
-    captioner, pages = None, []
+    pages = []
     with screen(len(sources)) as shown:
-        for source, stem in zip(sources, stems, strict=True):
-            try:
-                photo = load_photo(source)
-                if captioner is None:  # after the photos are checked, so that a bad photo is reported at once
-                    with shown.loading("Loading the captioner ..."):
-                        captioner = settings.load()
-                grounding = settings.ground(captioner, photo)
-                paths = write_outputs(grounding, out, stem)
+        for found, stem in zip(_groundings(sources, settings, shown), stems, strict=True):
+            if isinstance(found, UserError):
+                shown.mistake(found)
+            else:
+                paths = write_outputs(found, out, stem)
                 with shown.paused():
-                    if as_json:
-                        print_json(to_json(grounding))
-                    else:
-                        print_grounding(grounding, paths["html"])
+                    print_json(to_json(found)) if as_json else print_grounding(found, paths["html"])
                 pages.append(paths["html"])
-            except PhotoError as error:
-                shown.mistake(error)
             shown.advance()
     if pages:
         finish(pages[0], NEXT_STEPS, as_json, open_it)
     return len(pages) == len(sources)
+
+
+def _groundings(
+    sources: Sequence[str], settings: Settings, shown: "Screen"
+) -> "Iterator[Grounding | UserError]":
+    """Yield the grounding of each photo in its order, or why there is none."""
+    from gazeback.models.photos import Photo, load_batches
+
+    captioner = None
+    for batch in load_batches(sources):
+        good = [photo for photo in batch if isinstance(photo, Photo)]
+        if good and captioner is None:  # after photos are checked, so that a bad one is reported at once
+            with shown.loading("Loading the captioner ..."):
+                captioner = settings.load()
+        found = settings.ground_batch(captioner, good) if captioner and good else iter(())
+        for photo in batch:
+            yield next(found) if isinstance(photo, Photo) else photo

@@ -1,14 +1,15 @@
 """The command `gazeback ground --coco`: ground a COCO split and print a summary."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gazeback.grounding.coco.annotations import read_instances
-from gazeback.grounding.coco.run import CocoRun, Item, Summary
+from gazeback.grounding.coco.render import GroundImages
+from gazeback.grounding.coco.run import CocoRun, Item, Rendered, Summary
 from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.terminal import Screen, screen
 from gazeback.models.captions_file import read_captions_file
@@ -18,7 +19,6 @@ from gazeback.models.writing import json_text
 
 if TYPE_CHECKING:
     from gazeback.grounding.commands.settings import Settings
-    from gazeback.models.caption_generator import CaptionGenerator
 
 NEXT_STEPS = "the same command with another method (--method fixations) and another --out"
 
@@ -53,12 +53,17 @@ def ground_coco(
 
 
 def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:
-    @cache
-    def captioner() -> "CaptionGenerator":  # not needed if nothing is left to do
-        with shown.loading("Loading the captioner ..."):
-            return settings.load()
+    job = GroundImages(settings, run.images_dir, run.instances)
 
-    return run.run(items, lambda photo: settings.ground(captioner(), photo), shown.mistake, shown.advance)
+    def rendered(batches: Iterator[list[Item]]) -> Iterator[Rendered | UserError]:
+        captioner = None
+        for batch in batches:
+            if captioner is None:  # not needed if nothing is left to do
+                with shown.loading("Loading the captioner ..."):
+                    captioner = job.load()
+            yield from job.answers(captioner, batch)
+
+    return run.run(items, rendered, shown.mistake, shown.advance)
 
 
 def _identity(

@@ -1,12 +1,13 @@
 """Settings of `gazeback ground`, checked before TensorFlow is imported."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazeback.models import bundled
-from gazeback.models.errors import ModelError, PhotoError, UserError
+from gazeback.models.errors import ModelError, UserError
 from gazeback.models.from_code import names_code
 
 if TYPE_CHECKING:
@@ -76,9 +77,11 @@ class Settings:
 
         return self.model if self.model in bundled.LOADERS else digest(self.load())
 
-    def ground(self, captioner: "CaptionGenerator", photo: "Photo") -> "Grounding":
-        """Ground a photo. Raises PhotoError if this photo cannot be grounded; other photos may."""
-        from gazeback.grounding import ground
+    def ground_batch(
+        self, captioner: "CaptionGenerator", photos: "Sequence[Photo]"
+    ) -> "Iterator[Grounding | UserError]":
+        """Ground photos that the CNN reads at once; for one that cannot be grounded the error is yielded."""
+        from gazeback.grounding.captions import ground_batch
 
         options = {name: getattr(self, name) for name in ("method", "beam", "share", "looks")}
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -86,10 +89,7 @@ class Settings:
             given["methods"] = self.named_methods
         if self.preceding:
             given["preceding"] = True
-        try:
-            return ground(captioner, photo, self.caption, **given)
-        except UserError as error:
-            raise PhotoError(str(error)) from None
+        return ground_batch(captioner, photos, self.caption, **given)
 
 
 def check_model(model: str) -> None:

@@ -9,8 +9,9 @@ from PIL import Image
 
 from gazeback.cnn_trace import TraceError
 from gazeback.grounding import ground, word_evidence
-from gazeback.grounding.captions import preceding_contributions
+from gazeback.grounding.captions import ground_batch, preceding_contributions
 from gazeback.grounding.commands.terminal import print_grounding
+from gazeback.grounding.output.results import to_json
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
@@ -33,6 +34,24 @@ def test_each_word_adds_up_exactly(captioner: Captioner, photo: np.ndarray) -> N
         assert word.known
         assert word.text not in dict(word.runners_up)
         assert word.fixations.shape == (40, 60)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"methods": ("across",)}, {"looks": 2, "beam": 2}], ids=["traced", "a map", "two looks"]
+)
+def test_photos_in_a_batch_are_grounded_as_one_by_one(captioner: Captioner, register, how) -> None:
+    register(across=lambda model, images, target: np.asarray(images[0], np.float32)[..., 0] / 255)
+    rng = np.random.default_rng(3)
+    photos = [Photo(rng.integers(0, 256, (40, 50 + i, 3), dtype=np.uint8), f"{i}") for i in range(5)]
+    batch = [to_json(found) for found in ground_batch(captioner, photos, **how)]
+    assert batch == [to_json(ground(captioner, photo, **how)) for photo in photos]
+    assert len({json.dumps(one["words"]) for one in batch}) == len(photos)
+
+
+def test_a_photo_that_cannot_be_grounded_does_not_stop_its_batch(captioner: Captioner, photo) -> None:
+    photos = [Photo(photo, "a"), Photo(photo, "b")]
+    errors = list(ground_batch(captioner, photos, "!"))
+    assert [type(error) for error in errors] == [UserError, UserError]
 
 
 def test_the_scores_are_those_of_the_model(captioner: Captioner, photo: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """A stand-in for the captioner and for `ground`, so that the command's own work is tested in milliseconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +14,10 @@ from PIL import Image
 import gazeback.grounding
 import gazeback.models
 from gazeback.cnn_trace import Fixations
+from gazeback.grounding import captions
 from gazeback.grounding.captions import GroundedWord
 from gazeback.grounding.commands.main import gazeback as group
+from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo
 
 KNOWN = {"a", "dog", "in", "the", "park"}
@@ -44,6 +46,15 @@ class Stage:
             methods=("evidence",),
         )  # fmt: skip
 
+    def ground_batch(
+        self, captioner: Any, photos: list[Photo], caption: str | None = None, **options: Any
+    ) -> Iterator[Any]:
+        for photo in photos:
+            try:
+                yield gazeback.grounding.ground(captioner, photo, caption, **options)
+            except UserError as error:
+                yield error
+
     def _word(self, text: str, index: int, photo: Photo) -> Any:
         shape = (photo.height, photo.width)
         points = np.array([[photo.height // 2, photo.width // 2]])
@@ -62,6 +73,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
     monkeypatch.setattr(gazeback.models, "load_captioner", stage.load_captioner, raising=False)
     monkeypatch.setattr(gazeback.grounding, "ground", stage.ground, raising=False)
+    monkeypatch.setattr(captions, "ground_batch", stage.ground_batch)
     return stage
 
 
