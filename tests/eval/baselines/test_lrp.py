@@ -11,6 +11,7 @@ import pytest
 from keras import layers, ops
 from twins import nets
 
+from gazeback.cnn_trace import trace
 from gazeback.eval.baselines import explain
 from gazeback.models.errors import UserError
 
@@ -273,14 +274,15 @@ def test_an_answer_that_is_not_finite_is_refused(rng):
 
 @pytest.fixture
 def zennit(monkeypatch):
-    """The package torch and two modules of zennit, with what they warn of on import kept quiet."""
+    """The package torch and modules of zennit, with what they warn of on import kept quiet."""
     # zennit imports these names of torchvision, and no test needs them.
     blocks = SimpleNamespace(Bottleneck=None, BasicBlock=None)
     monkeypatch.setitem(sys.modules, "torchvision.models.resnet", blocks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return [import_module(name) for name in ("torch", "zennit.composites", "zennit.canonizers")]
+            names = ("torch", "zennit.composites", "zennit.canonizers", "zennit.rules", "zennit.types")
+            return [import_module(name) for name in names]
         except ImportError as error:
             pytest.skip(f"zennit is not installed: {error}")
 
@@ -329,7 +331,7 @@ ZENNIT = {
 
 @pytest.mark.parametrize("name", ZENNIT)
 def test_equals_zennit(name, zennit, rng):
-    torch, composites, canonizers = zennit
+    torch, composites, canonizers, *_ = zennit
     model = sequential(rng)
     images = nets.images(rng, 3, model)
     theirs = carried_over(model, torch)
@@ -344,3 +346,31 @@ def test_equals_zennit(name, zennit, rng):
     expected = np.asarray(expected).transpose(0, 2, 3, 1)
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_spread_is_the_z_plus_rule_of_zennit(zennit, rng):
+    """From the strongest neuron of a layer to the pixels, through a normalisation, groups and a pool."""
+    torch, composites, canonizers, rules, types = zennit
+    model = sequential(rng)
+    images = nets.images(rng, 3, model)
+    theirs = carried_over(model, torch)[:8]  # as far as the rectified layer "third"
+    without_bias = rules.ZPlus(stabilizer=1e-12, zero_params="bias")
+    layer_map = [(types.Activation, rules.Pass()), (types.Convolution, without_bias)]
+    composite = composites.LayerMapComposite(layer_map, [canonizers.SequentialMergeBatchNorm()])
+    pixels = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
+    with composite.context(theirs) as changed:
+        maps = changed(pixels)
+        values = maps.detach().numpy()
+        neurons = [tuple(map(int, np.unravel_index(one.argmax(), one.shape))) for one in values]
+        start = torch.zeros(maps.shape)
+        for one, neuron in zip(start, neurons, strict=True):
+            one[neuron] = 1
+        (expected,) = torch.autograd.grad(maps, pixels, start)
+    expected = expected.numpy().sum(axis=1)
+    for image, (channel, row, column), one in zip(images, neurons, expected, strict=True):
+        [found] = trace(model, image[None], (row, column, channel), "third", neurons="all")
+        heat = np.zeros(one.shape)
+        places, weights = found.pixels
+        heat[tuple(places.T)] = weights
+        assert np.count_nonzero(one) > 20
+        np.testing.assert_allclose(heat, one, atol=1e-4 * one.max())
