@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from gazeback.grounding.commands.quiet import QuietFinder
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # else no channels-first convolution on some processors
 sys.meta_path.insert(0, QuietFinder())  # before TensorFlow is imported, in every worker
+if os.environ.get("KERAS_BACKEND") == "torch":
+    import_module("twins.backends")  # so that the tests can read tensors as arrays
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [

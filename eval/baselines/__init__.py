@@ -1,7 +1,7 @@
-"""Compared methods for every model that gazeback can trace (TensorFlow only).
+"""Compared methods for every model that gazeback can trace.
 
 They are written from the papers; docs/compared.md lists them. Each name is imported when it is first used, so
-importing the package does not load TensorFlow.
+importing the package loads no backend.
 """
 
 from importlib import import_module

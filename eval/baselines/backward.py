@@ -1,5 +1,4 @@
-"""Run the flat graph forward and backward inside TensorFlow, with a backward pass that is replaced call by
-call.
+"""Run the flat graph forward and backward, with a backward pass that is replaced call by call.
 
 Every compared method that goes back through a network is the gradient with the backward pass of some calls
 replaced. A *rule* keeps the value of a call and changes its gradient. A *kind* of backward pass is a function
@@ -8,24 +7,26 @@ that gives each call its rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.recording import execute
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.eval.baselines.autodiff import Watch, compiled, signals
 from gazeback.eval.baselines.query import EVERYWHERE, STRONGEST, Query
 from gazeback.models.errors import UserError
 
 BATCH = 16
 SCORES = ("logit", "log-probability", "probability")
 
-Rule = Callable[[Call, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
+Rule = Callable[[Call, Sequence[Any], Any], Any]
 """``rule(call, inputs, output)`` returns the output again, with another gradient."""
 
 Kind = Callable[[Graph, Tensor], dict[Call, Rule]]
@@ -37,25 +38,7 @@ def plain(graph: Graph, start: Tensor) -> dict[Call, Rule]:
     return {}
 
 
-def carried(
-    output: tf.Tensor,
-    inputs: Sequence[tf.Tensor],
-    backward: Callable[[tf.Tensor], Sequence[tf.Tensor]],
-) -> tf.Tensor:
-    """Return the output's value with ``backward`` as its gradient, which maps the signal on the output to
-    signals on the inputs."""
-
-    @tf.custom_gradient
-    def passed(value: tf.Tensor, *_: tf.Tensor) -> Any:
-        def gradient(arriving: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return (tf.zeros_like(value), *backward(arriving))
-
-        return tf.identity(value), gradient
-
-    return passed(tf.stop_gradient(output), *inputs)
-
-
-def applied(call: Call, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+def applied(call: Call, inputs: Sequence[Any]) -> Any:
     """Run one call on other values of its inputs; of a layer with a fused activation, this part alone."""
     values = dict(zip(call.inputs, inputs, strict=True))
     execute(call, values, call.outputs)
@@ -131,7 +114,7 @@ def _check_differentiable(at: Sequence[Tensor]) -> None:
 
 
 class _Pass:
-    """A forward and backward pass, compiled once for all batch sizes."""
+    """A forward and backward pass, compiled once for all batch sizes (on JAX: for each)."""
 
     def __init__(self, graph: Graph, start: Tensor, at: tuple[Tensor, ...], kind: Kind, score: str) -> None:
         self._start, self._at, self._score = start, at, score
@@ -140,85 +123,93 @@ class _Pass:
         self._inputs = graph.inputs
         # If rules apply, a fused activation runs separately from its layer.
         self._wanted = {start} | ({t for c in self._calls for t in c.outputs} if self._rules else set(at))
-        specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in graph.inputs]
-        coordinates = tf.TensorSpec((None, len(start.shape) - 1), tf.int32)
-        function = tf.function(self._run, autograph=False, jit_compile=False)
-        self._compiled = function.get_concrete_function(tuple(specs), coordinates)
+        specs = [keras.KerasTensor((None, *t.shape[1:]), t.dtype) for t in graph.inputs]
+        coordinates = keras.KerasTensor((None, len(start.shape) - 1), "int32")
+        self._compiled = compiled(self._run, [specs, coordinates], variables_of(self._calls))
 
     def __call__(self, arrays: Sequence[np.ndarray], pattern: np.ndarray) -> Answer:
         parts = []
         for first in range(0, len(pattern), BATCH):
             chunk = slice(first, first + BATCH)
-            inputs = tuple(tf.constant(x[chunk]) for x in arrays)
-            parts.append(self._compiled(inputs, tf.constant(pattern[chunk])))
-        found = [np.concatenate([np.asarray(x) for x in column]) for column in zip(*parts, strict=True)]
+            parts.append(self._compiled([x[chunk] for x in arrays], pattern[chunk]))
+        found = [np.concatenate([as_array(x) for x in column]) for column in zip(*parts, strict=True)]
         middle = 2 + len(self._at)
         return Answer(found[0], found[1], found[2:middle], found[middle:])
 
-    def _run(self, inputs: tuple[tf.Tensor, ...], pattern: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            values = self._forward(inputs, tape)
-            found = _channels_last(self._start, tf.cast(values[self._start], tf.float32))
+    def _run(self, inputs: Sequence[Any], pattern: Any) -> list[Any]:
+        def scored(watch: Watch) -> tuple[Any, list[Any]]:
+            values = self._forward(inputs, watch)
+            found = _channels_last(self._start, ops.cast(values[self._start], "float32"))
             asked, neurons = picked(found, pattern)
-            places = range(1, len(found.shape))
-            scores = tf.reduce_sum(asked * _scored(found, self._score), axis=places)
-        at = [values[tensor] for tensor in self._at]
+            scores = ops.sum(asked * _SCORED[self._score](found), axis=tuple(range(1, len(found.shape))))
+            return scores, [scores, neurons, *(values[tensor] for tensor in self._at)]
+
         # A score does not depend on other images, so the gradient of the sum is each image's own gradient.
-        gradients = tape.gradient(scores, at, unconnected_gradients="zero") if at else []
+        gradients, [scores, neurons, *at] = signals(scored, self._at)
         last = [_channels_last(t, x) for t, x in zip(self._at * 2, [*at, *gradients], strict=False)]
         return [scores, neurons, *last]
 
-    def _forward(self, inputs: tuple[tf.Tensor, ...], tape: tf.GradientTape) -> dict[Tensor, tf.Tensor]:
-        values = dict(zip(self._inputs, map(tf.identity, inputs), strict=True))
+    def _forward(self, inputs: Sequence[Any], watch: Watch) -> dict[Tensor, Any]:
+        values = dict(zip(self._inputs, inputs, strict=True))
         watched = set(self._at)
         for tensor in watched.intersection(values):
-            tape.watch(values[tensor])
+            values[tensor] = watch(tensor, values[tensor])
         for call in self._calls:
             execute(call, values, self._wanted)
             if call in self._rules:
                 output = call.outputs[0]
                 values[output] = self._rules[call](call, [values[t] for t in call.inputs], values[output])
             for tensor in watched.intersection(call.outputs):
-                tape.watch(values[tensor])
+                values[tensor] = watch(tensor, values[tensor])
         return values
 
 
-def _scored(values: tf.Tensor, score: str) -> tf.Tensor:
-    """Turn logits into the requested score, in the same shape."""
-    functions = {
-        "logit": tf.identity,
-        "softmax probability": tf.nn.softmax,
-        "softmax log-probability": tf.nn.log_softmax,
-        "sigmoid probability": tf.sigmoid,
-        "sigmoid log-probability": tf.math.log_sigmoid,
-    }
-    return functions[score](values)
+def variables_of(calls: Iterable[Call]) -> list[keras.Variable]:
+    """The variables of the layers that some calls run."""
+    layers = [call.operation for call in calls if isinstance(call.operation, keras.Layer)]
+    return list({id(one): one for layer in layers for one in layer.variables}.values())
 
 
-def picked(values: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+_SCORED: dict[str, Callable[[Any], Any]] = {
+    "logit": lambda values: values,
+    "softmax probability": ops.softmax,
+    "softmax log-probability": ops.log_softmax,
+    "sigmoid probability": ops.sigmoid,
+    "sigmoid log-probability": ops.log_sigmoid,
+}
+
+
+def picked(values: Any, pattern: Any) -> tuple[Any, Any]:
     """Find the neurons of a pattern in values ``[n, ...]``: weights of the same shape, and the neurons.
 
     The weights of an image sum to 1. They are on its strongest neuron that fits the pattern, or uniform on
     all if the pattern is ``EVERYWHERE``. The neurons are the pattern with its open coordinates filled in.
     """
     rank = len(values.shape) - 1
-    shape = tf.shape(values)[1:]
-    fits = tf.ones_like(values, tf.bool)
+    shape = ops.shape(values)[1:]
+    fits = ops.ones_like(values, "bool")
     for axis in range(rank):
-        place = tf.reshape(tf.range(shape[axis]), [-1 if i == axis else 1 for i in range(rank)])
-        wanted = tf.reshape(pattern[:, axis], [-1] + [1] * rank)
-        fits &= (wanted < 0) | (wanted == place)
-    fits = tf.reshape(fits, [tf.shape(values)[0], -1])
-    flat = tf.reshape(values, tf.shape(fits))
-    best = tf.argmax(tf.where(fits, flat, flat.dtype.min), axis=1, output_type=tf.int32)
-    everywhere = tf.reduce_any(pattern == EVERYWHERE, axis=1, keepdims=True)
-    weights = tf.where(everywhere, tf.cast(fits, flat.dtype), tf.one_hot(best, tf.shape(fits)[1]))
-    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-    strongest = tf.transpose(tf.unravel_index(best, shape))
-    return tf.reshape(weights, tf.shape(values)), tf.where(pattern == STRONGEST, strongest, pattern)
+        place = ops.reshape(
+            ops.arange(shape[axis], dtype="int32"), [-1 if i == axis else 1 for i in range(rank)]
+        )
+        wanted = ops.reshape(pattern[:, axis], [-1] + [1] * rank)
+        fits = fits & ((wanted < 0) | (wanted == place))
+    flat = ops.reshape(values, (ops.shape(values)[0], -1))
+    fits = ops.reshape(fits, ops.shape(flat))
+    best = ops.cast(ops.argmax(ops.where(fits, flat, np.finfo(np.float32).min), axis=1), "int32")
+    everywhere = ops.any(pattern == EVERYWHERE, axis=1, keepdims=True)
+    strongest = ops.arange(ops.shape(flat)[1], dtype="int32")[None] == best[:, None]
+    weights = ops.cast(ops.where(everywhere, fits, strongest), values.dtype)
+    weights = weights / ops.sum(weights, axis=1, keepdims=True)
+    places: list[Any] = []
+    for size in reversed(shape):
+        places.insert(0, best % size)
+        best = best // size
+    neurons = ops.where(pattern == STRONGEST, ops.stack(places, axis=1), pattern)
+    return ops.reshape(weights, ops.shape(values)), neurons
 
 
-def _channels_last(tensor: Tensor, values: tf.Tensor) -> tf.Tensor:
+def _channels_last(tensor: Tensor, values: Any) -> Any:
     if not tensor.channels_first or len(values.shape) < 3:
         return values
-    return tf.transpose(values, [0, *range(2, len(values.shape)), 1])
+    return ops.transpose(values, [0, *range(2, len(values.shape)), 1])

@@ -19,12 +19,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.rules.table import find_rule
-from gazeback.eval.baselines.backward import Kind, Rule, applied, ask, carried
+from gazeback.eval.baselines.autodiff import Watch, carried, signals
+from gazeback.eval.baselines.backward import Kind, Rule, applied, ask
 from gazeback.eval.baselines.query import Query, compared
 from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.errors import UserError
@@ -34,7 +34,7 @@ _NOTHING = 1e-20
 # A sum without a positive term is split evenly.
 _EVEN = 1e-9
 
-Positive = Callable[[Sequence[tf.Tensor]], tf.Tensor]
+Positive = Callable[[Sequence[Any]], Any]
 
 INPUT = "input"
 SHARE_OF_SIDE = 8
@@ -176,100 +176,106 @@ def _nearest_with_weights(graph: Graph, start: Tensor) -> set[Call]:
     return found
 
 
-def _excited(positive: Positive, activations: Sequence[tf.Tensor], arriving: tf.Tensor) -> list[tf.Tensor]:
+def _excited(positive: Positive, activations: Sequence[Any], arriving: Any) -> list[Any]:
     """``a * W+^T (p / (W+ a))`` for the activations of each input."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(activations)
-        total = positive(activations)
-    some = total > _NOTHING
-    share = tf.where(some, arriving / tf.where(some, total, 1), 0)
-    passed = tape.gradient(total, activations, share, unconnected_gradients="zero")
+
+    def weighed(watch: Watch) -> tuple[Any, None]:
+        total = positive([watch(place, one) for place, one in enumerate(activations)])
+        some = total > _NOTHING
+        share = ops.where(some, arriving / ops.where(some, total, 1.0), 0.0)
+        return total * ops.stop_gradient(share), None
+
+    passed, _ = signals(weighed, range(len(activations)))
     return [a * p for a, p in zip(activations, passed, strict=True)]
 
 
-def _from_zero(activations: tf.Tensor) -> tf.Tensor:
+def _from_zero(activations: Any) -> Any:
     """Shift the activations of each image that has negative ones by its smallest value."""
     axes = list(range(1, len(activations.shape)))
-    return activations - tf.minimum(tf.reduce_min(activations, axis=axes, keepdims=True), 0)
+    return activations - ops.minimum(ops.min(activations, axis=axes, keepdims=True), 0.0)
 
 
-def _one_to_one(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    return carried(output, inputs[:1], lambda arriving: [arriving])
+def _one_to_one(call: Call, inputs: Sequence[Any], output: Any) -> Any:
+    return carried(output, inputs[:1], lambda arriving, _: [arriving])
 
 
 def _linear(
-    call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor, normalization: Any = None, sense: float = 1.0
-) -> tf.Tensor:
+    call: Call, inputs: Sequence[Any], output: Any, normalization: Any = None, sense: float = 1.0
+) -> Any:
     """A layer that weighs its first input by its weights, all but its ``bias``; a mean has none."""
     layer: Any = call.operation
     bias = getattr(layer, "bias", None)
     positive = [
-        (weight, tf.zeros_like(weight) if weight is bias else _positive(weight, normalization, sense))
+        (
+            weight,
+            0 * ops.convert_to_tensor(weight) if weight is bias else _positive(weight, normalization, sense),
+        )
         for weight in getattr(layer, "weights", ())
     ]
 
-    def excited(activations: Sequence[tf.Tensor]) -> tf.Tensor:
+    others = [ops.stop_gradient(x) for x in inputs[1:]]
+
+    def excited(activations: Sequence[Any]) -> Any:
         with keras.StatelessScope(state_mapping=positive):
-            return applied(call, [*activations, *inputs[1:]])
+            return applied(call, [*activations, *others])
 
     return _weighted(excited, inputs, output)
 
 
-def _separable(
-    call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor, normalization: Any, sense: float
-) -> tf.Tensor:
+def _separable(call: Call, inputs: Sequence[Any], output: Any, normalization: Any, sense: float) -> Any:
     """A depthwise convolution followed by a 1 x 1 convolution."""
     layer: Any = call.operation
     geometry = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
     first = partial(ops.depthwise_conv, data_format=layer.data_format, **geometry)
-    depthwise, pointwise = layer.depthwise_kernel, _positive(layer.pointwise_kernel, normalization, sense)
+    depthwise = ops.convert_to_tensor(layer.depthwise_kernel)
+    pointwise = _positive(layer.pointwise_kernel, normalization, sense)
     positive = _positive(depthwise, None, 1.0)
     middle = _weighted(lambda a: first(a[0], positive), inputs, first(inputs[0], depthwise))
     return _weighted(lambda a: ops.conv(a[0], pointwise, data_format=layer.data_format), [middle], output)
 
 
-def _sum(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+def _sum(call: Call, inputs: Sequence[Any], output: Any) -> Any:
     if len(inputs) == 1:  # a constant is added
         return _one_to_one(call, inputs, output)
 
-    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
-        return _excited(_total, [tf.nn.relu(x) + _EVEN for x in inputs], arriving)
+    def backward(arriving: Any, inputs: Sequence[Any]) -> list[Any]:
+        return _excited(_total, [ops.relu(x) + _EVEN for x in inputs], arriving)
 
     return carried(output, inputs, backward)
 
 
-def _difference(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+def _difference(call: Call, inputs: Sequence[Any], output: Any) -> Any:
     if len(inputs) == 1:
         return _one_to_one(call, inputs, output)
 
-    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
-        terms = [tf.nn.relu(inputs[0]) + _EVEN, tf.nn.relu(-inputs[1]) + _EVEN]
+    def backward(arriving: Any, inputs: Sequence[Any]) -> list[Any]:
+        terms = [ops.relu(inputs[0]) + _EVEN, ops.relu(-inputs[1]) + _EVEN]
         return _excited(_total, terms, arriving)
 
     return carried(output, inputs, backward)
 
 
-def _total(terms: Sequence[tf.Tensor]) -> tf.Tensor:
+def _total(terms: Sequence[Any]) -> Any:
     total = terms[0]
     for term in terms[1:]:
         total = total + term
     return total
 
 
-def _product(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+def _product(call: Call, inputs: Sequence[Any], output: Any) -> Any:
     if len(inputs) == 1:
         return _one_to_one(call, inputs, output)
     full = [x for x in call.inputs if x.shape == call.outputs[0].shape]
     keeps = call.inputs.index(full[0]) if full else 0
 
-    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
-        return [arriving if i == keeps else tf.zeros_like(x) for i, x in enumerate(inputs)]
+    def backward(arriving: Any, inputs: Sequence[Any]) -> list[Any]:
+        return [arriving if i == keeps else ops.zeros_like(x) for i, x in enumerate(inputs)]
 
     return carried(output, inputs, backward)
 
 
-def _unknown(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
+def _unknown(call: Call, inputs: Sequence[Any], output: Any) -> Any:
+    def backward(arriving: Any, inputs: Sequence[Any]) -> list[Any]:
         raise UserError(
             f"layer {call.name!r} of class {type(call.operation).__name__} has no rule for excitation "
             "backprop; name a layer after it with at=, or use another method"
@@ -278,20 +284,26 @@ def _unknown(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.T
     return carried(output, inputs, backward)
 
 
-def _weighted(positive: Positive, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    return carried(output, inputs[:1], lambda arriving: _excited(positive, [_from_zero(inputs[0])], arriving))
+def _weighted(positive: Positive, inputs: Sequence[Any], output: Any) -> Any:
+    return carried(
+        output,
+        inputs[:1],
+        lambda arriving, inputs: _excited(positive, [_from_zero(inputs[0])], arriving),
+    )
 
 
-def _positive(weight: Any, normalization: Any, sense: float) -> tf.Tensor:
+def _positive(weight: Any, normalization: Any, sense: float) -> Any:
     """W+ of weights, after multiplying by the sign of a folded batch normalisation and of the dual.
 
     The output channels are the last axis, or of a depthwise convolution the last two.
     """
-    signed = sense * tf.convert_to_tensor(weight)
+    signed = sense * ops.convert_to_tensor(weight)
     if normalization is not None and normalization.scale:
-        signs = tf.where(tf.convert_to_tensor(normalization.gamma) < 0, -1.0, 1.0)
-        signed *= signs if signed.shape[-1] == signs.shape[0] else tf.reshape(signs, signed.shape[-2:])
-    return tf.nn.relu(signed)
+        signs = ops.where(ops.convert_to_tensor(normalization.gamma) < 0, -1.0, 1.0)
+        signed = signed * (
+            signs if signed.shape[-1] == signs.shape[0] else ops.reshape(signs, signed.shape[-2:])
+        )
+    return ops.relu(signed)
 
 
 _EXCITATORY: dict[str, Any] = {"linear": _linear, "separable": _separable}

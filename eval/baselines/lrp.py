@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from gazeback.cnn_trace.graph import Call, Tensor
 from gazeback.cnn_trace.head import adjoint_rule
@@ -195,8 +194,8 @@ def _relevance(query: Query, rows: slice, composite: Composite) -> np.ndarray:
     wanted = {start}.union(*map(_reads, calls))
     recording = tracer_of(query.model).record([array[kept] for array in arrays], wanted)
     values = channels_last(start, recording[start])[image].astype(np.float32)
-    chosen, _ = picked(tf.constant(values), tf.constant(query.pattern[rows]))
-    relevance = np.asarray(chosen) * values
+    chosen, _ = picked(ops.convert_to_tensor(values), ops.convert_to_tensor(query.pattern[rows]))
+    relevance = as_array(chosen) * values
     check_scores(query, relevance.reshape(len(relevance), -1).sum(axis=1))
     folded = {c: norm for c, norm in folded_normalizations(graph, _weighs).items() if norm in calls}
     back = _Back(recording, image, composite, folded, _reading_pixels(calls))

@@ -13,11 +13,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
 from gazeback.cnn_trace.rules.activation import kind as activation_kind
-from gazeback.eval.baselines.backward import Kind, Rule, applied, ask, carried
+from gazeback.eval.baselines.autodiff import Watch, carried, signals
+from gazeback.eval.baselines.backward import Kind, Rule, applied, ask
 from gazeback.eval.baselines.query import Query, compared
 from gazeback.models.errors import UserError
 
@@ -139,34 +140,35 @@ def resampled_strides(graph: Graph, start: Tensor) -> dict[Call, Rule]:
     return {call: _resampled for call in graph.calls if _is_strided(call)}
 
 
-def _guided_rectifier(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+def _guided_rectifier(call: Call, inputs: Sequence[Any], output: Any) -> Any:
     # Then the rectifier's own gradient follows, which is 0 if it is closed.
-    return carried(output, [output], lambda arriving: [tf.nn.relu(arriving)])
+    return carried(output, [output], lambda arriving, _: [ops.relu(arriving)])
 
 
-def _deconvnet_rectifier(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    return carried(output, inputs, lambda arriving: [tf.nn.relu(arriving)])
+def _deconvnet_rectifier(call: Call, inputs: Sequence[Any], output: Any) -> Any:
+    return carried(output, inputs, lambda arriving, _: [ops.relu(arriving)])
 
 
-def _resampled(call: Call, inputs: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
-    def backward(arriving: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(inputs[0])
+def _resampled(call: Call, inputs: Sequence[Any], output: Any) -> Any:
+    def backward(arriving: Any, inputs: Sequence[Any]) -> list[Any]:
+        def resampled(watch: Watch) -> tuple[Any, None]:
             with _stride_one(call.operation):
-                dense = applied(call, inputs)
-        resized = _nearest(arriving, tf.shape(dense), call.outputs[0].channels_first)
-        return [tape.gradient(dense, inputs[0], resized)]
+                dense = applied(call, [watch(0, inputs[0]), *inputs[1:]])
+            return dense * _nearest(arriving, ops.shape(dense), call.outputs[0].channels_first), None
 
-    return carried(output, inputs, backward)
+        return signals(resampled, [0])[0]
+
+    return carried(output, inputs[:1], backward)
 
 
-def _nearest(maps: tf.Tensor, shape: tf.Tensor, channels_first: bool) -> tf.Tensor:
+def _nearest(maps: Any, shape: Sequence[Any], channels_first: bool) -> Any:
     """Resample maps to the height and width of another shape, by nearest neighbours."""
-    nearest = tf.image.ResizeMethod.NEAREST_NEIGHBOR
-    if channels_first:
-        resized = tf.image.resize(tf.transpose(maps, [0, 2, 3, 1]), shape[2:4], nearest)
-        return tf.transpose(resized, [0, 3, 1, 2])
-    return tf.image.resize(maps, shape[1:3], nearest)
+    first = 2 if channels_first else 1
+    for axis in (first, first + 1):
+        size, wanted = ops.shape(maps)[axis], shape[axis]
+        middles = 2 * ops.arange(wanted, dtype="int32") + 1
+        maps = ops.take(maps, middles * size // (2 * wanted), axis=axis)
+    return maps
 
 
 def _is_strided(call: Call) -> bool:

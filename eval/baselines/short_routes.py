@@ -9,11 +9,14 @@ is the log-probability.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from gazeback.cnn_trace.rules.kernels import as_array
+from gazeback.eval.baselines.autodiff import Watch, compiled, signals
 from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, scaled, spread, windows
 from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.caption_generator import CaptionGenerator
@@ -59,14 +62,12 @@ class GradCam:
         # keras.Model would rewire the captioner's own input layers; a Function does not
         self._language = keras.Function([last_map, model.inputs[1]], model.output)
         self._start = captioner.vocabulary.start
-        self._gradients = tf.function(
-            self._gradients_of_logits,
-            input_signature=[
-                tf.TensorSpec(last_map.shape, tf.float32),
-                tf.TensorSpec((None, None), tf.int32),
-                tf.TensorSpec((None,), tf.int32),
-            ],
-        )
+        specs = [
+            keras.KerasTensor(last_map.shape, "float32"),
+            keras.KerasTensor((None, None), "int32"),
+            keras.KerasTensor((None,), "int32"),
+        ]
+        self._gradients = compiled(self._gradients_of_logits, specs, model.variables)
 
     def __call__(self, features: np.ndarray, word_ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         """Compute the maps of the words at some positions of a caption.
@@ -78,21 +79,24 @@ class GradCam:
         n = len(positions)
         repeated = np.repeat(features[None], n, axis=0)
         words = np.repeat(np.array([[self._start, *word_ids]], np.int32), n, axis=0)
-        gradients = np.asarray(self._gradients(repeated, words, np.array(positions, np.int32)))
+        gradients = as_array(self._gradients(repeated, words, np.array(positions, np.int32)))
         alpha = gradients.mean(axis=(1, 2))  # equation 1
         return np.maximum(np.einsum("nc,hwc->nhw", alpha, features), 0)  # equation 2
 
-    def _gradients_of_logits(self, features: tf.Tensor, words: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            logits = self._language([features, words])
-            # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
-            steps = positions + 1
-            rows = tf.range(tf.shape(positions)[0])
-            asked = tf.gather_nd(words, tf.stack([rows, steps], axis=1))
-            scores = tf.gather_nd(logits, tf.stack([rows, steps, asked], axis=1))
+    def _gradients_of_logits(self, features: Any, words: Any, positions: Any) -> Any:
+        # step 0 is the photo's and step 1 the start token's, which predicts the word at position 0
+        steps = positions[:, None] + 1
+        asked = ops.take_along_axis(words, steps, axis=1)
+
+        def scored(watch: Watch) -> tuple[Any, None]:
+            logits = self._language([watch("map", features), words])
+            here = ops.arange(ops.shape(logits)[1], dtype="int32") == steps
+            word = ops.arange(ops.shape(logits)[2], dtype="int32") == asked
+            return ops.where(here[:, :, None] & word[:, None, :], logits, 0.0), None
+
         # every word reads its own copy of the map, so the gradient of the sum is that of each word
-        return tape.gradient(scores, features)
+        [gradients], _ = signals(scored, ["map"])
+        return gradients
 
 
 def _activation(captioner: Captioner) -> Method:

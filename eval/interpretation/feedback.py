@@ -15,14 +15,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from gazeback.cnn_trace.fixations import Fixations
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.layout import channels_last
 from gazeback.cnn_trace.methods.options import Options
 from gazeback.cnn_trace.recording import execute
+from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.targets import named_neurons
+from gazeback.eval.baselines.autodiff import Watch, signals
 from gazeback.eval.baselines.projections import guided, resampled_strides
 from gazeback.eval.interpretation.filters import Filters
 from gazeback.eval.interpretation.forward import Forward
@@ -241,7 +243,7 @@ def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.
 
     The signal starts as the filter's own positive responses, and not as 1 everywhere. This is how a deconvnet
     starts (Zeiler and Fergus 2014, section 2.1: the maps of all other filters are set to zero). All features
-    share one forward pass.
+    share one pass, each with a row of its own in the batch.
 
     Args:
         filters: the filters that the features name. pixels: float ``[height, width, channels]``, as the model
@@ -250,32 +252,38 @@ def projected_answers(filters: Filters, features: Sequence[Feature], pixels: np.
     Returns:
         For each feature float32 ``[height, width]``: the largest magnitude among the channels, its maximum 1.
     """
+    if not features:
+        return []
     graph, image = filters.graph, filters.image
     starts = [filters.tensor(feature.layer) for feature in features]
-    values = {image: tf.constant(pixels[None], image.dtype)}
+    pictures = np.repeat(pixels[None], len(features), axis=0).astype(image.dtype)
     calls = graph.ancestors(starts)
     # If every tensor is wanted, a fused activation runs separately from its layer, and has its own rule.
     wanted = {tensor for call in calls for tensor in call.outputs}
     rules = guided(graph, image) | resampled_strides(graph, image)
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        tape.watch(values[image])
+
+    def scored(watch: Watch) -> tuple[Any, None]:
+        values = {image: watch(image, ops.convert_to_tensor(pictures))}
         for call in calls:
             execute(call, values, wanted)
             if call in rules:
                 output = call.outputs[0]
                 values[output] = rules[call](call, [values[t] for t in call.inputs], values[output])
-        answers = [_of_filter(t, values[t], f.filter) for t, f in zip(starts, features, strict=True)]
+        places = enumerate(zip(starts, features, strict=True))
+        answers = [_of_filter(t, values[t][row], f.filter) for row, (t, f) in places]
         # The gradient of a * |a|+ with a constant second factor is the positive response itself.
-        scores = [tf.reduce_sum(a * tf.stop_gradient(tf.nn.relu(a))) for a in answers]
-    return [_strength(image, tape.gradient(score, values[image])) for score in scores]
+        return sum(ops.sum(a * ops.stop_gradient(ops.relu(a))) for a in answers), None
+
+    [signal], _ = signals(scored, [image])
+    return [_strength(one) for one in channels_last(image, as_array(signal))]
 
 
-def _of_filter(tensor: Tensor, values: tf.Tensor, number: int) -> tf.Tensor:
-    return values[:, number] if tensor.channels_first else values[..., number]
+def _of_filter(tensor: Tensor, values: Any, number: int) -> Any:
+    return values[number] if tensor.channels_first else values[..., number]
 
 
-def _strength(image: Tensor, signal: tf.Tensor) -> np.ndarray:
-    found: np.ndarray = np.abs(channels_last(image, signal.numpy())[0]).max(axis=-1)
+def _strength(signal: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.abs(signal).max(axis=-1)
     return found / max(float(found.max()), np.finfo(np.float32).tiny)
 
 

@@ -13,11 +13,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from gazeback.cnn_trace.graph import Graph, Tensor
 from gazeback.cnn_trace.recording import execute
+from gazeback.cnn_trace.rules.kernels import as_array
 from gazeback.cnn_trace.tracer import tracer_of
+from gazeback.eval.baselines.autodiff import compiled
+from gazeback.eval.baselines.backward import variables_of
 from gazeback.eval.interpretation.layers import FilterLayer, filter_layers, offsets
 from gazeback.models.captioner import Captioner
 from gazeback.models.classifiers import Classifier, Preprocessing
@@ -80,8 +83,9 @@ class Forward:
         self._answer, self._image = answer, inputs.pop()
         self._calls = graph.ancestors([answer])
         self._read = {tensor: layer for layer in layers for tensor in layer.tensors}
-        images = tf.TensorSpec((None, *self._image.shape[1:]), self._image.dtype)
-        self._respond = tf.function(self._responses, autograph=False).get_concrete_function(images)
+        self._images = keras.KerasTensor((None, *self._image.shape[1:]), self._image.dtype)
+        self._variables = variables_of(self._calls)
+        self._respond = compiled(self._responses, [self._images], self._variables)
         self._halves: dict[int, tuple[Any, Any]] = {}
 
     def responses(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +95,7 @@ class Forward:
         calls), as in Oramas et al. 2019, section 3.1, before the normalisation.
         """
         norms, answers = self._respond(self._given(images))
-        return norms.numpy(), answers.numpy()
+        return as_array(norms), as_array(answers)
 
     def ablated(self, images: np.ndarray, removed: np.ndarray) -> np.ndarray:
         """Compute the network's outputs with some filters set to zero.
@@ -103,19 +107,17 @@ class Forward:
         before, after = self._split(np.asarray(removed.any(axis=(0, 1))))
         middle = list(before(self._given(images)))
         kept = (~removed).astype(np.float32)
-        return np.stack([after(middle, tf.constant(one)).numpy() for one in kept])
+        return np.stack([as_array(after(middle, one)) for one in kept])
 
-    def _given(self, images: np.ndarray) -> tf.Tensor:
-        return tf.constant(np.asarray(images, self._image.dtype))
+    def _given(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(images, self._image.dtype)
 
-    def _responses(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _responses(self, images: Any) -> tuple[Any, Any]:
         values = {self._image: images}
         for call in self._calls:
             execute(call, values, (self._answer,))
-        squares = [
-            tf.add_n([_squares(tensor, values[tensor]) for tensor in layer.tensors]) for layer in self.layers
-        ]
-        return tf.sqrt(tf.concat(squares, axis=1)), tf.cast(values[self._answer], tf.float32)
+        squares = [sum(_squares(tensor, values[tensor]) for tensor in layer.tensors) for layer in self.layers]
+        return ops.sqrt(ops.concatenate(squares, axis=1)), ops.cast(values[self._answer], "float32")
 
     def _split(self, removed: np.ndarray) -> tuple[Any, Any]:
         """Split the network before the first layer with a removed filter; both parts are compiled once."""
@@ -140,41 +142,40 @@ class Forward:
         read = {self._answer, *(tensor for call in rest for tensor in call.inputs)}
         between = sorted(made & read, key=lambda tensor: tensor.name)
 
-        def before(images: tf.Tensor) -> list[tf.Tensor]:
+        def before(images: Any) -> list[Any]:
             values = {self._image: images}
             for call in first:
                 execute(call, values, (self._answer,))
             return [values[tensor] for tensor in between]
 
-        def after(middle: list[tf.Tensor], kept: tf.Tensor) -> tf.Tensor:
+        def after(middle: Sequence[Any], kept: Any) -> Any:
             values = dict(zip(between, middle, strict=True))
             for call in rest:
                 execute(call, values, (self._answer,))
                 for tensor in call.outputs:
                     if tensor in self._read and tensor in values:
-                        values[tensor] *= self._mask(tensor, kept, values[tensor].dtype)
-            return tf.cast(values[self._answer], tf.float32)
+                        values[tensor] = values[tensor] * self._mask(tensor, kept, values[tensor].dtype)
+            return ops.cast(values[self._answer], "float32")
 
-        images = tf.TensorSpec((None, *self._image.shape[1:]), self._image.dtype)
-        middle = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in between]
-        masks = tf.TensorSpec((None, self.filters), tf.float32)
+        middle = [keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype) for tensor in between]
+        masks = keras.KerasTensor((None, self.filters), "float32")
         return (
-            tf.function(before, autograph=False).get_concrete_function(images),
-            tf.function(after, autograph=False).get_concrete_function(middle, masks),
+            compiled(before, [self._images], self._variables),
+            compiled(after, [middle, masks], self._variables),
         )
 
-    def _mask(self, tensor: Tensor, kept: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    def _mask(self, tensor: Tensor, kept: Any, dtype: Any) -> Any:
         """Turn float [n, D] into a factor of one tensor."""
         mask = kept[:, self.offsets[self._read[tensor].name]]
         shape = [1] * len(tensor.shape)
         shape[0], shape[_channel_axis(tensor)] = -1, mask.shape[1]
-        return tf.cast(tf.reshape(mask, shape), dtype)
+        return ops.cast(ops.reshape(mask, shape), dtype)
 
 
-def _squares(tensor: Tensor, values: tf.Tensor) -> tf.Tensor:
+def _squares(tensor: Tensor, values: Any) -> Any:
     """Sums of squares over the locations: [n, channels]."""
     places = [axis for axis in range(1, len(tensor.shape)) if axis != _channel_axis(tensor)]
-    return tf.reduce_sum(tf.square(tf.cast(values, tf.float32)), axis=places)
+    return ops.sum(ops.square(ops.cast(values, "float32")), axis=places)
 
 
 def _channel_axis(tensor: Tensor) -> int:

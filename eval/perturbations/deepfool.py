@@ -2,7 +2,7 @@
 
 Moosavi-Dezfooli, Fawzi, Frossard, *DeepFool*, CVPR 2016, algorithm 2 (several classes, L2) with the settings
 of the authors' code: the ten most probable classes at the start are used, and the overshoot is part of every
-step. Pixels are not clipped to their range. TensorFlow only.
+step. Pixels are not clipped to their range.
 """
 
 from dataclasses import dataclass
