@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gazeback.grounding.workers import RAY_HELP, RAY_METAVAR, WORKERS_HELP, Workers
 from gazeback.models.backend import check_tensorflow
 from gazeback.models.errors import UserError
 from gazeback.models.number_options import COUNT, SEED
@@ -96,7 +97,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "--limit",
         {"type": POSITIVE, "help": "At most this many photos, the first by the hash of the name."},
     ),
-    "workers": ("--workers", {"type": POSITIVE, "default": 1, "help": "The number of processes."}),
+    "workers": ("--workers", {"type": POSITIVE, "help": WORKERS_HELP}),
+    "ray": ("--ray", {"metavar": RAY_METAVAR, "help": RAY_HELP}),
     "fresh": (
         "--fresh",
         {"is_flag": True, "help": "Measure everything again, and delete FILE.records.jsonl first."},
@@ -116,7 +118,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 PASSED_AS = {"--methods": "chosen", "--json": "json_path", "--all": "every"}
 """The names of arguments for flags, if they differ."""
 
-RUN = ("limit", "workers", "fresh", "json")
+RUN = ("limit", "workers", "ray", "fresh", "json")
 CAPTIONER = ("data", "split", "captioner")
 CLASSIFIER = ("data", "classifier", "weights")
 
@@ -143,7 +145,13 @@ class TaskCommand:
         return click.Command(name, params=params, callback=self.run, help=cleandoc(self.help))
 
     def run(
-        self, json_path: Path | None, workers: int, fresh: bool, settings: Path | None = None, **options: Any
+        self,
+        json_path: Path | None,
+        workers: int | None,
+        ray: str | None,
+        fresh: bool,
+        settings: Path | None = None,
+        **options: Any,
     ) -> None:
         """Import the task and run it."""
         from gazeback.eval.harness.run import run_task
@@ -152,7 +160,7 @@ class TaskCommand:
         if settings is not None:
             options["part"] = "report"
         task = getattr(import_module(f"gazeback.eval.{module}"), cls)(**options)
-        run_task(task, json_path, workers, fresh, settings)
+        run_task(task, json_path, Workers(workers, ray), fresh, settings)
 
 
 def _option(key: str, defaults: Mapping[str, str]) -> click.Option:

@@ -18,6 +18,7 @@ from gazeback.eval.harness.records import Records, keys_of, records_path
 from gazeback.eval.harness.table import Table, as_csv, print_tables
 from gazeback.eval.harness.task import Record, Task, skipped_line
 from gazeback.eval.harness.workers import Batch, Measured, measured
+from gazeback.grounding.workers import HERE, Workers
 from gazeback.models.errors import DataError
 from gazeback.models.progress import Bar
 from gazeback.models.writing import check_output, json_text, together, write_atomically, writing_to
@@ -50,7 +51,7 @@ NAMED = 5
 
 
 def run_task(
-    task: Task[Any], json_path: Path | None = None, workers: int = 1, fresh: bool = False,
+    task: Task[Any], json_path: Path | None = None, workers: Workers = HERE, fresh: bool = False,
     settings: Path | None = None,
 ) -> None:  # fmt: skip
     """Measure what is missing, print the tables, and write them.
@@ -62,13 +63,14 @@ def run_task(
     Raises UserError: no image could be measured, a file cannot be written, or a method cannot be used.
     """
     check_output(json_path, "--json", ".json")
+    workers.check()
     elsewhere = {} if settings is None else records_elsewhere(task, settings)
     with tuned_on(next(iter(elsewhere.values())) if settings is not None else None):
         _run(task, json_path, workers, fresh, elsewhere)
 
 
 def _run(
-    task: Task[Any], json_path: Path | None, workers: int, fresh: bool,
+    task: Task[Any], json_path: Path | None, workers: Workers, fresh: bool,
     elsewhere: Mapping[str, Mapping[str, Record]],
 ) -> None:  # fmt: skip
     names, methods = list(task.names()), list(task.methods)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gazeback.grounding.workers import RAY_HELP, RAY_METAVAR, WORKERS_HELP, Workers
 from gazeback.models.number_options import COUNT
 
 PATH = click.Path(path_type=Path)
@@ -44,8 +45,10 @@ PATH = click.Path(path_type=Path)
     "has no classes; the first by the hash of the name.",
 )
 @click.option("--words", metavar="A,B", help="Captioner: these words instead of the most frequent ones.")
+@click.option("--workers", type=COUNT, metavar="N", help=WORKERS_HELP)
+@click.option("--ray", metavar=RAY_METAVAR, help=RAY_HELP)
 @click.option("--json", "json_path", type=PATH, help="Write all figures to this file.")
-def interpret(**options: Any) -> None:
+def interpret(workers: int | None, ray: str | None, **options: Any) -> None:
     """Show which filters a model has learned for its classes or words.
 
     Finds the filters that are relevant for each class (for a captioner: for each word) with the µ-Lasso. Then
@@ -54,4 +57,4 @@ def interpret(**options: Any) -> None:
     from gazeback.eval.interpretation.settings import Settings
     from gazeback.eval.interpretation.task import run_interpret
 
-    run_interpret(Settings(**options))
+    run_interpret(Settings(**options, workers=Workers(workers, ray)))

@@ -8,7 +8,7 @@ each image, written after its row. `about.json` says what they were made from. A
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 from gazeback.eval.harness.run import tracked
 from gazeback.eval.interpretation.forward import Forward, Network
 from gazeback.eval.interpretation.lasso import ROWS, Rows
+from gazeback.grounding.workers import HERE, Workers, answered
 from gazeback.models.contents import digest, files_digest, versions
 from gazeback.models.errors import DataError, PhotoError, UserError
 from gazeback.models.reading import read_text
@@ -62,6 +63,7 @@ class Standardised:
 
 
 BATCH = 16
+"""The number of photos that the network reads at once."""
 
 ABOUT = "about.json"
 
@@ -104,32 +106,74 @@ class Chosen:
         return found
 
 
-def collect(network: Network, paths: Sequence[Path], folder: Path) -> Responses:
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The responses to some photos.
+
+    rows: int [m], the photos' places. values: float32 [m, D]; predicted: int [m]. skipped: one line for each
+    photo that could not be read.
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    predicted: np.ndarray
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Responding:
+    """Runs photos, each with its place, through a network that is loaded where the work is done."""
+
+    network: Callable[[], Network]
+
+    def load(self) -> Network:
+        """Load the network. Raises UserError."""
+        return self.network()
+
+    def answers(self, network: Network, batch: Sequence[tuple[int, Path]]) -> list[Batch]:
+        """The responses to one batch of photos."""
+        forward, skipped = network.forward, list[str]()
+        found = list(_readable(batch, network, skipped))
+        if not found:
+            nothing = np.zeros(0, int)
+            return [Batch(nothing, np.zeros((0, forward.filters)), nothing, tuple(skipped))]
+        norms, answers = forward.responses(np.stack([pixels for _, pixels in found]))
+        predicted = answers.reshape(len(found), -1).argmax(axis=1)
+        rows = np.array([row for row, _ in found])
+        return [Batch(rows, normalised(norms, forward), predicted, tuple(skipped))]
+
+
+def collect(
+    network: Network,
+    paths: Sequence[Path],
+    folder: Path,
+    workers: Workers = HERE,
+    load: Callable[[], Network] | None = None,
+) -> Responses:
     """Run every photo through the network once; responses that `folder` already holds are kept.
 
     Args:
         paths: n photos.
         folder: made if it does not exist; responses to other photos or of other weights are replaced.
+        workers, load: where else the photos are read, and what loads the network there (picklable).
 
     Raises:
         UserError: the folder cannot be written, or no photo can be read.
     """
-    forward = network.forward
-    files = _open(folder, len(paths), forward.filters, _about(network, paths))
-    missing = np.flatnonzero(files["done"] == 0)
+    files = _open(folder, len(paths), network.forward.filters, _about(network, paths))
+    missing = [(row, paths[row]) for row in np.flatnonzero(files["done"] == 0).tolist()]
     skipped: list[str] = []
     batches = [missing[first : first + BATCH] for first in range(0, len(missing), BATCH)]
-    for batch in tracked(batches, len(batches), f"responses, {BATCH} at a time"):
-        found = list(_readable(batch, paths, network, skipped))
-        if not found:
+    found = answered(Responding(load or (lambda: network)), batches, workers, lambda: network)
+    for _, (batch,) in tracked(found, len(batches), f"responses, {BATCH} at a time"):
+        skipped += batch.skipped
+        if not len(batch.rows):
             continue
-        rows = np.array([row for row, _ in found])
-        norms, answers = forward.responses(np.stack([pixels for _, pixels in found]))
-        files["values"][rows] = normalised(norms, forward)
-        files["predicted"][rows] = answers.reshape(len(rows), -1).argmax(axis=1)
+        files["values"][batch.rows] = batch.values
+        files["predicted"][batch.rows] = batch.predicted
         files["values"].flush()
         files["predicted"].flush()
-        files["done"][rows] = 1
+        files["done"][batch.rows] = 1
         files["done"].flush()
     readable = files["done"] == 1
     if not readable.any():
@@ -147,11 +191,11 @@ def normalised(norms: np.ndarray, forward: Forward) -> np.ndarray:
 
 
 def _readable(
-    batch: np.ndarray, paths: Sequence[Path], network: Network, skipped: list[str]
+    batch: Sequence[tuple[int, Path]], network: Network, skipped: list[str]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    for row in batch:
+    for row, path in batch:
         try:
-            yield int(row), network.read(paths[row])
+            yield row, network.read(path)
         except PhotoError as error:
             skipped.append(str(error))
 

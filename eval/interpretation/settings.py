@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gazeback.eval.interpretation import class_folder, relevant
+from gazeback.grounding.workers import HERE, Workers
 from gazeback.models.errors import DataError, UserError
 from gazeback.models.writing import check_output
 
@@ -31,12 +32,14 @@ class Settings:
     limit: int | None
     words: str | None
     json_path: Path | None
+    workers: Workers = HERE
 
     def check(self) -> None:
         """Check the settings before the work starts. Raises UserError."""
         if self.mu is not None and not (np.isfinite(self.mu) and self.mu > 0):
             raise UserError(f"--mu {self.mu:g}: expected a positive number; the paper takes 10")
         check_output(self.json_path, "--json", ".json")
+        self.workers.check()
         if not self.data.is_dir():
             raise DataError(f"no folder {self.data}; {class_folder.LAYOUT}")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def run_interpret(settings: Settings) -> None:
     classifier = load_named(settings.model, settings.weights)
     photos, skipped = _known(class_folder.read_photos(settings.data, settings.limit), classifier)
     network = Network.of(classifier)
-    responses = collect(network, photos.paths, settings.out / RESPONSES)
+    load = partial(_network, settings.model, settings.weights)
+    responses = collect(network, photos.paths, settings.out / RESPONSES, settings.workers, load)
     photos = labelled(photos, responses, classifier)
     skipped["unreadable image"] += len(responses.skipped)
     found = learn_variants(responses, photos, network.forward, settings.mu, settings.scale)
@@ -74,6 +76,10 @@ def _draw(
     write_feedbacks(
         some, lambda path: explain_prediction(classifier, path, shown, forward=network.forward), out
     )
+
+
+def _network(model: str, weights: str | None) -> Network:
+    return Network.of(load_named(model, weights))
 
 
 def labelled(photos: Photos, responses: Responses, classifier: Classifier) -> Photos:

@@ -52,12 +52,14 @@ def run_words(settings: Settings) -> None:
     from gazeback.eval.interpretation.relevant import learn_both
     from gazeback.eval.interpretation.settings import ABLATION, CAPTIONER, CURVES, RELEVANT, RESPONSES
 
-    captioner = load_captioner(None if settings.model == CAPTIONER else settings.model)
+    source = None if settings.model == CAPTIONER else settings.model
+    captioner = load_captioner(source)
     train, dev = read_captions_folder(settings.data)
     words = chosen_words(train, captioner, settings.words)
     train = sample(train, settings.limit or LEARNED)
     network = Network.of(captioner)
-    responses = collect(network, train.photos, settings.out / RESPONSES)
+    load = partial(_network, source)
+    responses = collect(network, train.photos, settings.out / RESPONSES, settings.workers, load)
     rows = np.flatnonzero(responses.readable)
     labels = mentions(train, words)[rows]
     found = learn_both(responses, rows, labels, words, network.forward, settings.mu, settings.scale)
@@ -79,6 +81,10 @@ def run_words(settings: Settings) -> None:
         write_result(settings.json_path, "interpret", result)
     write_averages(network, [train.photos[row] for row in rows], shown, settings.out)
     write_feedbacks(dev.photos, partial(_explained, network, captioner, shown), settings.out)
+
+
+def _network(source: str | None) -> Network:
+    return Network.of(load_captioner(source))
 
 
 def _explained(network: Network, captioner: Captioner, shown: RelevantFeatures, path: Path) -> Feedback:

@@ -16,6 +16,7 @@ from gazeback.grounding.output.writer import write_outputs
 from gazeback.models.contents import files_digest
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_batches
+from gazeback.models.reading import read_bytes
 
 if TYPE_CHECKING:
     from gazeback.grounding.captions import Grounding
@@ -54,7 +55,7 @@ class GroundImages:
         outlines = word_outlines(words, item.image, photo, known) if known else None
         with TemporaryDirectory() as folder:
             paths = write_outputs(grounding, Path(folder), item.stem, outlines)
-            files = {kind: path.read_bytes() for kind, path in paths.items()}
+            files = {kind: read_bytes(path, "what was just written") for kind, path in paths.items()}
         return Rendered(digest, {"jpg": _thumbnail(photo), **files})
 
 

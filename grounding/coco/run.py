@@ -136,14 +136,14 @@ class CocoRun:
             (self.out / "images").mkdir(parents=True, exist_ok=True)
             with together(*paths) as places:
                 for kind, place in zip(KINDS, places, strict=True):
-                    place.write_bytes(rendered.files[kind])
+                    write_atomically(place, rendered.files[kind])
             append_line(self.out / PHOTOS, json_text([item.stem, rendered.photo]))
         self._grounded[item.stem] = rendered.photo
 
     def run(
         self,
         items: Sequence[Item],
-        rendered: Callable[[Iterator[list[Item]]], Iterable[Rendered | UserError]],
+        rendered: Callable[[Sequence[Sequence[Item]]], Iterable[Rendered | UserError]],
         mistake: Callable[[object], None],
         advance: Callable[[], None],
     ) -> Summary:
@@ -155,7 +155,7 @@ class CocoRun:
         summary.instance_strays = self.instances.dangling if self.instances else 0
         todo = set(self.todo(items))
         there = [item for item in items if item in todo and is_file(self.photo(item))]
-        found = iter(rendered(there[i : i + BATCH] for i in range(0, len(there), BATCH)))
+        found = iter(rendered([there[i : i + BATCH] for i in range(0, len(there), BATCH)]))
         wanted = set(there)
         for item in items:
             if item not in todo:

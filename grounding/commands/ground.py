@@ -10,7 +10,9 @@ from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.settings import Settings
 from gazeback.grounding.output.files import check_folder, unique_stems
 from gazeback.grounding.output.writer import outputs_of, write_outputs
+from gazeback.grounding.workers import RAY_HELP, RAY_METAVAR, WORKERS_HELP, Workers
 from gazeback.models.errors import UserError
+from gazeback.models.number_options import COUNT
 from gazeback.models.writing import keep_apart
 
 if TYPE_CHECKING:
@@ -57,10 +59,13 @@ NEXT_STEPS = (
     help="Its instances JSON: draw the outlines of the things that words name.",
 )  # fmt: skip
 @click.option("--limit", type=int, metavar="N", help="Only the first N images of the split.")
+@click.option("--workers", type=COUNT, metavar="N", help=WORKERS_HELP)
+@click.option("--ray", metavar=RAY_METAVAR, help=RAY_HELP)
 @click.pass_context
 def ground(
     ctx: click.Context, photos: tuple[str, ...], out: Path, as_json: bool, open_it: bool,
-    coco: Path | None, annotations: Path | None, instances: Path | None, limit: int | None, **how: Any,
+    coco: Path | None, annotations: Path | None, instances: Path | None, limit: int | None,
+    workers: int | None, ray: str | None, **how: Any,
 ) -> None:  # fmt: skip
     """Caption each PHOTO and show which pixels each word came from.
 
@@ -73,8 +78,10 @@ def ground(
     settings.check()
     check_folder(out)
     if coco is None:
-        if annotations or instances or limit is not None:
-            raise UserError("--annotations, --instances and --limit belong to --coco DIR, which is missing")
+        of_split = {"annotations": annotations, "instances": instances, "limit": limit, "workers": workers}
+        given = [f"--{name}" for name, value in {**of_split, "ray": ray}.items() if value is not None]
+        if given:
+            raise UserError(f"{', '.join(given)}: belongs to --coco DIR, which is missing")
         if not ground_photos(photos, settings, out, as_json, open_it):
             ctx.exit(2)
     else:
@@ -84,7 +91,8 @@ def ground(
             raise UserError(
                 "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"
             )
-        ground_coco(coco, annotations, instances, limit, settings, out, as_json, open_it)
+        where = Workers(workers, ray)
+        ground_coco(coco, annotations, instances, limit, settings, where, out, as_json, open_it)
 
 
 def ground_photos(

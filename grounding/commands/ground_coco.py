@@ -1,6 +1,6 @@
 """The command `gazeback ground --coco`: ground a COCO split and print a summary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from gazeback.grounding.coco.render import GroundImages
 from gazeback.grounding.coco.run import CocoRun, Item, Rendered, Summary
 from gazeback.grounding.commands.ending import finish
 from gazeback.grounding.commands.terminal import Screen, screen
+from gazeback.grounding.workers import Workers, answered
 from gazeback.models.captions_file import read_captions_file
 from gazeback.models.contents import file_digest, versions
 from gazeback.models.errors import DataError, UserError
@@ -19,6 +20,7 @@ from gazeback.models.writing import json_text
 
 if TYPE_CHECKING:
     from gazeback.grounding.commands.settings import Settings
+    from gazeback.models.caption_generator import CaptionGenerator
 
 NEXT_STEPS = "the same command with another method (--method fixations) and another --out"
 
@@ -27,7 +29,7 @@ NAMED = 5  # file names in a summary line
 
 def ground_coco(
     images_dir: Path, annotations: Path | None, instances: Path | None, limit: int | None,
-    settings: "Settings", out: Path, as_json: bool, open_it: bool = False,
+    settings: "Settings", workers: Workers, out: Path, as_json: bool, open_it: bool = False,
 ) -> None:  # fmt: skip
     """Ground a split and print a summary; an image that cannot be read is not a failure.
 
@@ -37,6 +39,7 @@ def ground_coco(
         raise UserError("--coco DIR needs --annotations FILE: COCO captions, which list the images")
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected 1 image or more, got {limit}")
+    workers.check()
     split = read_captions_file(annotations)
     found = read_instances(instances, split.images) if instances else None
     run = CocoRun(images_dir, split, found, out, _identity(settings, images_dir, annotations, instances))
@@ -44,7 +47,7 @@ def ground_coco(
     if not any(run.photo(item).is_file() for item in items):
         raise DataError(f"--coco {images_dir}: holds none of the {len(items)} images of {annotations}")
     with screen(len(items)) as shown:
-        summary = _ground_all(run, items, settings, shown)
+        summary = _ground_all(run, items, settings, workers, shown)
     if not summary.grounded:
         raise DataError(f"--coco {images_dir}: none of the {len(items)} images could be grounded")
     run.assemble(items, summary)
@@ -52,16 +55,17 @@ def ground_coco(
     finish(run.out / "index.html", NEXT_STEPS, as_json, open_it)
 
 
-def _ground_all(run: CocoRun, items: list[Item], settings: "Settings", shown: Screen) -> Summary:
+def _ground_all(
+    run: CocoRun, items: list[Item], settings: "Settings", workers: Workers, shown: Screen
+) -> Summary:
     job = GroundImages(settings, run.images_dir, run.instances)
 
-    def rendered(batches: Iterator[list[Item]]) -> Iterator[Rendered | UserError]:
-        captioner = None
-        for batch in batches:
-            if captioner is None:  # not needed if nothing is left to do
-                with shown.loading("Loading the captioner ..."):
-                    captioner = job.load()
-            yield from job.answers(captioner, batch)
+    def load() -> "CaptionGenerator":  # not needed if nothing is left to do
+        with shown.loading("Loading the captioner ..."):
+            return job.load()
+
+    def rendered(batches: Sequence[Sequence[Item]]) -> Iterator[Rendered | UserError]:
+        return (one for _, answers in answered(job, batches, workers, load) for one in answers)
 
     return run.run(items, rendered, shown.mistake, shown.advance)
 

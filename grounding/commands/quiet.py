@@ -22,18 +22,19 @@ def silence_libraries() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    for name in ("tensorflow", "absl", "keras", "jax", "matplotlib"):
+    for name in ("tensorflow", "absl", "keras", "jax", "matplotlib", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def quietly(call: bytes) -> None:
+def quietly(call: bytes) -> Any:
     """Start a worker process: suppress log messages, then unpickle and call a function with arguments.
+    Returns what the function returns.
 
     Unpickling already imports what the function needs.
     """
     silence_libraries()
     function, *arguments = pickle.loads(call)
-    function(*arguments)
+    return function(*arguments)
 
 
 class QuietFinder(MetaPathFinder):

@@ -1,7 +1,7 @@
 """Settings of `gazeback ground`, checked before TensorFlow is imported."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,10 @@ class Settings:
             from gazeback.grounding.captions import compared
 
             compared(self.named_methods)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the captioner: each worker loads its own."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def named_methods(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from gazeback.eval.harness.report import check_names, document, kept
 from gazeback.eval.harness.run import run_task
 from gazeback.eval.harness.table import StoredTable, Table, as_csv, as_markdown
 from gazeback.eval.metrics.statistics import Summary
+from gazeback.grounding.workers import Workers
 from gazeback.models.errors import DataError, UserError
 
 
@@ -97,7 +98,7 @@ def test_workers_find_the_same(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     run_task(Lengths(tmp_path, bad=("xx.png",)), tmp_path / "one" / "out.json")
-    run_task(Lengths(tmp_path, bad=("xx.png",)), tmp_path / "two" / "out.json", workers=2)
+    run_task(Lengths(tmp_path, bad=("xx.png",)), tmp_path / "two" / "out.json", workers=Workers(2))
     one, two = (json.loads((tmp_path / name / "out.json").read_text()) for name in ("one", "two"))
     assert one == two
 
@@ -108,9 +109,11 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from twins.tasks import Lengths
 from gazeback.eval.harness.run import run_task
+from gazeback.grounding.workers import Workers
 
 if __name__ == "__main__":
-    run_task(Lengths(Path({folder!r}), 40, pause=0.1), Path({folder!r}, "out.json"), workers={workers})
+    task = Lengths(Path({folder!r}), 40, pause=0.1)
+    run_task(task, Path({folder!r}, "out.json"), workers=Workers({workers}))
 """
 
 

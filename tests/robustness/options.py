@@ -47,6 +47,10 @@ ground photo.png --model captioner.keras --out out
     --out /proc/nothing
     --out /dev/null
     --annotations result.json
+    --workers 2
+    --coco coco/dev --annotations coco/captions.json --workers 0
+    --coco coco/dev --annotations coco/captions.json --ray nowhere
+    --coco coco/dev --annotations coco/captions.json --ray {LONG}
     --nothing
     --json
     {LONG}
@@ -114,6 +118,8 @@ evaluate localization --data labelled --model net.keras --methods center
     --split {LONG}
     --split ../..
     --workers 0
+    --ray nowhere
+    --ray localhost:{DIGITS}
     --data {LONG}
     --data photo.png
     --data nothing

@@ -195,7 +195,7 @@ def test_a_bad_photo_is_one_line_and_nothing_is_written(run, stage, name: str, p
          "or leave the option out for the bundled captioner"),
         (["--out", "dog.jpg"], "dog.jpg: cannot be the output folder, as dog.jpg is a file"),
         (["--out", "dog.jpg/in"], "dog.jpg/in: cannot be the output folder, as dog.jpg is a file"),
-        (["--limit", "3"], "--annotations, --instances and --limit belong to --coco DIR, which is missing"),
+        (["--limit", "3"], "--limit: belongs to --coco DIR, which is missing"),
     ],
 )  # fmt: skip
 def test_bad_options_are_one_line_before_any_work(run, stage, photo, options: list[str], line: str) -> None:

@@ -215,15 +215,30 @@ def test_a_broken_image_json_is_told(run, stage, coco) -> None:
          "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"),
         (["--coco", "images", "--annotations", "captions.json", "--caption", "a dog"],
          "--coco takes its photos from a folder and generates captions: no PHOTO, no --caption"),
-        (["--annotations", "captions.json"],
-         "--annotations, --instances and --limit belong to --coco DIR, which is missing"),
+        (["--annotations", "captions.json", "--ray", "local"],
+         "--annotations, --ray: belongs to --coco DIR, which is missing"),
+        (["--coco", "images", "--annotations", "captions.json", "--ray", "somewhere"],
+         "--ray somewhere: expected local, or the HOST:PORT that `ray start --head` printed"),
+        (["--coco", "images", "--annotations", "captions.json", "--ray", "127.0.0.1:1"],
+         "--ray 127.0.0.1:1: no Ray cluster there (Connection refused)"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_writes_nothing(run, stage, coco, arguments: list[str], line: str) -> None:
+def test_bad_input_is_one_line_and_writes_nothing(
+    run, stage, coco, arguments: list[str], line: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("gazeback.grounding.workers.find_spec", lambda name: name)  # as if Ray were there
     result = run("ground", *arguments)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {line}\n")
     assert stage.loaded == []
     assert not Path("gazeback-out").exists()
+
+
+def test_without_ray_it_is_said_how_to_install_it(run, stage, coco, monkeypatch) -> None:
+    monkeypatch.setattr("gazeback.grounding.workers.find_spec", lambda name: None)
+    result = run(*OPTIONS, "--ray", "local")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: --ray needs Ray: pip install 'gazeback[ray]'\n"
+    assert stage.loaded == []
 
 
 def test_where_no_image_can_be_read_nothing_is_written(run, stage, coco) -> None:
