@@ -24,6 +24,7 @@ from gazeback.grounding.methods import known_methods, load_method
 from gazeback.models.errors import UserError
 
 FROM_XPLIQUE = ("rise", "lime", "kernel-shap", "sobol", "hsic")
+FROM_QUANTUS = ("quantus-gradient-input", "quantus-integrated-gradients")
 OPTIONS = {
     "smoothgrad": {"samples": 3},
     "integrated-gradients": {"steps": 3},
@@ -31,7 +32,7 @@ OPTIONS = {
 }
 COMPARED = [name for name in known_methods() if name not in METHODS]
 OF_ATTENTION = ("attention", "attention-rollout", "chefer")
-OURS = [name for name in COMPARED if name not in (*FROM_XPLIQUE, *OF_ATTENTION)]
+OURS = [name for name in COMPARED if name not in (*FROM_XPLIQUE, *FROM_QUANTUS, *OF_ATTENTION)]
 
 
 @pytest.mark.parametrize("name", COMPARED)

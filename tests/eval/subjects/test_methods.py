@@ -32,9 +32,10 @@ from gazeback.models.errors import UserError
 
 RANDOM = np.random.default_rng(2)
 FROM_XPLIQUE = ("rise", "lime", "kernel-shap", "sobol", "hsic")
+FROM_QUANTUS = ("quantus-gradient-input", "quantus-integrated-gradients")
 OF_ATTENTION = ("attention", "attention-rollout", "chefer")
 """These explain only models with attention: tests/eval/baselines/test_attention.py."""
-USABLE = [name for name in known_methods() if name not in OF_ATTENTION]
+USABLE = [name for name in known_methods() if name not in (*OF_ATTENTION, *FROM_QUANTUS)]
 OF_CLASSES = [name for name in USABLE if name not in FROM_XPLIQUE or find_spec("xplique")]
 NOT_OF_WORDS = ("activation-map", "cam", "c-mwp", "excitation-backprop", *FROM_XPLIQUE)
 OF_WORDS = [name for name in USABLE if name not in NOT_OF_WORDS]
