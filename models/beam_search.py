@@ -50,6 +50,7 @@ def beam_search(
     start: int,
     end: int,
     forbidden: Sequence[int] = (),
+    once: Sequence[int] = (),
     beam: int = 3,
     length_normalisation: float = 0.0,
     max_words: int = 20,
@@ -57,10 +58,11 @@ def beam_search(
     """Return up to ``beam`` complete captions per photo, best score first.
 
     ``features``: ``[n, h, w, C]`` or ``[n, C]``. ``forbidden`` words (the unknown word) are never generated,
-    nor is the start token. The score is log-probability ÷ length**``length_normalisation``; the length
-    includes the end token. A ``length_normalisation`` of 0 switches it off, and 1 gives the mean per word. A
-    caption ends when it has ``max_words`` words. A number below 0 is no word: without an end token every
-    caption has ``max_words`` words.
+    nor is the start token; a word of ``once`` is generated at most once in a caption. The score is
+    log-probability ÷ length**``length_normalisation``; the length includes the end token. A
+    ``length_normalisation`` of 0 switches it off, and 1 gives the mean per word. A caption ends when it has
+    ``max_words`` words. A number below 0 is no word: without an end token every caption has ``max_words``
+    words.
     """
     if beam < 1 or max_words < 1:
         raise ValueError(f"beam and max_words are at least 1; got beam={beam}, max_words={max_words}")
@@ -81,6 +83,8 @@ def beam_search(
         if length == max_words or not _can_improve(beams, complete, beam, length_normalisation, max_words):
             break
         log_p[:, :, unsaid] = -np.inf
+        again = np.nonzero(np.isin(beams.ids, once))
+        log_p[again[0], again[1], beams.ids[again]] = -np.inf
         beams = _extend(beams, log_p, beam)
         words = beams.ids[:, :, -1].ravel()
     return complete

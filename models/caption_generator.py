@@ -123,6 +123,7 @@ class CaptionGenerator(ABC):
         name: shown to users.
         max_words: the number of words after which a generated caption ends.
         limit: the most words of a caption that it reads; None where there is no limit.
+        once: the words that beam search generates at most once in a caption.
         support: finds the probability that a generated word is true; None if it was not fitted.
     """
 
@@ -133,6 +134,7 @@ class CaptionGenerator(ABC):
     name: str
     max_words: int = MAX_WORDS
     limit: int | None = None
+    once: tuple[int, ...] = ()
     support: "Support | None" = None
 
     @property
@@ -212,6 +214,7 @@ class CaptionGenerator(ABC):
             start=start,
             end=end,
             forbidden=self.unsaid,
+            once=self.once,
             beam=beam,
             length_normalisation=length_normalisation,
             max_words=limit,

@@ -31,7 +31,7 @@ class Captioner(CaptionGenerator):
     first); output logits float32 ``[n, T + 1, V]``, whose step 0 has seen only the image and predicts
     nothing. ``mean_features`` ``[C]``: the globally pooled last map, averaged over the training photos; or
     ``[h, w, C]``, the averaged map, if the model does not pool it. ``features_layer``: the layer whose output
-    is the last spatial map ``[n, h, w, C]``.
+    is the last spatial map ``[n, h, w, C]``. ``once``: words that beam search generates at most once.
     """
 
     model: keras.Model
@@ -39,6 +39,7 @@ class Captioner(CaptionGenerator):
     mean_features: np.ndarray
     features_layer: str
     name: str
+    once: tuple[int, ...] = ()
 
     @property
     def image_size(self) -> int:
@@ -91,18 +92,21 @@ class Captioner(CaptionGenerator):
         """Write the captioner to a ``.keras`` file, which ``load_captioner`` reads; raises ModelError."""
         names = {"name": self.name, "features_layer": self.features_layer}
         support = None if self.support is None else self.support.to_bytes()
-        captioner_file.write(Path(path), self.model, self.vocabulary, self.mean_features, support, **names)
+        captioner_file.write(
+            Path(path), self.model, self.vocabulary, self.mean_features, self.once, support, **names
+        )
 
 
 def load_captioner(source: str | Path | None = None) -> Any:
-    """Load the bundled captioner (None), one of the bundled captioners of drawn scenes ("scenes-gap",
-    "scenes-flatten"), a ``.keras`` file that a captioner's ``save`` wrote, or what your own function
-    ``"package.module:function"`` returns.
+    """Load the bundled captioner (None), another bundled one ("show_and_tell_flickr8k", or of drawn scenes
+    "scenes-gap" and "scenes-flatten"), a ``.keras`` file that a captioner's ``save`` wrote, or what your own
+    function ``"package.module:function"`` returns.
 
     Raises ModelError, which says what is wrong, if a file is missing or broken or is not a captioner. A
     file's code is never run (Keras' safe mode, no pickles). Returns a ``CaptionGenerator``.
     """
-    if source is None or (isinstance(source, str) and source in bundled.LOADERS):
+    source = bundled.DEFAULT if source is None else source
+    if isinstance(source, str) and source in bundled.LOADERS:
         captioner = Captioner(**bundled.LOADERS[source]())
         file = bundled.WEIGHTS / f"{captioner.name}_support.npz"
         return supported(captioner, Support.read(file, str(file)) if file.is_file() else None)

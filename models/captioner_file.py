@@ -27,13 +27,13 @@ EXPECTED = "a .keras file trained by gazeback train captioner"
 
 
 def write(
-    path: Path, model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray, support: bytes | None,
-    **names: str,
+    path: Path, model: keras.Model, vocabulary: Vocabulary, mean_features: np.ndarray,
+    once: tuple[int, ...], support: bytes | None, **names: str,
 ) -> None:  # fmt: skip
     """Write a captioner atomically; ``names`` are its own name and that of its last map's layer."""
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a captioner is stored in a file that ends in .keras")
-    about = {"kind": KIND, "words": list(vocabulary.words), **names}
+    about = {"kind": KIND, "words": list(vocabulary.words), "once": once, **names}
     member = io.BytesIO()
     np.savez_compressed(member, about=np.array(json_text(about)), mean_features=mean_features)
     with writing_to(path), whole(path) as temporary:
@@ -49,6 +49,7 @@ class _About(Known):
     words: tuple[str, ...]
     name: str
     features_layer: str
+    once: tuple[int, ...] = ()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -72,6 +73,7 @@ def read(path: Path) -> dict[str, Any]:
         "mean_features": mean_features,
         "features_layer": about.features_layer,
         "name": about.name,
+        "once": about.once,
     }
 
 

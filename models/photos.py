@@ -117,12 +117,12 @@ def squeeze(photo: Photo, size: int | tuple[int, int]) -> Preprocessed:
     return Preprocessed(np.asarray(image, np.float32), (photo.height, photo.width))
 
 
-def bundled_photo() -> Path:
-    """The path of the astronaut photo (NASA, public domain) in the installed scikit-image, which is not
-    imported."""
+def bundled_photo(name: str = "astronaut.png") -> Path:
+    """The path of a photo in the installed scikit-image, which is not imported; by default that of an
+    astronaut (NASA, public domain)."""
     spec = find_spec("skimage")
     for folder in (spec and spec.submodule_search_locations) or ():
-        path = Path(folder, "data", "astronaut.png")
+        path = Path(folder, "data", name)
         if path.is_file():
             return path
     raise PhotoError(

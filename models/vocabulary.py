@@ -8,6 +8,7 @@ from typing import Any
 
 START, END, UNKNOWN = "<start>", "<end>", "<unknown>"
 _SPECIAL = (START, END, UNKNOWN)
+SAID_TWICE = 0.05
 
 
 def tokenize(text: str) -> list[str]:
@@ -59,6 +60,17 @@ class Vocabulary:
             (word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word)
         )
         return cls(_SPECIAL + tuple(kept))
+
+    def said_once(self, captions: Iterable[Sequence[str]]) -> tuple[int, ...]:
+        """The numbers of the words that hardly a caption says twice: fewer than ``SAID_TWICE`` of those
+        that say it.
+        """
+        said, twice = Counter[str](), Counter[str]()
+        for caption in captions:
+            counts = Counter(caption)
+            said.update(counts.keys())
+            twice.update(word for word, count in counts.items() if count > 1)
+        return tuple(self._numbers[word] for word in self.words if twice[word] < SAID_TWICE * said[word])
 
     def __len__(self) -> int:
         return len(self.words)

@@ -1,6 +1,7 @@
 """`gazeback evaluate sanity`: do maps change when the network's weights or the class change?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -75,10 +76,10 @@ def sum_errors(captioner: Captioner, image: np.ndarray, word_ids: Sequence[int])
 def cut_off(captioner: Captioner) -> Captioner:
     """Cut off a captioner's image input: its last map is that of the mean picture for every photo.
 
-    Raises UserError for a captioner that is not Show and Tell.
+    Raises UserError for a captioner that is none of ``show_and_tell``.
     """
     if ShowAndTellSteps.of(captioner.model) is None:
-        raise UserError(f"{captioner.name}: only a Show-and-Tell captioner can be cut off from its image")
+        raise UserError(f"{captioner.name}: only a captioner of gazeback can be cut off from its image")
     rows, _, channels = captioner.model.get_layer(captioner.features_layer).output.shape[1:]
     image = keras.Input((captioner.side, captioner.side, 3), name="image")
     blind = keras.layers.Conv2D(channels, 1, strides=captioner.side // rows, name=captioner.features_layer)
@@ -91,8 +92,7 @@ def cut_off(captioner: Captioner) -> Captioner:
     for layer in model.layers:
         if layer is not blind and layer.weights:
             layer.set_weights(captioner.model.get_layer(layer.name).get_weights())
-    name = f"{captioner.name}, cut off"
-    return Captioner(model, captioner.vocabulary, captioner.mean_features, captioner.features_layer, name)
+    return replace(captioner, model=model, name=f"{captioner.name}, cut off")
 
 
 SWAPPED = "another class"

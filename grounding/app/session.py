@@ -43,8 +43,7 @@ class Captioners:
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        own = (bundled.NAME if name is None else name for name in bundled.LOADERS)
-        self.names = tuple(dict.fromkeys([*names, *own]))
+        self.names = tuple(dict.fromkeys([*names, *bundled.LOADERS]))
         self._loaded: dict[str, CaptionGenerator] = {}
         self._lock = Lock()
 
@@ -74,7 +73,7 @@ class Captioners:
 
     def _load(self, name: str) -> CaptionGenerator:
         if name not in self._loaded:
-            self._loaded[name] = load_captioner(None if name == bundled.NAME else name)
+            self._loaded[name] = load_captioner(name)
         return self._loaded[name]
 
 

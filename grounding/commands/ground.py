@@ -25,6 +25,11 @@ NEXT_STEPS = (
 )
 
 
+EXAMPLES = ("camera.png", "chelsea.png")
+"""Two photos of scikit-image (CC0): one that the bundled captioner describes well, and one of a kind that it
+does not know. They were chosen by its captions of nine photos of installed packages."""
+
+
 @click.command(short_help="Caption photos and show which pixels each word came from.")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option("--caption", metavar="TEXT", help="Explain this caption instead of a generated one.")
@@ -69,7 +74,8 @@ def ground(
 ) -> None:  # fmt: skip
     """Caption each PHOTO and show which pixels each word came from.
 
-    Without PHOTO: an example photo. Each photo gets a page (HTML), a figure (PNG) and a JSON file.
+    Without PHOTO: two examples, a right caption and a wrong one; with --caption, the first of them. Each
+    photo gets a page (HTML), a figure (PNG) and a JSON file.
 
     With --coco DIR --annotations FILE: all images of a COCO split, a COCO results file and an index page. A
     run that was stopped resumes if it is started again with the same settings.
@@ -103,7 +109,8 @@ def ground_photos(
     from gazeback.grounding.output.results import to_json
     from gazeback.models.photos import bundled_photo
 
-    sources = photos or (str(bundled_photo()),)
+    examples = EXAMPLES if settings.caption is None else EXAMPLES[:1]
+    sources = photos or tuple(str(bundled_photo(name)) for name in examples)
     stems = unique_stems(sources)
     keep_apart(sources, (path for stem in stems for path in outputs_of(out, stem).values()))
     pages = []

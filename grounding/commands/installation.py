@@ -118,11 +118,11 @@ def threads() -> dict[str, Any]:
 
 def captioner_weights() -> str:
     """Where the bundled captioner's weights are. Raises UserError if they cannot be read."""
-    from gazeback.models.bundled import DECODER_FILE, ENCODER_FILE, WEIGHTS
+    from gazeback.models.bundled import ENCODER_FILE, EVERY_WORD, WEIGHTS
     from gazeback.models.errors import ModelError
     from gazeback.models.reading import read_arrays
 
-    for name in (DECODER_FILE, ENCODER_FILE):
+    for name in (f"{EVERY_WORD}.npz", ENCODER_FILE):
         read_arrays(WEIGHTS / name, str(WEIGHTS / name), f"the bundled captioner: {AGAIN}", ModelError)
     return str(WEIGHTS)
 

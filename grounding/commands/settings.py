@@ -74,12 +74,15 @@ class Settings:
         captioner: CaptionGenerator = load_captioner(self.model)
         return captioner
 
-    def model_key(self) -> str | None:
-        """What the captioner is, for a run that resumes: a bundled one by its name, any other by its
-        contents."""
-        from gazeback.models.contents import digest
+    def model_key(self) -> str:
+        """What the captioner is, for a run that resumes: a bundled one by its name and the bundled files, so
+        that it need not be loaded; any other by its contents."""
+        from gazeback.models.contents import digest, files_digest
 
-        return self.model if self.model in bundled.LOADERS else digest(self.load())
+        name = self.model or bundled.DEFAULT
+        if name in bundled.LOADERS:
+            return f"{name} {files_digest(sorted(bundled.WEIGHTS.glob('*.npz')))}"
+        return digest(self.load())
 
     def ground_batch(
         self, captioner: "CaptionGenerator", photos: "Sequence[Photo]"

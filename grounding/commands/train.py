@@ -7,7 +7,7 @@ from gazeback.grounding.commands.main import LazyGroup
 COMMANDS = {
     "captioner": (
         "gazeback.models.training.command:captioner",
-        "Train a Show-and-Tell caption generator on photos with captions.",
+        "Train a caption generator on photos with captions.",
     ),
     "discernible": (
         "gazeback.eval.command:discernible",

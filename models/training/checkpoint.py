@@ -33,7 +33,7 @@ class Checkpoint:
     settings: str
 
     def save(self, standing: Standing, current: list[np.ndarray], best: list[np.ndarray]) -> None:
-        """Write the values of all variables, the current ones and those of the best epoch, in a fixed
+        """Write the values of all variables, the current ones and those to keep, in a fixed
         order."""
         arrays: dict[str, Any] = {f"current/{i}": value for i, value in enumerate(current)}
         arrays |= {f"best/{i}": value for i, value in enumerate(best)}

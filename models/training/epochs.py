@@ -13,17 +13,18 @@ Report = Callable[[str, int, int, float], None]
 
 
 def run_epochs(
-    phase: Standing, epochs: int, patience: int, train: Callable[[int], None], dev_loss: Callable[[], float],
-    variables: Sequence[keras.Variable], optimizer: keras.optimizers.Optimizer, checkpoint: Checkpoint,
-    report: Report,
+    phase: Standing, epochs: int, patience: int | None, train: Callable[[int], None],
+    dev_loss: Callable[[], float], variables: Sequence[keras.Variable],
+    optimizer: keras.optimizers.Optimizer, checkpoint: Checkpoint, report: Report,
 ) -> Standing:  # fmt: skip
-    """Train for some epochs, or until ``patience`` epochs lower the dev loss no more; keep the best weights.
+    """Train for some epochs; keep the last weights.
 
-    It resumes from the checkpoint if there is one. The weights at the start count as those of epoch 0.
+    With a ``patience`` it stops after that many epochs without a lower dev loss, and keeps the weights with
+    the lowest; those at the start count as epoch 0. It resumes from the checkpoint if there is one.
 
     Args:
         phase: at its start.
-        epochs: the largest number of them; ``patience``: of those without a lower dev loss.
+        epochs: the largest number of them.
         train: ``train(epoch)`` trains for one epoch, from 0.
         dev_loss: computes the loss that decides.
         variables: those of the model; ``optimizer``: its variables are kept in the checkpoint too.
@@ -33,20 +34,20 @@ def run_epochs(
         return replace(phase, finished=True)
     state, saved = [*variables, *optimizer.variables], checkpoint.load()
     if saved is None:
-        standing, best = replace(phase, best_loss=dev_loss()), _values(variables)
+        standing, kept = replace(phase, best_loss=dev_loss()), _values(variables)
     else:
-        standing, current, best = saved
+        standing, current, kept = saved
         _assign(state, current)
     while not standing.finished:
         started = time.perf_counter()
         train(standing.epoch)
         loss = dev_loss()
         standing = _after_epoch(standing, epochs, patience, loss, time.perf_counter() - started)
-        if standing.best_epoch == standing.epoch:
-            best = _values(variables)
-        checkpoint.save(standing, _values(state), best)
+        if patience is None or standing.best_epoch == standing.epoch:
+            kept = _values(variables)
+        checkpoint.save(standing, _values(state), kept)
         report("dev", standing.epoch, epochs, loss)
-    _assign(variables, best)
+    _assign(variables, kept)
     return standing
 
 
@@ -58,13 +59,15 @@ def warmed_up(rate: float, steps: int, share: float) -> keras.optimizers.schedul
     )
 
 
-def _after_epoch(standing: Standing, epochs: int, patience: int, loss: float, seconds: float) -> Standing:
+def _after_epoch(
+    standing: Standing, epochs: int, patience: int | None, loss: float, seconds: float
+) -> Standing:
     """The progress of the phase after one more epoch with this dev loss."""
     epoch, seconds = standing.epoch + 1, standing.seconds + seconds
     if loss < standing.best_loss:
         standing = replace(standing, best_loss=loss, best_epoch=epoch)
-    finished = epoch >= epochs or epoch - standing.best_epoch >= patience
-    return replace(standing, epoch=epoch, seconds=seconds, finished=finished)
+    stopped = patience is not None and epoch - standing.best_epoch >= patience
+    return replace(standing, epoch=epoch, seconds=seconds, finished=stopped or epoch >= epochs)
 
 
 def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:

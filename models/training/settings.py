@@ -11,14 +11,14 @@ FINE_TUNE_AFTER = {"efficientnet_lite0": "block6a_project_bn"}
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of one phase; ``batch`` is a number of captions."""
+    """Settings of one phase; ``batch`` is a number of captions, ``patience`` that of ``run_epochs``."""
 
     name: str
     epochs: int
     learning_rate: float
     batch: int
     smoothing: float = 0.0
-    patience: int = 3
+    patience: int | None = None
     seed: int = 0
     gradient_norm: float = 2.0
 
@@ -41,12 +41,12 @@ class Settings:
     epochs: int = 5
     learning_rate: float = 1e-3
     fine_tune_epochs: int = 4
-    refine_epochs: int = 2
+    refine_epochs: int = 0
     fine_tune_after: str | None = None
     captions_per_batch: int = 64
     fine_tune_learning_rate: float = 5e-4
     smoothing: float = 0.0
-    patience: int = 3
+    patience: int | None = None
     seed: int = 0
 
     def fine_tune_layer(self) -> str | None:
@@ -69,7 +69,8 @@ class Settings:
 
     def plans(self) -> tuple[Plan, ...]:
         """The phases: the language half on the features of the frozen encoder; the encoder's last blocks with
-        it; then both once more, at half the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017).
+        it; then both once more, at half the rate (a warm restart: Loshchilov and Hutter, *SGDR*, ICLR 2017),
+        which may not raise the dev loss.
         """
         batch, rest = self.captions_per_batch, (self.smoothing, self.patience, self.seed)
         first = Plan(FROZEN, self.epochs, self.learning_rate, batch, *rest)
@@ -79,5 +80,5 @@ class Settings:
         return (
             first,
             Plan(FINE_TUNED, self.fine_tune_epochs, rate, batch, *rest),
-            Plan(REFINED, self.refine_epochs, rate / 2, batch, *rest),
+            Plan(REFINED, self.refine_epochs, rate / 2, batch, self.smoothing, self.patience or 3, self.seed),
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from gazeback.models import show_and_tell
 from gazeback.models.captioner import Captioner, load_captioner
@@ -17,11 +18,12 @@ from gazeback.models.training.batches import EncodedCaptions
 from gazeback.models.training.captions_folder import read_captions_folder, read_everyday, together
 from gazeback.models.training.checkpoint import Checkpoint, Standing
 from gazeback.models.training.objective import Trainee
-from gazeback.models.training.phase import Material, run_phase
+from gazeback.models.training.phase import Material, dev_loss, run_phase
 from gazeback.models.training.settings import FROZEN, Plan, Settings
 from gazeback.models.vocabulary import Vocabulary
 
 POOL = show_and_tell.POOL
+LOG_TEMPERATURES = (-2.0, 2.0)
 
 
 class Run:
@@ -33,8 +35,9 @@ class Run:
         self.train, self.dev = read_captions_folder(data)
         if also is not None:
             self.train = together(self.train, read_everyday(also)[0])
-        words = (caption for captions in self.train.captions for caption in captions)
-        self.vocabulary = Vocabulary.from_captions(words, settings.min_count)
+        captions = [caption for of_photo in self.train.captions for caption in of_photo]
+        self.vocabulary = Vocabulary.from_captions(captions, settings.min_count)
+        self.once = self.vocabulary.said_once(captions)
         self.encoder = self._build_encoder()
         self.model = show_and_tell.build(
             self.encoder,
@@ -109,6 +112,29 @@ class Run:
         checkpoint = Checkpoint(self.work / f"{plan.name}.npz", settings)
         return run_phase(trainee, plan, train, dev, checkpoint, report)
 
+    def calibrate(self, views: dict[str, list[np.ndarray]]) -> float:
+        """Divide the logits by the temperature with the lowest dev loss, in the word layer's weights; return
+        it.
+
+        Source: Guo, Pleiss, Sun, Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017, section
+        4.2.
+        """
+        dev = Material(
+            EncodedCaptions.of(self.dev, self.vocabulary, self.settings.max_words),
+            [self._pooled(views["dev"][0])],
+        )
+        words = self.model.get_layer(show_and_tell.WORD_LOGITS)
+        trained = words.get_weights()
+        loss = Trainee(self._behind(POOL, show_and_tell.of_photo(self.model)), self.decoder).dev_step()
+
+        def loss_at(log_temperature: float) -> float:
+            words.set_weights([array / np.exp(log_temperature) for array in trained])
+            return dev_loss(loss, dev)
+
+        found = minimize_scalar(loss_at, bounds=LOG_TEMPERATURES, method="bounded", options={"xatol": 0.01})
+        loss_at(found.x)
+        return float(np.exp(found.x))
+
     def _pooled(self, maps: np.ndarray) -> np.ndarray:
         """The pooled features ``[photos, C]`` of cached activations, with the current encoder."""
         if self.cut == POOL:
@@ -130,6 +156,7 @@ class Run:
             mean_features=mean_features,
             features_layer=self.last_map,
             name=name,
+            once=self.once,
         )
 
 
@@ -155,6 +182,7 @@ def train_captioner(
     views = run.activations(report)
     for plan in settings.plans():
         run.phase(plan, views, report)
+    run.calibrate(views)
     captioner = run.captioner(run.mean_features(views), out.stem)
     captioner.save(out)
     return captioner

@@ -56,9 +56,9 @@ def test_files_stay_small():
 
 
 def test_what_was_written_is_what_is_loaded(captioner, tmp_path):
-    bundled.write(captioner.model, captioner.vocabulary, captioner.mean_features, tmp_path)
-    again = bundled.load(tmp_path)
-    assert again["vocabulary"] == captioner.vocabulary
+    bundled.write(captioner, tmp_path)
+    again = bundled.load(folder=tmp_path)
+    assert (again["vocabulary"], again["once"]) == (captioner.vocabulary, captioner.once)
     for ours, theirs in zip(captioner.model.layers, again["model"].layers, strict=True):
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             step = np.abs(a).max() / 127
@@ -80,4 +80,4 @@ def test_large_matrices_lose_at_most_half_a_step_of_127(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"show_and_tell\.npz: no such file; expected the bundled captioner"):
-        bundled.load(tmp_path)
+        bundled.load(bundled.SHOW_AND_TELL, tmp_path)

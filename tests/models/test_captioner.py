@@ -4,6 +4,7 @@ named.
 
 import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -75,6 +76,12 @@ def test_generated_captions_carry_their_own_log_probabilities(tiny_captioner, im
         assert "<unknown>" not in caption.words
 
 
+def test_words_of_once_are_said_once(tiny_captioner, images):
+    every = tuple(range(3, len(tiny_captioner.vocabulary)))
+    for caption in replace(tiny_captioner, once=every).generate(images, max_words=5):
+        assert len(set(caption.ids)) == len(caption.ids)
+
+
 def test_a_beam_of_one_is_greedy_search(tiny_captioner, images):
     for image, (caption,) in zip(
         images, tiny_captioner.search(tiny_captioner.features(images), beam=1, max_words=6), strict=True
@@ -96,8 +103,10 @@ def test_decoder_shares_the_captioners_layers(tiny_captioner, images):
 
 def test_saved_and_loaded_it_is_the_same(tiny_captioner, images, tmp_path):
     path = tmp_path / "tiny.keras"
+    tiny_captioner = replace(tiny_captioner, once=(4, 5))
     tiny_captioner.save(path)
     loaded = load_captioner(path)
+    assert loaded.once == (4, 5)
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.keras"]
     assert loaded.vocabulary == tiny_captioner.vocabulary
     assert (loaded.name, loaded.features_layer, loaded.image_size) == ("tiny", "last", 16)

@@ -108,11 +108,12 @@ def test_another_captioner_does_not_get_it(captioner):
     assert supported(replace(captioner), captioner.support).support is captioner.support
 
 
-def test_the_bundled_captioner_has_one():
-    stored = np.load(bundled.WEIGHTS / bundled.DECODER_FILE)
+@pytest.mark.parametrize("which", [bundled.EVERY_WORD, bundled.SHOW_AND_TELL])
+def test_the_bundled_captioners_have_one(which):
+    stored = np.load(bundled.WEIGHTS / f"{which}.npz")
     words = tuple(json.loads(str(stored["about"]))["words"])
     captioner = SimpleNamespace(vocabulary=Vocabulary(words), mean_features=stored["mean_features"])
-    file = bundled.WEIGHTS / f"{bundled.NAME}_support.npz"
+    file = bundled.WEIGHTS / f"{which}_flickr8k_support.npz"
     assert supported(captioner, Support.read(file, str(file))).support.cues == tuple(CUES)
 
 

@@ -82,6 +82,19 @@ def test_it_learns_and_writes_a_captioner(tiny, captions_folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_logits_have_the_temperature_with_the_lowest_dev_loss(tiny, captions_folder, tmp_path):
+    run = training.Run(captions_folder, tmp_path, FROZEN_ONLY)
+    views = run.activations(silent)
+    run.phase(FROZEN_ONLY.plans()[0], views, silent)
+    run.calibrate(views)
+    words = run.model.get_layer(show_and_tell.WORD_LOGITS)
+    best = words.get_weights()
+    words.set_weights([array * 1.5 for array in best])
+    assert run.calibrate(views) == pytest.approx(1.5, abs=0.03)
+    for array, again in zip(best, words.get_weights(), strict=True):
+        np.testing.assert_allclose(again, array, rtol=0.03)
+
+
 def test_fine_tuning_changes_only_what_lies_behind_the_layer(tiny, captions_folder, tmp_path):
     def encoder_after(settings, name):
         captioner = training.train_captioner(captions_folder, tmp_path / name, settings, silent)

@@ -30,6 +30,13 @@ def test_vocabulary_keeps_frequent_words_in_order():
     assert len(vocabulary) == 7
 
 
+def test_words_that_hardly_a_caption_says_twice():
+    captions = ["a dog and a dog", *["a cat and a dog"] * 20, "a a cat cat"]
+    captions = [caption.split() for caption in captions]
+    vocabulary = Vocabulary.from_captions(captions, 1)
+    assert vocabulary.decode(vocabulary.said_once(captions)) == ["cat", "dog", "and"]
+
+
 def test_encode_and_decode_are_inverse():
     vocabulary = Vocabulary.from_captions([["a", "b", "c"]], min_count=1)
     assert vocabulary.decode(vocabulary.encode(["c", "a", "b"])) == ["c", "a", "b"]

@@ -61,11 +61,11 @@ def test_missing_and_old_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_damaged_and_a_missing_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "show_and_tell.npz").write_bytes(b"PK")
+    (tmp_path / "show_at_every_word.npz").write_bytes(b"PK")
     monkeypatch.setattr("gazeback.models.bundled.WEIGHTS", tmp_path)
     monkeypatch.setattr("gazeback.models.photos.find_spec", lambda name: None)
     captioner, photo = problems(doctor())
-    assert str(tmp_path / "show_and_tell.npz") in captioner
+    assert str(tmp_path / "show_at_every_word.npz") in captioner
     assert captioner.endswith("install gazeback again")
     assert photo.startswith("Error: the example photo is part of scikit-image, which is not installed")
 

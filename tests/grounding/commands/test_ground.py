@@ -38,10 +38,16 @@ def test_one_photo_is_written_and_told(run, stage, photo) -> None:
     assert lines[-1].startswith("Next, try your own photo (gazeback ground PHOTO.jpg)")
 
 
-def test_without_photo_the_bundled_one_is_grounded(run, stage) -> None:
+def test_without_photo_two_examples_are_grounded(run, stage) -> None:
     assert run("ground").exit_code == 0
-    assert stage.grounded == [("astronaut.png", None, {})]
-    assert Path("gazeback-out/astronaut.html").is_file()
+    assert stage.grounded == [("camera.png", None, {}), ("chelsea.png", None, {})]
+    assert Path("gazeback-out/camera.html").is_file()
+    assert Path("gazeback-out/chelsea.html").is_file()
+
+
+def test_a_caption_without_photo_is_that_of_the_first_example(run, stage) -> None:
+    assert run("ground", "--caption", "a man").exit_code == 0
+    assert stage.grounded == [("camera.png", "a man", {})]
 
 
 def test_options_reach_the_loader_and_the_grounding(run, stage, photo) -> None:

@@ -17,21 +17,23 @@ from gazeback.models.photos import bundled_photo
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def test_one_command_explains_the_bundled_photo_and_is_quiet(tmp_path: Path) -> None:
+def test_one_command_explains_two_examples_and_is_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gazeback.grounding.commands.main", "ground", "--json"],
         capture_output=True, text=True, cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHONW"))},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    result = json.loads(done.stdout)
-    assert result["photo"] == "astronaut.png"
-    assert (result["width"], result["height"]) == (512, 512)
-    assert result["words"]
-    for word in result["words"]:
+    right, wrong = map(json.loads, done.stdout.splitlines())
+    assert (right["photo"], wrong["photo"]) == ("camera.png", "chelsea.png")
+    assert (right["width"], right["height"]) == (512, 512)
+    supports = {word["text"]: word["support"] for word in right["words"]}
+    assert min(supports["man"], supports["camera"]) > 0.5
+    assert any(word["support"] is not None and word["support"] < 0.5 for word in wrong["words"])
+    for word in (*right["words"], *wrong["words"]):
         assert word["logprob"] == pytest.approx(word["visual"] + word["language"], abs=1e-4)
     written = sorted(path.name for path in (tmp_path / "gazeback-out").iterdir())
-    assert written == ["astronaut.html", "astronaut.json", "astronaut.png"]
+    assert written == [f"{name}.{end}" for name in ("camera", "chelsea") for end in ("html", "json", "png")]
 
 
 def odd_photos(folder: Path) -> dict[str, Path]:
