@@ -24,7 +24,8 @@ def walk(step: Step, evidence: Evidence, selection: CNNFixations) -> list[tuple[
     coordinates = evidence.coordinates.copy()
     if not selection.proportional:
         for axis, mixture in enumerate(mixtures(step), start=1):
-            coordinates[:, axis] = mixture.argmax(axis=1)[coordinates[:, axis]]
+            # Rounded, so that of two places that weigh the same the first is taken on every backend.
+            coordinates[:, axis] = mixture.round(5).argmax(axis=1)[coordinates[:, axis]]
         return [(step.input, evidence.at(coordinates))]
     places, shares = _mixed(mixtures(step), coordinates[:, 1:-1])
     values = step.value(step.input)[(coordinates[:, :1], *np.moveaxis(places, -1, 0), coordinates[:, -1:])]

@@ -14,6 +14,22 @@ from gazeback.cnn_trace.rules.table import TRANSPARENT
 
 pytestmark = pytest.mark.usefixtures("eager")
 
+ABSENT = {
+    ("jax", "max pool"): "Keras on JAX cannot run a pooling operator without strides",
+    ("jax", "local response"): "Keras on JAX cannot run a pooling operator without strides",
+    ("torch", "slice"): "PyTorch has no negative steps",
+    ("torch", "lanczos3"): "Keras on PyTorch has no Lanczos interpolation",
+    ("torch", "average pool"): "Keras on PyTorch counts padding that is not the same on both sides",
+}
+"""What cannot be traced, or not exactly, by backend: docs/measurements.md, other backends."""
+
+
+def skip_what_is_absent(name):
+    reason = ABSENT.get((keras.backend.backend(), name))
+    if reason is not None:
+        pytest.skip(reason)
+
+
 few = settings(
     max_examples=10,
     deadline=None,
@@ -71,6 +87,7 @@ def test_transposed_convolutions_of_one_and_three_dimensions(strides, pad):
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3"])
 def test_upsampling(interpolation):
+    skip_what_is_absent(interpolation)
     check(behind(layers.UpSampling2D((2, 3), interpolation=interpolation)), (5, 4, 3))
 
 
@@ -183,6 +200,7 @@ AUGMENTATIONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # MixUp on JAX
 @pytest.mark.parametrize("name", [name for name in TRANSPARENT if hasattr(layers, name)])
 def test_layers_that_change_nothing_when_the_model_is_used(name):
     kind = getattr(layers, name)
@@ -269,4 +287,5 @@ def test_a_dense_layer_on_a_map():
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators(name):
+    skip_what_is_absent(name)
     check(behind(OPERATORS[name]), (5, 6, 2))

@@ -160,6 +160,14 @@ def test_a_missing_tensorflow_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_ground_needs_no_tensorflow(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend, reason=f"{backend} is not installed; .ci/run installs it")
+    done = without_tensorflow("ground", "--out", str(tmp_path), backend=backend)
+    assert done.returncode == 0, done.stderr
+    assert f"Page: {tmp_path / 'astronaut.html'}" in done.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 @pytest.mark.parametrize(
     "arguments",
     [("train", "captioner", "--data", "x", "--out", "x.keras"), ("evaluate", "speed")],
