@@ -1,7 +1,10 @@
 """Vision transformers as classifiers: evidence per patch, exact to the tokens of the patches; the command."""
 
 import json
+import runpy
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,6 +20,7 @@ from gazeback.cnn_trace.tracer import METHODS
 from gazeback.grounding import trace_photo
 from gazeback.models.classifiers.keras_files import of_model
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "vision_transformer.py"
 SIDE, PATCH, WIDTH = 24, 6, 8
 
 
@@ -145,3 +149,38 @@ def test_the_command_traces_a_function_of_ones_own(tmp_path, monkeypatch):
     result = CliRunner().invoke(gazeback, ["trace", "p.png", "--model", "my_vit:example", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["targets"][0]["methods"]["evidence"]["points"]
+
+
+@pytest.fixture(scope="module")
+def example_of_scenes():
+    """What examples/vision_transformer.py defines."""
+    return SimpleNamespace(**runpy.run_path(str(EXAMPLE)))
+
+
+@pytest.fixture(scope="module")
+def trained(example_of_scenes):
+    """A network that the example trained."""
+    here = example_of_scenes
+    yield here.trained(0, here.scenes(here.TRAINING, 1500))
+    keras.backend.clear_session()
+
+
+def test_the_examples_table_has_a_row_for_each_method_and_a_column_for_each_network(example_of_scenes):
+    here = example_of_scenes
+    untrained, few = here.vision_transformer(), here.scenes(here.FRESH, 2)
+    asked = ["evidence", here.EVIDENCE_PER_PATCH, "chefer", here.GRADIENT_PER_PATCH]
+    lines = here.table([untrained, untrained], few, asked).split("\n")
+    assert [line.count("|") for line in lines] == [6] * 6
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {method}" for method in asked]
+
+
+@pytest.mark.slow
+def test_evidence_points_at_the_thing_of_the_class_at_least_as_often_as_attention(example_of_scenes, trained):
+    here = example_of_scenes
+    fresh = here.scenes(here.FRESH, 100)
+    assert here.accuracy(trained, fresh) >= 0.95
+    asked = ["evidence", *here.OF_ATTENTION, *here.OF_GRADIENTS]
+    lies = {method: here.points(method, trained, fresh).mean(axis=0) for method in asked}
+    own, other = lies.pop("evidence")
+    assert own >= max(0.95, *(of_method[0] for of_method in lies.values())), lies
+    assert other <= 0.02
