@@ -23,7 +23,7 @@ from gazeback.models.writing import json_text, whole
 if TYPE_CHECKING:
     import keras
 
-    from gazeback.models.captioner import Captioner
+    from gazeback.models.caption_generator import CaptionGenerator
 
 WEIGHTS = Path(__file__).parent / "weights"
 ENCODER_FILE = "encoder_blocks.npz"
@@ -57,7 +57,7 @@ def load(which: str = EVERY_WORD, folder: Path = WEIGHTS) -> dict[str, Any]:
     }
 
 
-def write(captioner: "Captioner", folder: Path = WEIGHTS) -> None:
+def write(captioner: "CaptionGenerator", folder: Path = WEIGHTS) -> None:
     """Write the files of a trained captioner on EfficientNet-Lite0, without the encoder layers that have
     ImageNet weights.
     """

@@ -1,14 +1,11 @@
 """Select the images to measure: order and parts depend only on the file names."""
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, TypeVar
 
-TUNE_SHARE = 0.3
-"""The fraction of the images on which settings are chosen; the others, or another split, are reported."""
+from gazeback.models.tune_part import TUNE_SHARE, in_tune_part, name_digest
 
 RULE = (
     f"sha256 of the file name: bytes 0-7 order the images, byte 8 under {TUNE_SHARE} of 256 is the tune part"
@@ -17,11 +14,6 @@ RULE = (
 Part = Literal["tune", "report", "all"]
 
 T = TypeVar("T")
-
-
-def _digest(file_name: str) -> bytes:
-    return hashlib.sha256(os.fsencode(file_name)).digest()
-
 
 _ELSEWHERE: ContextVar[frozenset[str] | None] = ContextVar("the images of another run", default=None)
 
@@ -41,12 +33,12 @@ def part_of(file_name: str) -> Literal["tune", "report"]:
     elsewhere = _ELSEWHERE.get()
     if elsewhere is not None:
         return "tune" if file_name in elsewhere else "report"
-    return "tune" if _digest(file_name)[8] < TUNE_SHARE * 256 else "report"
+    return "tune" if in_tune_part(file_name) else "report"
 
 
 def select(items: Sequence[T], names: Sequence[str], part: Part = "all", limit: int | None = None) -> list[T]:
     """Select the first `limit` items of a part, in the order of their names' hashes (any limit is a fair
     sample)."""
-    order = sorted(range(len(items)), key=lambda i: (_digest(names[i])[:8], names[i]))
+    order = sorted(range(len(items)), key=lambda i: (name_digest(names[i])[:8], names[i]))
     chosen = [items[i] for i in order if part == "all" or part_of(names[i]) == part]
     return chosen[:limit]

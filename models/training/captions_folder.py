@@ -10,6 +10,7 @@ import numpy as np
 from gazeback.models.captions_file import read_captions_file
 from gazeback.models.contents import digest, files_digest
 from gazeback.models.errors import DataError
+from gazeback.models.tune_part import in_tune_part
 from gazeback.models.vocabulary import tokenize
 
 # Where the two splits may lie: (captions file, folder of photos), with {} for the split's name.
@@ -75,6 +76,12 @@ def read_everyday(folder: str | Path) -> tuple[Split, Split]:
     whole = read_train_split(folder)
     apart = np.arange(len(whole)) % EVERY == EVERY - 1
     return whole.of(np.flatnonzero(~apart)), whole.of(np.flatnonzero(apart))
+
+
+def read_tune_part(folder: str | Path) -> Split:
+    """Return the tune part of a captions folder's dev split (``models/tune_part.py``). Raises DataError."""
+    dev = _read_split(Path(folder), _DEV_NAMES)
+    return dev.of(number for number, photo in enumerate(dev.photos) if in_tune_part(photo.name))
 
 
 def together(first: Split, second: Split) -> Split:

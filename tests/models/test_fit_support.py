@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gazeback.eval.data.selection import part_of
 from gazeback.models import load_captioner
 from gazeback.models.captioner import Captioner
 from gazeback.models.errors import DataError
 from gazeback.models.support import Support
 from gazeback.models.training import fit_support as fitting
-from gazeback.models.training.captions_folder import read_everyday, read_train_split
+from gazeback.models.training.captions_folder import (
+    read_captions_folder,
+    read_everyday,
+    read_train_split,
+    read_tune_part,
+)
 from gazeback.models.training.fit_support import Examples, detection, fit_support, logistic
 from gazeback.models.training.support_command import support
 from gazeback.models.word_cues import available_cues, fingerprint
@@ -67,6 +73,18 @@ def test_every_tenth_photo_is_set_apart(captions_folder):
     assert (apart.photos, apart.captions) == ((whole.photos[9],), (whole.captions[9],))
 
 
+def test_the_tune_part_is_that_of_the_evaluation(captions_folder):
+    dev = read_captions_folder(captions_folder)[1]
+    expected = [photo for photo in dev.photos if part_of(photo.name) == "tune"]
+    assert list(read_tune_part(captions_folder).photos) == expected
+    assert 0 < len(expected) < len(dev)
+
+
+def test_the_command_asks_for_photos(tmp_path):
+    result = CliRunner().invoke(support, ["--out", str(tmp_path / "x.npz")])
+    assert str(result.exception) == "expected photos to learn from: give --data, --everyday or --tune"
+
+
 @pytest.mark.parametrize("ending", ["keras", "npz"])
 def test_the_command_writes_it(red_photos, captions_folder, tmp_path, ending):
     red_photos.save(tmp_path / "mine.keras")
@@ -80,6 +98,8 @@ def test_the_command_writes_it(red_photos, captions_folder, tmp_path, ending):
         12,
         "--json",
         "--everyday",
+        captions_folder,
+        "--tune",
         captions_folder,
     ]
     result = CliRunner().invoke(support, [*map(str, options), "--out", str(out)], catch_exceptions=False)
