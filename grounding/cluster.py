@@ -72,7 +72,7 @@ def _connected(address: str) -> Any:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **own)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # whatever Ray raises, such as a plain Exception where it starts too slowly
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"--ray {address}: cannot be joined ({reason})") from None
     finally:
