@@ -93,7 +93,7 @@ def run_speed(
     if json_path is not None:
         about = {"split": split, "part": "all", "limit": limit, "selection": RULE, "method": method}
         about |= {"model": captioner.name, "rounds": rounds, **as_result(found)}
-        write_result(json_path, "speed", {**about, **summary, "images": measured + together})
+        write_result(json_path, "speed", {**about, **summary, "images": measured, "batches": together})
 
 
 def run_networks(
