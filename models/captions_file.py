@@ -19,7 +19,7 @@ WANTED = {
 """The content of a file of each kind, for error messages."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CocoImage:
     """One entry of "images"; the size, (height, width) in pixels, is None if the file does not give it."""
 

@@ -5,10 +5,10 @@ and `OUT/photos.jsonl` with a hash of each photo that it has grounded. At the en
 `OUT/results.json` (COCO results) and `OUT/index.html` from the images' JSON files.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gazeback.grounding.coco.annotations import Instances, write_results
 from gazeback.grounding.output.files import unique_stems
@@ -27,12 +27,14 @@ from gazeback.models.writing import (
     writing_to,
 )
 
+T = TypeVar("T")
+
 PHOTOS = "photos.jsonl"
 
 KINDS = ("jpg", "html", "png", "json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """An image of the split and the stem of its files."""
 
@@ -84,8 +86,8 @@ class CocoRun:
             raise DataError(f"--coco {images_dir}: {'a file' if images_dir.exists() else 'no such folder'}")
         if (out / "images").exists() and (out / "images").samefile(images_dir):
             raise UserError(f"{out}: its images/ are the photos of --coco, which would be replaced")
-        self.images_dir, self.split, self.instances, self.out = images_dir, split, instances, out
-        self.settings = settings
+        self.images_dir, self.instances, self.out = images_dir, instances, out
+        self.settings, self.caption_strays = settings, split.dangling
         self._check_settings()
         lines = read_lines(self.out / PHOTOS, tuple[str, str], "the photos of an earlier run")
         self._grounded = dict(lines)
@@ -151,7 +153,7 @@ class CocoRun:
 
         rendered: gets the images in batches, and yields their files, or why there are none, in this order.
         """
-        summary = Summary(len(items), caption_strays=self.split.dangling)
+        summary = Summary(len(items), caption_strays=self.caption_strays)
         summary.instance_strays = self.instances.dangling if self.instances else 0
         todo = set(self.todo(items))
         there = [item for item in items if item in todo and is_file(self.photo(item))]
@@ -176,27 +178,40 @@ class CocoRun:
         unfinished = set(self.todo(items))
         done = [item for item in items if item not in unfinished]
         summary.results, summary.index = self.out / "results.json", self.out / "index.html"
-        shown: list[IndexEntry] = []
+        title = self.images_dir.resolve().name
         with writing_to(self.out):
-            write_results(self._entries(done, shown), summary.results)
-            write_index(shown, summary.index, self.images_dir.resolve().name)
+            write_results(map(self._entry, done), summary.results)
+            write_index(map(self._shown, done), len(done), summary.index, title)
 
-    def _entries(self, items: Sequence[Item], shown: list[IndexEntry]) -> Iterator[dict[str, Any]]:
-        """Yield one COCO result per image, in order; `shown` collects the entries of the index."""
-        for item in items:
-            path = self.files(item)[-1]
-            result = read_json(path, _Grounded, "what this run wrote; delete it and run again")
-            entry = {"image_id": item.image.id, "caption": result.caption, "words": result.words}
-            # Without the points, which would fill the memory for thousands of images.
-            words = [{name: word.get(name) for name in ("text", "visual_share")} for word in result.words]
-            small = {"photo": item.image.file_name, "caption": result.caption, "words": words}
-            shown.append(IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg"))
-            yield entry
+    def _entry(self, item: Item) -> dict[str, Any]:
+        """An image's COCO result."""
+        result = self._written(item, _Grounded)
+        return {"image_id": item.image.id, "caption": result.caption, "words": result.words}
+
+    def _shown(self, item: Item) -> IndexEntry:
+        """An image's entry in the index."""
+        result = self._written(item, _Captioned)
+        words = [{"text": word.text, "visual_share": word.visual_share} for word in result.words]
+        small = {"photo": item.image.file_name, "caption": result.caption, "words": words}
+        return IndexEntry(small, f"images/{item.stem}.html", f"images/{item.stem}.jpg")
+
+    def _written(self, item: Item, kind: type[T]) -> T:
+        return read_json(self.files(item)[-1], kind, "what this run wrote; delete it and run again")
 
 
 class _Grounded(Known):
     caption: str
     words: list[dict[str, Any]]
+
+
+class _Word(Known):
+    text: str
+    visual_share: float | None = None
+
+
+class _Captioned(Known):
+    caption: str
+    words: list[_Word]
 
 
 def _differences(path: Path, settings: dict[str, Any]) -> str:

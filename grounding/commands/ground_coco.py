@@ -40,9 +40,7 @@ def ground_coco(
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected 1 image or more, got {limit}")
     workers.check()
-    split = read_captions_file(annotations)
-    found = read_instances(instances, split.images) if instances else None
-    run = CocoRun(images_dir, split, found, out, _identity(settings, images_dir, annotations, instances))
+    run = _run(images_dir, annotations, instances, settings, out)
     items = run.items[:limit]
     if not any(run.photo(item).is_file() for item in items):
         raise DataError(f"--coco {images_dir}: holds none of the {len(items)} images of {annotations}")
@@ -53,6 +51,15 @@ def ground_coco(
     run.assemble(items, summary)
     click.echo(json_text(_as_json(summary))) if as_json else _tell(summary)
     finish(run.out / "index.html", NEXT_STEPS, as_json, open_it)
+
+
+def _run(
+    images_dir: Path, annotations: Path, instances: Path | None, settings: "Settings", out: Path
+) -> CocoRun:
+    """The run over a split. It keeps the photos' names, and nothing else of `annotations`."""
+    split = read_captions_file(annotations)
+    found = read_instances(instances, split.images) if instances else None
+    return CocoRun(images_dir, split, found, out, _identity(settings, images_dir, annotations, instances))
 
 
 def _ground_all(

@@ -29,12 +29,14 @@ def unique_stems(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     # The own name of a photo is not given to another photo.
     own = {stem.casefold() for stem in wanted}
+    numbers: dict[str, int] = {}
     stems = []
     for stem in wanted:
-        unique, number = stem, 1
+        unique, number = stem, numbers.get(stem, 1)
         while unique.casefold() in taken or (number > 1 and unique.casefold() in own):
             number += 1
             unique = f"{stem}-{number}"
+        numbers[stem] = number
         taken.add(unique.casefold())
         stems.append(unique)
     return stems

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from gazeback.grounding.output.page import bar_width, jpeg_uri, render
+from gazeback.grounding.output.page import bar_width, jpeg_uri, rendered
 from gazeback.grounding.output.text import LITTLE, short
-from gazeback.models.writing import write_atomically
+from gazeback.models.writing import whole
 
 if TYPE_CHECKING:
     from gazeback.grounding.classes import TracedPhoto
@@ -53,12 +53,17 @@ def index_html(entries: Sequence[IndexEntry], title: str, kind: Literal["words",
     Args:
         kind: the kind of the answers, which chooses the texts of the page.
     """
-    return render(
+    return "".join(_pieces(entries, len(entries), title, kind))
+
+
+def _pieces(entries: Iterable[IndexEntry], count: int, title: str, kind: str) -> Iterator[str]:
+    return rendered(
         "index.html.j2",
         styles=("base.css", "index.css"),
         scripts=("index.js",),
         title=title,
-        entries=[_shown(entry) for entry in entries],
+        count=count,
+        entries=map(_shown, entries),
         **WORDING[kind],
     )
 
@@ -87,10 +92,14 @@ def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
 
 
 def write_index(
-    entries: Sequence[IndexEntry],
+    entries: Iterable[IndexEntry],
+    count: int,
     path: str | os.PathLike[str],
     title: str,
     kind: Literal["words", "classes"] = "words",
 ) -> Path:
-    """Write `index_html` to ``path`` as UTF-8; returns the path. Raises `OSError`."""
-    return write_atomically(path, index_html(entries, title, kind).encode("utf-8", errors="replace"))
+    """Write `index_html` of ``count`` entries to ``path`` as UTF-8, entry by entry; returns the path. Raises
+    `OSError`."""
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
+        file.writelines(_pieces(entries, count, title, kind))
+    return Path(path)

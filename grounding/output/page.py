@@ -8,7 +8,7 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,10 +233,17 @@ def render(
 
     Files that are not in ``folder`` come from this package's own templates.
     """
+    return "".join(rendered(template, styles, scripts, folder, **values))
+
+
+def rendered(
+    template: str, styles: Sequence[str], scripts: Sequence[str], folder: Path = _TEMPLATES, **values: Any
+) -> Iterator[str]:
+    """Yield the text of `render` piece by piece; an iterator among ``values`` is read as it is needed."""
     environment = _environment(folder)
     script = "\n".join(_source(environment, name) for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(
+    return environment.get_template(template).generate(
         style=Markup("\n".join(_source(environment, name) for name in styles)),
         script=Markup(script),
         script_hash=f"sha256-{digest}",  # the page's security policy runs this script and no other

@@ -1,11 +1,14 @@
 """Running tasks: resuming, workers, unusable images, and what is written."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -255,3 +258,41 @@ def test_spreads_by_hand(tmp_path):
     row = found["rows"][0]
     assert (row.bars[0], row.bars[-1], sum(row.bars)) == (1, 0.5, 1.5)
     assert (row.mean, row.n, row.mean_at) == (1, 3, pytest.approx(1 / 3))
+
+
+@dataclass(frozen=True)
+class Many(Lengths):
+    """Images with names of the same length, and records of three figures."""
+
+    batch = 16
+
+    def names(self):
+        return [f"{number:012}.jpg" for number in range(self.count)]
+
+    def measure(self, subject, names, methods):
+        return {
+            name: {
+                method: {"value": len(method) + number / 3, "hit": True, "area": number / 7}
+                for method in methods
+            }
+            for number, name in enumerate(names)
+        }
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_run(tmp_path, monkeypatch):
+    """The figures of every image are kept, as the tables are computed of all of them; and nothing else."""
+    monkeypatch.setattr("gazeback.models.writing.os.fsync", lambda file: None)
+
+    def peak(count):
+        """The most bytes that the run over so many images takes."""
+        gc.collect()
+        tracemalloc.start()
+        run_task(Many(tmp_path, count), tmp_path / f"{count}.json")
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1)  # imports what is needed
+    few, many, of_a_record = 100, 3_000, 1_000
+    assert peak(many) - peak(few) < of_a_record * (many - few) * len(Lengths.methods)

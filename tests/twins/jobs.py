@@ -29,3 +29,17 @@ class Squares:
             if number < 0:
                 raise UserError(f"{number} is below 0")
             yield number * number
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A job whose every answer has so many bytes."""
+
+    size: int
+
+    def load(self) -> None:
+        pass
+
+    def answers(self, loaded: None, batch: list[int]) -> Iterator[bytes]:
+        for _ in batch:
+            yield bytes(self.size)

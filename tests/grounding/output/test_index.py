@@ -1,7 +1,7 @@
 import html
 import re
 
-from gazeback.grounding.output.index import IndexEntry, index_html
+from gazeback.grounding.output.index import IndexEntry, index_html, write_index
 from gazeback.grounding.output.page import jpeg_uri
 from gazeback.grounding.output.results import to_json
 
@@ -37,3 +37,9 @@ def test_names_and_addresses_cannot_break_out(make_grounding):
 
 def test_no_photos_make_an_empty_index():
     assert "0 photos" in index_html([], "Photos")
+
+
+def test_an_index_is_written_entry_by_entry(make_grounding, tmp_path):
+    entries = [entry(make_grounding(name=f"{number}.jpg")) for number in range(3)]
+    path = write_index(iter(entries), 3, tmp_path / "index.html", "Photos")
+    assert path.read_bytes() == index_html(entries, "Photos").encode()
