@@ -2,11 +2,11 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import numpy as np
 from msgspec import Meta, field
@@ -218,7 +218,44 @@ def write_results(entries: Iterable[dict[str, Any]], path: Path) -> None:
     `entries`: {"image_id", "caption", "words"}, at least one, because loadRes reads the first.
     """
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
-        for number, entry in enumerate(entries):
-            file.write(",\n" if number else "[\n")
-            file.write(json_text(entry))
-        file.write("\n]\n")
+        _write_list(entries, file)
+        file.write("\n")
+
+
+def write_boxes(
+    images: Iterable[dict[str, Any]],
+    boxes: Iterable[tuple[int, int, str, Sequence[float], float | None]],
+    path: Path,
+) -> None:
+    """Write a file of COCO detections, entry by entry: the box of each word, whose category is the word.
+
+    Args:
+        images: {"id", "file_name", "height", "width"}.
+        boxes: id of the image, position of the word in its caption, word, box ``[x, y, width, height]`` in
+            pixels, and score (left out if it is None).
+    """
+    categories: dict[str, int] = {}
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        for number, (image_id, position, word, box, score) in enumerate(boxes, 1):
+            category = categories.setdefault(word, len(categories) + 1)
+            entry = {"id": number, "image_id": image_id, "category_id": category, "bbox": box}
+            known = {} if score is None else {"score": score}
+            yield {**entry, "area": box[2] * box[3], "iscrowd": 0, **known, "position": position}
+
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
+        file.write('{"images": ')
+        _write_list(images, file)
+        file.write(',\n"annotations": ')
+        _write_list(annotations(), file)
+        file.write(',\n"categories": ')
+        _write_list(({"id": number, "name": word} for word, number in categories.items()), file)
+        file.write("}\n")
+
+
+def _write_list(entries: Iterable[dict[str, Any]], file: TextIO) -> None:
+    file.write("[\n")
+    for number, entry in enumerate(entries):
+        file.write(",\n" if number else "")
+        file.write(json_text(entry))
+    file.write("\n]")

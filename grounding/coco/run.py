@@ -2,15 +2,16 @@
 
 It writes `OUT/images/STEM.{html,png,json,jpg}` for each image (the last is a thumbnail), `OUT/settings.json`,
 and `OUT/photos.jsonl` with a hash of each photo that it has grounded. At the end it writes
-`OUT/results.json` (COCO results) and `OUT/index.html` from the images' JSON files.
+`OUT/results.json` (COCO results), `OUT/boxes.json` (COCO detections) and `OUT/index.html` from the images'
+JSON files.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gazeback.grounding.coco.annotations import Instances, write_results
+from gazeback.grounding.coco.annotations import FourNumbers, Instances, write_boxes, write_results
 from gazeback.grounding.output.files import unique_stems
 from gazeback.grounding.output.index import IndexEntry, write_index
 from gazeback.models.captions_file import CaptionsFile, CocoImage
@@ -62,6 +63,7 @@ class Summary:
     caption_strays: int = 0
     instance_strays: int = 0
     results: Path | None = None
+    boxes: Path | None = None
     index: Path | None = None
 
     @property
@@ -174,19 +176,35 @@ class CocoRun:
         return summary
 
     def assemble(self, items: Sequence[Item], summary: Summary) -> None:
-        """Write `results.json` and `index.html` of the grounded items, of which there is at least one."""
+        """Write `results.json`, `boxes.json` and `index.html` of the grounded items, of which there is at
+        least one."""
         unfinished = set(self.todo(items))
         done = [item for item in items if item not in unfinished]
-        summary.results, summary.index = self.out / "results.json", self.out / "index.html"
+        summary.results, summary.boxes = self.out / "results.json", self.out / "boxes.json"
+        summary.index = self.out / "index.html"
         title = self.images_dir.resolve().name
         with writing_to(self.out):
             write_results(map(self._entry, done), summary.results)
+            write_boxes(map(self._size, done), self._boxes(done), summary.boxes)
             write_index(map(self._shown, done), len(done), summary.index, title)
 
     def _entry(self, item: Item) -> dict[str, Any]:
         """An image's COCO result."""
         result = self._written(item, _Grounded)
         return {"image_id": item.image.id, "caption": result.caption, "words": result.words}
+
+    def _size(self, item: Item) -> dict[str, Any]:
+        """An image's entry in the file of boxes."""
+        size = self._written(item, _Sized)
+        name = item.image.file_name
+        return {"id": item.image.id, "file_name": name, "height": size.height, "width": size.width}
+
+    def _boxes(self, items: Iterable[Item]) -> Iterator[tuple[int, int, str, FourNumbers, float | None]]:
+        """The boxes of the words, see `write_boxes`."""
+        for item in items:
+            for position, word in enumerate(self._written(item, _Captioned).words):
+                if word.box is not None:
+                    yield item.image.id, position, word.text, word.box, word.visual_share
 
     def _shown(self, item: Item) -> IndexEntry:
         """An image's entry in the index."""
@@ -204,9 +222,15 @@ class _Grounded(Known):
     words: list[dict[str, Any]]
 
 
+class _Sized(Known):
+    height: int
+    width: int
+
+
 class _Word(Known):
     text: str
     visual_share: float | None = None
+    box: FourNumbers | None = None
 
 
 class _Captioned(Known):

@@ -114,4 +114,5 @@ def _tell(summary: Summary) -> None:
         if dangling:
             click.echo(f"{what} that refer to no known {unknown}, left out: {dangling}")
     click.echo(f"Results: {summary.results}")
+    click.echo(f"Boxes: {summary.boxes}")
     click.echo(f"Index: {summary.index}")

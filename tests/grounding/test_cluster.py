@@ -128,7 +128,7 @@ def test_a_split_is_grounded_as_on_one_machine_though_a_machine_is_lost(cluster,
     assert (alone.returncode, spread.returncode) == (0, 0), found
     written = contents(split / "spread")
     assert written == contents(split / "alone")
-    assert len(written) == 4 * len(written["photos.jsonl"].splitlines()) + 4
+    assert len(written) == 4 * len(written["photos.jsonl"].splitlines()) + 5
     assert found == expected
     assert any(line.startswith("Error: photos/20.png: not a picture that can be read") for line in found)
 

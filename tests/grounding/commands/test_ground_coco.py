@@ -53,6 +53,7 @@ def test_a_split_is_grounded_and_its_bad_image_is_passed_over(run, stage, coco) 
         "Captions that refer to no known image, left out: 1",
         "Instances that refer to no known image or category, left out: 1",
         "Results: out/results.json",
+        "Boxes: out/boxes.json",
         "Index: out/index.html",
         "Open index.html in a browser, or add --open.",
         "Next, try the same command with another method (--method fixations) and another --out.",
@@ -73,6 +74,18 @@ def test_pycocotools_loads_the_results(run, stage, coco) -> None:
     assert entry["caption"] == "a dog in the park"
     assert [word["text"] for word in entry["words"]] == ["a", "dog", "in", "the", "park"]
     assert entry["words"][1]["points"] == [[12, 16, 1.0]]
+
+
+def test_pycocotools_loads_the_boxes(run, stage, coco) -> None:
+    run(*OPTIONS)
+    loaded = COCO("out/boxes.json")
+    assert [image["file_name"] for image in loaded.loadImgs([0, 2, 3])] == FOUND
+    [dog] = loaded.getCatIds(catNms=["dog"])
+    [box] = loaded.loadAnns(loaded.getAnnIds(imgIds=[2], catIds=[dog]))
+    [entry] = [entry for entry in results() if entry["image_id"] == 2]
+    assert entry["words"][1]["text"] == "dog"
+    assert (box["bbox"], box["score"]) == (entry["words"][1]["box"], entry["words"][1]["visual_share"])
+    assert (box["position"], box["iscrowd"], box["area"]) == (1, 0, box["bbox"][2] * box["bbox"][3])
 
 
 def test_outlines_reach_page_and_figure(run, stage, coco, monkeypatch) -> None:
@@ -178,7 +191,7 @@ def test_json_is_the_summary_and_nothing_else(run, stage, coco) -> None:
     assert summary == {
         "images": 4, "written": 2, "kept": 0, "missing": ["three.jpg"], "bad": ["two.jpg"],
         "caption_strays": 1, "instance_strays": 0,
-        "results": "out/results.json", "index": "out/index.html",
+        "results": "out/results.json", "boxes": "out/boxes.json", "index": "out/index.html",
     }  # fmt: skip
 
 

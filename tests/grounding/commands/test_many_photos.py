@@ -43,7 +43,7 @@ class Stub:
     def answers(self, loaded: None, batch: Sequence[Item]) -> Iterator[Rendered]:
         for item in batch:
             words = [{"text": text, "visual_share": 0.25, "points": [[9, 9, 1.0]]} for text in "abcdefghij"]
-            result = {"caption": f"photo {item.stem} in ten words", "words": words}
+            result = {"height": 24, "width": 32, "caption": f"photo {item.stem} in ten words", "words": words}
             files = dict.fromkeys(KINDS, b"") | {"json": json_text(result).encode()}
             yield Rendered(files_digest([self.images_dir / item.image.file_name]), files)
 
