@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from gazeback.models import show_and_tell
+from gazeback.models.wrapping.graphs import Subgraph
 
 State = tuple[np.ndarray, ...]
 
@@ -168,9 +169,7 @@ class PrefixSteps:
     def __init__(self, model: keras.Model, features_layer: str) -> None:
         maps = model.get_layer(features_layer).output
         self._map_size = [side or 1 for side in maps.shape[1:3]]
-        # A Function, not a Model: making a Model of an inner tensor and an input rewires the captioner's
-        # own input.
-        self._half = keras.Function([maps, model.inputs[1]], model.output)
+        self._half = Subgraph([maps, model.inputs[1]], [model.output])
 
     def start(self, features: np.ndarray) -> State:
         maps = self._maps(features)
@@ -183,7 +182,7 @@ class PrefixSteps:
 
     def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:
         """log p(next word) after each of the words ``[n, T]``: ``[n, T, V]``."""
-        logits = self._half(
+        (logits,) = self._half(
             [keras.ops.convert_to_tensor(self._maps(features)), keras.ops.convert_to_tensor(words)]
         )
         return log_softmax(keras.ops.convert_to_numpy(logits))[:, 1:]

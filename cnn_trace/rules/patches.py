@@ -46,7 +46,7 @@ def _window(step: Step) -> Window:
     operation = step.layer
     sliding: dict[str, Any] = {
         "kernel_size": tuple(operation.size),
-        "strides": operation.strides,
+        "strides": operation.strides or tuple(operation.size),  # None before Keras 3.14
         "dilation_rate": operation.dilation_rate,
         "padding": operation.padding,
     }

@@ -21,6 +21,7 @@ from gazeback.eval.baselines.occlusion import SIZE, STRIDE, occluded, scaled, sp
 from gazeback.eval.baselines.upsampling import upsampled
 from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.captioner import Captioner
+from gazeback.models.wrapping.graphs import Subgraph
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ class GradCam:
     def __init__(self, captioner: Captioner) -> None:
         model = captioner.model
         last_map = model.get_layer(captioner.features_layer).output
-        # keras.Model would rewire the captioner's own input layers; a Function does not
-        self._language = keras.Function([last_map, model.inputs[1]], model.output)
+        self._language = Subgraph([last_map, model.inputs[1]], [model.output])
         self._start = captioner.vocabulary.start
         specs = [
             keras.KerasTensor(last_map.shape, "float32"),
@@ -89,7 +89,7 @@ class GradCam:
         asked = ops.take_along_axis(words, steps, axis=1)
 
         def scored(watch: Watch) -> tuple[Any, None]:
-            logits = self._language([watch("map", features), words])
+            (logits,) = self._language([watch("map", features), words])
             here = ops.arange(ops.shape(logits)[1], dtype="int32") == steps
             word = ops.arange(ops.shape(logits)[2], dtype="int32") == asked
             return ops.where(here[:, :, None] & word[:, None, :], logits, 0.0), None

@@ -1,4 +1,6 @@
-"""Functional Keras models as graphs: which tensors depend on which, and which lie on all paths."""
+"""Functional Keras models as graphs: which tensors depend on which, which lie on all paths, and the calls
+between them as functions.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,16 @@ def node_of(tensor: Any) -> Any:
     return history.operation._inbound_nodes[history.node_index]
 
 
-def nodes_before(tensors: Iterable[Any]) -> list[Any]:
-    """All calls that lead to some tensors, inputs included, in the order of the forward pass."""
+def nodes_before(tensors: Iterable[Any], given: Iterable[Any] = ()) -> list[Any]:
+    """All calls that lead to some tensors, inputs included, in the order of the forward pass.
+
+    Args:
+        given: known tensors, before which no calls are looked for.
+    """
+    known = set(map(id, given))
     found: list[Any] = []
     done: set[int] = set()
-    stack = [(node_of(tensor), False) for tensor in tensors]
+    stack = [(node_of(tensor), False) for tensor in tensors if id(tensor) not in known]
     while stack:
         node, entered = stack.pop()
         if entered:
@@ -45,8 +52,36 @@ def nodes_before(tensors: Iterable[Any]) -> list[Any]:
         elif id(node) not in done:
             done.add(id(node))
             stack.append((node, True))
-            stack.extend((node_of(x), False) for x in node.input_tensors)
+            stack.extend((node_of(x), False) for x in node.input_tensors if id(x) not in known)
     return found
+
+
+class Subgraph:
+    """The calls between some tensors of a graph and others, as a function.
+
+    So is a ``keras.Function``, but before Keras 3.10 only from a model's inputs. A ``keras.Model`` from a
+    tensor inside a graph would rewire the graph.
+
+    Raises:
+        ValueError: an output depends on an input of the graph that is not given.
+    """
+
+    def __init__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self._inputs, self._outputs = list(inputs), list(outputs)
+        self._nodes = nodes_before(outputs, inputs)
+        missing = [x.name for node in self._nodes if node.is_input for x in node.outputs]
+        if missing:
+            raise ValueError(f"the outputs also depend on {', '.join(missing)}")
+        self.operations = list({id(node.operation): node.operation for node in self._nodes}.values())
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """From values of the inputs to those of the outputs."""
+        values = {id(x): value for x, value in zip(self._inputs, inputs, strict=True)}
+        for node in self._nodes:
+            arguments, keywords = node.arguments.fill_in(values)
+            found = keras.tree.flatten(node.operation(*arguments, **keywords))
+            values.update(zip(map(id, node.outputs), found, strict=True))
+        return [values[id(x)] for x in self._outputs]
 
 
 def dependents(nodes: Iterable[Any], roots: Sequence[Any]) -> set[int]:

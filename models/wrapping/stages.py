@@ -11,17 +11,17 @@ import keras
 import numpy as np
 
 from gazeback.models.errors import ModelError
-from gazeback.models.wrapping.graphs import Place, dependents, entry, nodes_before, places
+from gazeback.models.wrapping.graphs import Place, Subgraph, dependents, entry, nodes_before, places
 
 
 class Stage:
-    """Functional graphs in sequence, compiled as one function of arrays.
+    """Parts of functional graphs in sequence, compiled as one function of arrays.
 
     Args:
         functions: each takes the result of the one before; without any, the input is the result.
     """
 
-    def __init__(self, functions: Sequence[keras.Function]) -> None:
+    def __init__(self, functions: Sequence[Subgraph]) -> None:
         self._functions = _Functions(functions)
         self._programs: dict[tuple[tuple[int, ...], ...], _Program] = {}
 
@@ -44,7 +44,7 @@ class Stage:
 
 class _Functions:
     # A plain object, so that Keras does not look for layers in it.
-    def __init__(self, functions: Sequence[keras.Function]) -> None:
+    def __init__(self, functions: Sequence[Subgraph]) -> None:
         self.functions = functions
         operations = [operation for function in functions for operation in function.operations]
         self.layers = list({id(x): x for x in operations if isinstance(x, keras.Layer)}.values())
@@ -100,7 +100,7 @@ class Stages:
             found = (p for p in places(image, met) if p.is_map and p.is_on_all_paths())
             place = next(found, None)
         if place is None:
-            onward = [] if met[0] is image else [keras.Function([image], list(met))]
+            onward = [] if met[0] is image else [Subgraph([image], list(met))]
             return cls(None, tuple(image.shape[1:]), Stage([]), Stage(onward))
         look, digest = _around(place)
         return cls(place.path, tuple(place.tensor.shape[1:]), look, digest)
@@ -151,6 +151,6 @@ def _around(place: Place) -> tuple[Stage, Stage]:
     before.append((place.levels[-1].source, place.tensor))
     for level in reversed(place.levels):
         behind.append((level.tensor, level.sinks))
-    look = [keras.Function([a], [b]) for a, b in before if a is not b]
-    digest = [keras.Function([a], list(b)) for a, b in behind if not (len(b) == 1 and b[0] is a)]
+    look = [Subgraph([a], [b]) for a, b in before if a is not b]
+    digest = [Subgraph([a], list(b)) for a, b in behind if not (len(b) == 1 and b[0] is a)]
     return Stage(look), Stage(digest)

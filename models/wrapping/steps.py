@@ -15,6 +15,7 @@ from keras import KerasTensor, ops, tree
 from gazeback.models.caption_generator import NO_WORD, Reading
 from gazeback.models.errors import ModelError
 from gazeback.models.language_half import State
+from gazeback.models.wrapping.graphs import Subgraph
 from gazeback.models.wrapping.joining import scores_of
 from gazeback.models.wrapping.opening import name_of, opened, uncallable
 from gazeback.models.wrapping.prediction import Prediction
@@ -243,7 +244,7 @@ class StepReader:
             if self.build is not None and batch not in (None, 1):
                 models = self.build(batch=batch)
             model = getattr(models, which)
-            self._compiled[which, batch] = Stage([keras.Function(model.inputs, model.outputs)])
+            self._compiled[which, batch] = Stage([Subgraph(model.inputs, model.outputs)])
         return self._compiled[which, batch]
 
     def all_steps(self, features: np.ndarray, words: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def _save(model: keras.Model, path: Path, name: str) -> None:
     """Save a model, and check that Keras can load it."""
     try:
         model.save(path)
-        loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+        loaded = load_model(path, EXPECTED)
     except Exception as error:  # a foreign layer raises nearly anything when it is saved or loaded
         raise ModelError(_refusal(model, name, error)) from None
     pairs = zip(model.get_weights(), loaded.get_weights(), strict=False)
@@ -90,7 +90,7 @@ def _refusal(model: keras.Model, name: str, error: Exception) -> str:
     text = str(error)
     inside = (type(x).__name__ for x in model._flatten_layers(include_self=False))
     own = [kind for kind in dict.fromkeys(inside) if not hasattr(keras.layers, kind)]
-    missing = re.search(r"Could not locate class '(\w+)'|Object (\w+) was created", text)
+    missing = re.search(r"Could not locate class '(\w+)'|Object (\w+) was created|layer (\w+) is code", text)
     part = next(filter(None, missing.groups()), None) if missing else None
     part = part or next((kind for kind in own if kind in text), "")
     if part == "RawFunction":

@@ -14,6 +14,7 @@ import numpy as np
 from gazeback.models.caption_generator import NO_WORD
 from gazeback.models.errors import ModelError
 from gazeback.models.wrapping import checks, joining, stored, tokenizers
+from gazeback.models.wrapping.graphs import Subgraph
 from gazeback.models.wrapping.opening import name_of
 from gazeback.models.wrapping.pictures import ImageInput, average_map
 from gazeback.models.wrapping.prediction import Prediction
@@ -187,7 +188,7 @@ def _of_prefixes(
     words = tokenizers.words_of(numbered, whole.scores.shape[-1], **special)
     met = meeting(whole.image, whole.words, whole.scores)
     stages = Stages.of(whole.model.name, whole.image, met, features_layer)
-    say = Stage([keras.Function([*met, whole.words], [whole.scores])])
+    say = Stage([Subgraph([*met, whole.words], [whole.scores])])
     prediction = Prediction.of(whole.scores, whole.model.inputs[1], pad=words.pad, **shown)
     layer = None if stages.layer is None else whole.prefix + stages.layer
     return _Built(traced, PrefixReader(traced, sized, stages, say, prediction, words), layer)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
+from packaging.version import Version
 from twins.checks import check, check_walk
 from twins.exact import assert_exact
 
@@ -23,11 +24,22 @@ ABSENT = {
 }
 """What cannot be traced, or not exactly, by backend: docs/measurements.md, other backends."""
 
+FIRST = {
+    "stop gradient": "3.6",
+    "antialias": "3.9",
+    "batch normalisation": "3.11",
+    "patches that overlap": "3.14",
+}
+"""The first version of Keras in which what is not there, or fails, before it works."""
+
 
 def skip_what_is_absent(name):
     reason = ABSENT.get((keras.backend.backend(), name))
     if reason is not None:
         pytest.skip(reason)
+    first = FIRST.get(name, "3")
+    if Version(keras.__version__) < Version(first):
+        pytest.skip(f"Keras {keras.__version__}: {name} works since Keras {first}")
 
 
 few = settings(
@@ -100,6 +112,8 @@ def test_upsampling_of_one_and_three_dimensions():
 @pytest.mark.parametrize("size", [(9, 4), (3, 3), (7, 12)])
 @pytest.mark.parametrize("settings", [{}, {"crop_to_aspect_ratio": True}, {"antialias": True}])
 def test_resizing(interpolation, size, settings):
+    for name in settings:
+        skip_what_is_absent(name)
     check(layers.Resizing(*size, interpolation=interpolation, **settings), (7, 8, 3), walk=False)
 
 
@@ -276,7 +290,8 @@ OPERATORS = {
     "batch normalisation": lambda x: ops.batch_normalization(
         x, CONSTANT, CONSTANT**2, axis=-1, offset=CONSTANT, scale=-CONSTANT
     ),
-    "cast": lambda x: ops.cast(ops.stop_gradient(x), "float32"),
+    "cast": lambda x: ops.cast(x, "float32"),
+    "stop gradient": ops.stop_gradient,
     "local response": lambda x: x / (1.0 + 0.1 * ops.average_pool(ops.square(x), 1)) ** 0.75,
 }
 

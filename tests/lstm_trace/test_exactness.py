@@ -37,7 +37,7 @@ seeds = st.integers(0, 10**6)
 
 
 @few
-@given(kinds, cells, st.booleans(), st.integers(1, 5), seeds)
+@given(kinds, cells, st.sampled_from(captioners.MASKS), st.integers(1, 5), seeds)
 def test_image_as_first_step(kind, cell, mask_zero, words, seed):
     rng = np.random.default_rng(seed)
     model = captioners.captioner(kind, words, mask_zero=mask_zero, logits=False, **cell)
@@ -77,6 +77,7 @@ def test_image_as_initial_state(kind, cell, mask, sequences, states, zeros, seed
     assert_exact(model, arrays, rng, questions=3)
 
 
+@captioners.masked
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_contributions_of_a_word_sum_to_its_logit(kind, rng):
     model = nets.randomise(captioners.captioner(kind, mask_zero=True), rng)

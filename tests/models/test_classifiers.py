@@ -339,6 +339,25 @@ def with_code(path):
     keras.Model(image, keras.layers.Lambda(lambda x: x * 2)(flat)).save(path)
 
 
+def names_a_function(module):
+    def make(path):
+        """Keras before 3.9 imports the module, and the layer calls the function."""
+        image = keras.Input((4, 4, 3))
+        keras.Model(image, keras.layers.Activation(keras.activations.relu)(image)).save(path)
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        relu = {"module": module, "class_name": "function", "config": "relu", "registered_name": "function"}
+        config = members["config.json"].replace(
+            b'"activation": "relu"', f'"activation": {json.dumps(relu)}'.encode()
+        )
+        assert module.encode() in config
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in (members | {"config.json": config}).items():
+                archive.writestr(name, content)
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -349,7 +368,8 @@ def with_code(path):
         (unbuilt, "is not built, so its shapes are unknown; call it once"),
         (two_outputs, r"twins: expected one output \[n, classes\], the model has \(None, 2\), \(None, 3\)"),
         (no_image, r"rows: expected one image input .* it has \(None, 4\)"),
-        (with_code, "Keras cannot load it"),
+        (names_a_function("theirs"), r"Keras cannot load it \(its layer relu is code of your own"),
+        (names_a_function("keras.utils"), r"Keras cannot load it \(its layer relu is code of your own"),
     ],
 )
 def test_unusable_keras_files_are_one_clear_line(tmp_path, make, message):
@@ -376,6 +396,15 @@ def test_grey_photos_reach_the_networks(tmp_path):
 class Sharpen(keras.layers.Layer):
     def call(self, x):
         return 2 * x
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_code_in_a_file_is_not_run(tmp_path, ending):
+    path = tmp_path / f"net{ending}"
+    with_code(path)
+    with pytest.raises(ModelError, match=r"Keras cannot load it \(its layer Lambda is code of your own"):
+        load_classifier(path)
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])

@@ -293,7 +293,7 @@ class Twin:
         operation, shape = node.operation, self.shapes[id(below)]
         *place, channel = neuron
         row, column = divmod(channel // shape[2], operation.size[1])
-        strides = operation.strides
+        strides = operation.strides or operation.size  # None before Keras 3.14
         strides = (strides, strides) if isinstance(strides, int) else strides
         found = []
         for n, p, tap, size, stride in zip(

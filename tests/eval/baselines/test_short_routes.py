@@ -1,8 +1,8 @@
-import keras
 import numpy as np
 import pytest
 
 from gazeback.eval.baselines.short_routes import GradCam
+from gazeback.models.wrapping.graphs import Subgraph
 
 IDS = [3, 4, 5, 6]
 
@@ -16,7 +16,7 @@ def features(captioner) -> np.ndarray:
 def grad_cam_by_differences(captioner, features, ids, position):
     """Equations 1 and 2 with central differences of the logit, element by element of the map."""
     last_map = captioner.model.get_layer(captioner.features_layer).output
-    half = keras.Function([last_map, captioner.model.inputs[1]], captioner.model.output)
+    half = Subgraph([last_map, captioner.model.inputs[1]], [captioner.model.output])
     words = np.array([[captioner.vocabulary.start, *ids]], np.int32)
 
     height, width, channels = features.shape
@@ -25,7 +25,7 @@ def grad_cam_by_differences(captioner, features, ids, position):
     for i, place in enumerate(places):
         moved[(2 * i, *place)] += 0.5
         moved[(2 * i + 1, *place)] -= 0.5
-    logits = np.asarray(half([moved, np.repeat(words, len(moved), axis=0)]), np.float64)
+    logits = np.asarray(half([moved, np.repeat(words, len(moved), axis=0)])[0], np.float64)
     answers = logits[:, position + 1, ids[position]]
     alpha = np.zeros(channels)
     for i, (_, _, c) in enumerate(places):
