@@ -7,18 +7,24 @@ steps 1 and 2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from gazeback.cnn_trace.errors import MissingRule, TraceError
 from gazeback.cnn_trace.graph import Call, Graph, Tensor
+from gazeback.cnn_trace.layout import shape_last
 from gazeback.cnn_trace.recording import Recording
+from gazeback.cnn_trace.rules.activation import kind
 from gazeback.cnn_trace.rules.rule import Adjoint
 from gazeback.cnn_trace.rules.table import below, missing_rule, rule_of
 from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
+
+# A map is finer than another if one of its sides is so many times as long.
+_FINER = 1.5
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,53 @@ def handoff_maps(graph: Graph, target: Tensor, layer: str | None) -> frozenset[T
                 seen.add(tensor)
                 stack.append(tensor)
     return frozenset(found)
+
+
+def finer_maps(
+    graph: Graph, tensor: Tensor, shapes: Mapping[Tensor, tuple[int, ...]], most: int
+) -> list[Tensor]:
+    """Find the maps before a map that have a finer grid, and that all its evidence passes.
+
+    Of each grid the last one, down to the first layer that is not from map to map or has no adjoint.
+
+    Args:
+        shapes: of the tensors of a forward pass, batch axis included.
+        most: the number of maps.
+
+    Returns:
+        The maps from coarse to fine, none as large as the image.
+    """
+    found: list[Tensor] = []
+    largest = max(math.prod(shape_last(image, shapes[image])[1:-1]) for image in graph.image_inputs)
+    frontier, last = {tensor}, shape_last(tensor, shapes[tensor])
+    for call in reversed(graph.calls):
+        reached = frontier.intersection(call.outputs)
+        if not reached or len(found) == most:
+            continue
+        rule = rule_of(call)
+        if rule.adjoint is None or rule.geometry is None or "softmax" in kind(call):
+            break
+        frontier = (frontier - reached) | {t for t in below(call) if _is_of_image(graph, t)}
+        if len(frontier) == 1:
+            (one,) = frontier
+            shape = shape_last(one, shapes[one])
+            if one.call is None or not one.is_map or len(shape) != len(last) or _is_padded(one.call):
+                continue
+            if math.prod(shape[1:-1]) >= largest:
+                break
+            if any(side >= _FINER * before for side, before in zip(shape[1:-1], last[1:-1], strict=True)):
+                found.append(one)
+                last = shape
+    return found
+
+
+def _is_padded(call: Call) -> bool:
+    """Whether a call adds an edge that is no part of the image."""
+    return type(call.operation).__name__.startswith(("ZeroPadding", "Pad"))
+
+
+def _is_of_image(graph: Graph, tensor: Tensor) -> bool:
+    return tensor in graph.image_inputs if tensor.call is None else tensor.call.depends_on_image
 
 
 def _is_image_map(tensor: Tensor) -> bool:

@@ -17,7 +17,7 @@ from gazeback.cnn_trace.layout import as_stored, channels_last
 from gazeback.cnn_trace.recording import Recording
 
 # The power of the second net map beside the first: chosen on training photos.
-_SECOND_POWER = 0.25
+_SECOND_POWER = 0.5
 # Coefficients of a pooled map differ between its locations by rounding errors only.
 _ROUNDING = 1e-4
 

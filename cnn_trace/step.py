@@ -46,9 +46,15 @@ class Step:
         if self.image is None:
             rows = self.recording.shapes[self.output][0]
             return value if len(value) in (0, rows) else np.broadcast_to(value, (rows, *value.shape[1:]))
-        if len(value) == 1:
-            return np.broadcast_to(value, (len(self.image), *value.shape[1:]))
-        return value[self.image]
+        return self.of_questions(value)
+
+    def of_questions(self, values: np.ndarray) -> np.ndarray:
+        """For an adjoint, what belongs to the image of each question: ``[questions, ...]`` from ``[n,
+        ...]``."""
+        assert self.image is not None
+        if len(values) == 1:
+            return np.broadcast_to(values, (len(self.image), *values.shape[1:]))
+        return values[self.image]
 
     def recorded(self, tensor: Tensor) -> np.ndarray:
         """The value of a tensor for all images of the batch, ``[n, ...]``.

@@ -17,10 +17,10 @@ from gazeback.cnn_trace import oversampling, second_look
 from gazeback.cnn_trace.errors import TraceError, TraceWarning
 from gazeback.cnn_trace.fixations import Fixations, against_others, merged, resized
 from gazeback.cnn_trace.graph import Graph, Tensor, flatten
-from gazeback.cnn_trace.head import Decomposition, decompose_all, handoff_maps, read_by_head
+from gazeback.cnn_trace.head import Decomposition, decompose_all, finer_maps, handoff_maps, read_by_head
 from gazeback.cnn_trace.layout import as_stored, channels_last, columns_last, mark_layouts, shape_last
 from gazeback.cnn_trace.maps import mark_maps
-from gazeback.cnn_trace.methods.evidence import hand_off
+from gazeback.cnn_trace.methods.evidence import hand_off, narrowed
 from gazeback.cnn_trace.methods.options import METHODS, Options
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.recording import Recorder, Recording, check_inputs, shapes_of
@@ -40,6 +40,8 @@ from gazeback.cnn_trace.walk import read_by_walk, walk
 __all__ = ["METHODS", "Options", "Traced", "Tracer", "trace", "tracer_of"]
 
 Neurons = Callable[[Recording], np.ndarray]
+# Before each hand-off map, those that narrow its net map, from coarse to fine.
+Finer = dict[Tensor, list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Tracer:
         mark_layouts(self.graph)
         mark_maps(self.graph)
         self._recorders: dict[tuple[frozenset[Tensor], frozenset[Tensor]], Recorder] = {}
-        self._plans: dict[Any, tuple[frozenset[Tensor], frozenset[Tensor]]] = {}
+        self._plans: dict[Any, tuple[frozenset[Tensor], Finer, frozenset[Tensor]]] = {}
 
     def target(self, layer: str | None = None, output: int | str = 0) -> Tensor:
         """The tensor on which questions start: a layer's output, or the model's output before a final
@@ -124,7 +126,7 @@ class Tracer:
                 self._check_contrast(one, options.contrast)
                 also |= {one}
         by_walk = not options.has_head or (targets[0].is_map and options.handoff is None)
-        handoff, wanted = self._plan(targets, by_walk, options)
+        handoff, finer, wanted = self._plan(targets, by_walk, options, arrays)
         recording = self.record(arrays, wanted | also, known)
         chosen = neurons(recording)
         images, questions = chosen.shape[:2]
@@ -143,6 +145,7 @@ class Tracer:
                 handed, nets = hand_off(
                     head, recording, image, questions, options.selection, options.reference
                 )
+                nets = narrowed(self.graph, recording, head, nets, image, finer)
             reached = walk(self.graph, recording, handed, options.selection)
         found = _Found(self.graph, recording.shapes, reached, nets, questions, options.selection)
         fixations = found.of_images(images)
@@ -207,29 +210,54 @@ class Tracer:
                     )
 
     def _plan(
-        self, targets: tuple[Tensor, ...], by_walk: bool, options: Options
-    ) -> tuple[frozenset[Tensor], frozenset[Tensor]]:
-        """Find where the walk starts and which tensors are read; once for each kind of question."""
-        key = (targets, by_walk, options.handoff, options.selection)
+        self, targets: tuple[Tensor, ...], by_walk: bool, options: Options, arrays: list[np.ndarray]
+    ) -> tuple[frozenset[Tensor], Finer, frozenset[Tensor]]:
+        """Find where the walk starts, which maps narrow it and which tensors are read; once for each kind of
+        question."""
+        shapes = self._shapes(arrays)
+        sizes = tuple(shapes[tensor] for tensor in self.graph.image_inputs)
+        key = (targets, by_walk, options.handoff, options.selection, options.narrowing, sizes)
         if key not in self._plans:
-            handoff, wanted = frozenset(targets), set(targets)
+            handoff, finer, wanted = frozenset(targets), {}, set(targets)
             if not by_walk:
                 handoff = frozenset().union(*(handoff_maps(self.graph, t, options.handoff) for t in targets))
                 read = (read_by_head(self.graph, t, handoff, options.selection) for t in targets)
-                wanted = set().union(*read)
+                finer = self._finer(handoff, shapes, options)
+                wanted = set().union(*read, self._read_by_finer(finer, options))
             wanted |= read_by_walk(self.graph, list(handoff), options.selection)
-            self._plans[key] = handoff, frozenset(wanted)
+            self._plans[key] = handoff, finer, frozenset(wanted)
         return self._plans[key]
+
+    def _shapes(self, arrays: list[np.ndarray]) -> dict[Tensor, tuple[int, ...]]:
+        return shapes_of(self.graph, tuple(x.shape[1:] for x in arrays), 1)
+
+    def _finer(
+        self, maps: frozenset[Tensor], shapes: dict[Tensor, tuple[int, ...]], options: Options
+    ) -> Finer:
+        return {tensor: finer_maps(self.graph, tensor, shapes, options.narrowing) for tensor in maps}
+
+    def _read_by_finer(self, finer: Finer, options: Options) -> set[Tensor]:
+        """The tensors whose values are read between maps and the finer ones before them."""
+        read = set[Tensor]()
+        for tensor, before in finer.items():
+            if before:
+                read |= {
+                    *before,
+                    *read_by_head(self.graph, tensor, frozenset(before[-1:]), options.selection),
+                }
+        return read
 
     def first_recording(
         self, arrays: list[np.ndarray], maps: frozenset[Tensor], options: Options
     ) -> Recording:
-        """Run the forward pass up to some maps, and record everything that a walk from them reads.
+        """Run the forward pass up to some maps, and record everything that a trace from them reads.
 
         Use it if the questions depend on the maps, such as the words of a caption that is generated from
         them. Pass the recording to :meth:`explain`, so that the CNN runs only once.
         """
-        return self.record(arrays, maps | read_by_walk(self.graph, list(maps), options.selection))
+        wanted = maps | read_by_walk(self.graph, list(maps), options.selection)
+        finer = self._finer(maps, self._shapes(arrays), options)
+        return self.record(arrays, wanted | self._read_by_finer(finer, options))
 
     def record(
         self,

@@ -1,6 +1,6 @@
 """Where evidence starts: the hand-off maps, and the weights of their neurons.
 
-See docs/method.md, steps 3 to 5.
+See docs/method.md, steps 3 to 6.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.graph import Tensor
-from gazeback.cnn_trace.head import Decomposition
+from gazeback.cnn_trace.fixations import resized
+from gazeback.cnn_trace.graph import Graph, Tensor
+from gazeback.cnn_trace.head import Decomposition, decompose_all
 from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_last
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.recording import Recording
@@ -58,6 +59,41 @@ def hand_off(
         handed[tensor] = Evidence.of(coordinates, weights[here])
         start = end
     return handed, nets
+
+
+def narrowed(
+    graph: Graph, recording: Recording, head: Decomposition, nets: dict[Tensor, np.ndarray],
+    image: np.ndarray, finer: dict[Tensor, list[Tensor]],
+) -> dict[Tensor, np.ndarray]:  # fmt: skip
+    """Narrow net maps by those of finer maps before the hand-off (docs/method.md, step 6).
+
+    The sum is exact at every map that all evidence passes: ``net = net_0 * net_1^(1/2) * net_2^(1/4) ...``,
+    from the hand-off map to finer ones, all enlarged to the finest grid.
+
+    Args:
+        recording: with the values of the finer maps, and all that leads from them to the hand-off maps.
+        head: of the questions of all images, one after another; ``image``: the image of each question.
+        nets: of the hand-off maps, ``[questions, h, w]``.
+        finer: the maps before each hand-off map, from coarse to fine.
+    """
+    found = {}
+    for tensor, net in nets.items():
+        coefficients, power = {tensor: head.maps[tensor]}, 1.0
+        for before in finer[tensor]:
+            coefficients = decompose_all(graph, recording, coefficients, image, frozenset([before])).maps
+            values = channels_last(before, recording[before])[image]
+            here = np.einsum("n...c,n...c->n...", channels_last(before, coefficients[before]), values)
+            power /= 2
+            net = _times(resized(net, here.shape), np.maximum(here, 0) ** power)
+        found[tensor] = net
+    return found
+
+
+def _times(net: np.ndarray, finer: np.ndarray) -> np.ndarray:
+    """The product of net maps ``[questions, h, w]``; the first one where nothing would be left."""
+    both = net * finer
+    is_left = both.reshape(len(both), -1).any(axis=1)
+    return np.where(is_left.reshape(-1, *[1] * (both.ndim - 1)), both, net)
 
 
 def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

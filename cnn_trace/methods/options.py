@@ -26,6 +26,11 @@ SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
 
 METHODS = tuple(SELECTIONS)
 
+FINER = 2
+"""The number of finer maps that narrow the heat map of evidence: chosen on training photos."""
+
+MOST_FINER = 8
+
 
 @dataclass(frozen=True)
 class Options:
@@ -51,6 +56,8 @@ class Options:
         others: evidence: the share of the other questions' mean evidence on the same image that is subtracted
             (:func:`gazeback.cnn_trace.fixations.against_others`), at least 0. None is 0.5 for the words of a
             caption, and 0 for classes.
+        finer: evidence: the number of finer maps before the last one that narrow the heat map; 0 is faster.
+            None is 2.
         looks: evidence: 2 traces the answer to the image at twice the size, too, where the head averages the
             last map.
         top: top: the number of contributors that a dense neuron keeps.
@@ -67,6 +74,7 @@ class Options:
     handoff: str | None = None
     contrast: str | None = None
     others: float | None = None
+    finer: int | None = None
     looks: int = 1
     top: int | None = None
     top_k: int | None = None
@@ -79,6 +87,10 @@ class Options:
             raise TraceError(f"contrast must be None or one of {', '.join(CONTRASTS)}, got {self.contrast!r}")
         if self.others is not None and self.method != "evidence":
             raise TraceError(f'others is an option of method "evidence", not of {self.method!r}')
+        if self.finer is not None and self.method != "evidence":
+            raise TraceError(f'finer is an option of method "evidence", not of {self.method!r}')
+        if self.finer is not None and not 0 <= self.finer <= MOST_FINER:
+            raise TraceError(f"finer must be a number of maps from 0 to {MOST_FINER}, got {self.finer!r}")
         if self.looks not in (1, 2) or (self.looks == 2 and self.method != "evidence"):
             raise TraceError(f'looks must be 1, or 2 with method "evidence"; got {self.looks!r}')
         if self.others is not None and not self.others >= 0:
@@ -104,6 +116,13 @@ class Options:
         except (TypeError, ValueError) as error:
             shown = ", ".join(f"{name}={value!r}"[:60] for name, value in given.items())
             raise TraceError(f"an option has a wrong kind of value ({error}): {shown}") from None
+
+    @property
+    def narrowing(self) -> int:
+        """The number of finer maps that narrow the heat map."""
+        if self.method != "evidence":
+            return 0
+        return FINER if self.finer is None else self.finer
 
     @property
     def has_head(self) -> bool:

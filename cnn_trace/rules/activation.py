@@ -35,9 +35,11 @@ def adjoint(step: Step, coefficients: np.ndarray) -> tuple[list[tuple[Tensor, np
         raise TraceError(
             f"{step.call.name!r}: a softmax inside the head is not elementwise and has no adjoint"
         )
-    z, y = step.value(step.input), step.value(step.output)
+    z, y = step.recorded(step.input), step.recorded(step.output)
     at_zero = value_at_zero(step.call, z.shape[1:])
-    below = coefficients * frozen_ratio(z, y, at_zero)
+    below = coefficients * step.of_questions(frozen_ratio(z, y, at_zero))
+    if not at_zero:
+        return [(step.input, below)], 0.0
     return [(step.input, below)], at_zero * coefficients.reshape(len(coefficients), -1).sum(axis=1)
 
 

@@ -75,5 +75,10 @@ def sum_back(step: Step, coefficients: np.ndarray, tensor: Tensor) -> np.ndarray
 
 def inner(coefficients: np.ndarray, constant: Any) -> np.ndarray:
     """What a constant contributes under coefficients ``[questions, ...]``, float ``[questions]``."""
+    constant = np.asarray(constant)
+    if coefficients.ndim > 1 and constant.shape[-1:] == (constant.size,) == coefficients.shape[-1:]:
+        # One number for each channel: a sum without an array of the size of the map.
+        totals = coefficients.reshape(len(coefficients), -1, constant.size).sum(axis=1)
+        return totals @ constant.ravel()
     full = coefficients * constant
     return full.reshape(len(full), -1).sum(axis=1)

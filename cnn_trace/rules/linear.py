@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from gazeback.cnn_trace.graph import Tensor
@@ -18,6 +19,9 @@ from gazeback.cnn_trace.rules.broadcasting import inner, sum_back
 from gazeback.cnn_trace.rules.kernels import as_array, derived
 from gazeback.cnn_trace.rules.window import TransposedWindow, Window
 from gazeback.cnn_trace.step import Step
+
+# Coefficients of so many neurons are those of a map, where hardly any is zero.
+_FEW_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +104,41 @@ class Linear:
         """
         if self.window.is_point:
             return _mixed(arriving, weights[0].swapaxes(1, 2))
+        if self._is_depthwise:
+            return self._adjoint_depthwise(arriving, weights)
         below = np.zeros((len(arriving), *self.window.map_size, self.groups * self.width), np.float32)
         for (output, seen), tap in zip(self.window.connections(self.places), weights, strict=True):
             below[seen] += _mixed(arriving[output], tap.swapaxes(1, 2))
         return below
+
+    @property
+    def _is_depthwise(self) -> bool:
+        """Whether each output channel sees one input channel of its own, on a signal or an image."""
+        own = self.width == 1 and self.filters == self.groups
+        return own and len(self.places) in (1, 2) and isinstance(self.window, Window)
+
+    def _adjoint_depthwise(self, arriving: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """:meth:`adjoint` as a depthwise convolution of the spaced coefficients by the reversed kernel."""
+        window = self.window
+        reach = [(size - 1) * step for size, step in zip(window.size, window.dilation, strict=True)]
+        spaced = np.zeros((len(arriving), *np.add(window.map_size, reach), arriving.shape[-1]), np.float32)
+        seen: list[slice] = [slice(None)]
+        kept: list[slice] = [slice(None)]
+        for places, stride, pad, far, length in zip(
+            self.places, window.stride, window.pad_before, reach, spaced.shape[1:], strict=False
+        ):
+            first = far - pad
+            inside = [place for place in range(places) if 0 <= first + place * stride < length]
+            start, end = (inside[0], inside[-1] + 1) if inside else (0, 0)
+            kept.append(slice(start, end))
+            seen.append(slice(first + start * stride, first + (end - 1) * stride + 1, stride))
+        spaced[tuple(seen)] = arriving[tuple(kept)]
+        kernel = np.flip(weights.reshape(*window.size, self.filters, 1), range(len(window.size)))
+        found = keras.ops.depthwise_conv(
+            spaced, np.ascontiguousarray(kernel), padding="valid", data_format="channels_last",
+            dilation_rate=window.dilation,
+        )  # fmt: skip
+        return as_array(found)
 
     def bias_part(self, coefficients: np.ndarray) -> np.ndarray:
         """The contribution of the bias, float ``[n]``, for coefficients ``[n, *places, filters]``."""
@@ -145,6 +180,8 @@ def _mixed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Compute ``rows @ matrix``, faster for rows with one nonzero entry: a question starts at one neuron."""
+    if len(rows) > _FEW_ROWS:
+        return rows @ matrix
     entries = np.count_nonzero(rows, axis=1)
     if entries.min(initial=2) > 1:
         return rows @ matrix

@@ -22,7 +22,7 @@ def pooled(rng, head=None):
 def test_the_net_map_is_that_of_both_sizes(rng):
     model = pooled(rng)
     images = nets.images(rng, 2, model)
-    one, two = (trace(model, images, [0, 2], looks=looks, neurons="all") for looks in (1, 2))
+    one, two = (trace(model, images, [0, 2], looks=looks, neurons="all", finer=0) for looks in (1, 2))
     weights = np.asarray(model.layers[-1].kernel)
     encoder = keras.Sequential(
         [keras.Input((None, None, 3)), layers.Conv2D(4, 3, 2, "same", activation="relu")]
@@ -36,7 +36,7 @@ def test_the_net_map_is_that_of_both_sizes(rng):
             found, first = two[i][question], one[i][question]
             net = np.maximum(maps[i] @ weights[:, target] / maps[i].shape[0] / maps[i].shape[1], 0)
             if first.net.any() and net.any():
-                expected = resized(first.net, (8, 8)) * net**0.25
+                expected = resized(first.net, (8, 8)) * net**0.5
                 np.testing.assert_allclose(found.net, expected, rtol=1e-3, atol=1e-5)
             assert found.weights.sum() == pytest.approx(1 if len(found) else 0)
             assert found.shape == (8, 8)
