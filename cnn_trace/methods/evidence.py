@@ -5,6 +5,8 @@ See docs/method.md, steps 3 to 6.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
@@ -76,24 +78,33 @@ def narrowed(
         nets: of the hand-off maps, ``[questions, h, w]``.
         finer: the maps before each hand-off map, from coarse to fine.
     """
-    found = {}
-    for tensor, net in nets.items():
-        coefficients, power = {tensor: head.maps[tensor]}, 1.0
-        for before in finer[tensor]:
-            coefficients = decompose_all(graph, recording, coefficients, image, frozenset([before])).maps
-            values = channels_last(before, recording[before])[image]
-            here = np.einsum("n...c,n...c->n...", channels_last(before, coefficients[before]), values)
-            power /= 2
-            net = _times(resized(net, here.shape), np.maximum(here, 0) ** power)
-        found[tensor] = net
-    return found
+    return {
+        tensor: _product(
+            [net, *_finer_nets(graph, recording, {tensor: head.maps[tensor]}, image, finer[tensor])]
+        )
+        for tensor, net in nets.items()
+    }
 
 
-def _times(net: np.ndarray, finer: np.ndarray) -> np.ndarray:
-    """The product of net maps ``[questions, h, w]``; the first one where nothing would be left."""
-    both = net * finer
-    is_left = both.reshape(len(both), -1).any(axis=1)
-    return np.where(is_left.reshape(-1, *[1] * (both.ndim - 1)), both, net)
+def _finer_nets(
+    graph: Graph, recording: Recording, coefficients: dict[Tensor, np.ndarray], image: np.ndarray,
+    finer: list[Tensor],
+) -> Iterator[np.ndarray]:  # fmt: skip
+    for before in finer:
+        coefficients = decompose_all(graph, recording, coefficients, image, frozenset([before])).maps
+        values = channels_last(before, recording[before])[image]
+        relevance = np.einsum("n...c,n...c->n...", channels_last(before, coefficients[before]), values)
+        yield np.maximum(relevance, 0)
+
+
+def _product(nets: list[np.ndarray]) -> np.ndarray:
+    """``net_0 * net_1^(1/2) * net_2^(1/4) ...`` on the finest grid; ``net_0`` where nothing would be left."""
+    size = nets[-1].shape
+    product = first = resized(nets[0], size)
+    for order, net in enumerate(nets[1:], start=1):
+        product = product * resized(net, size) ** 0.5**order
+    axes = tuple(range(1, product.ndim))
+    return np.where(product.any(axis=axes, keepdims=True), product, first)
 
 
 def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
