@@ -299,11 +299,9 @@ def against_others(found: Sequence[Fixations], share: float) -> list[Fixations]:
 
 
 def _density(found: Fixations) -> np.ndarray:
-    sigma, grid = SPREAD_BLUR * _diagonal(found.shape), _grid(found.shape, _COMPARED)
-    heat = _blurred(*found.pixels, found.shape, grid, sigma)
-    if found.net is not None:
-        heat = heat * resized(found.net, grid)
-    return heat / max(heat.sum(), 1e-300)
+    sigma = SPREAD_BLUR * _diagonal(found.shape)
+    blurred = _blurred(*found.pixels, found.shape, _grid(found.shape, _COMPARED), sigma)
+    return blurred / max(blurred.sum(), 1e-300)
 
 
 def _diagonal(shape: tuple[int, ...]) -> float:

@@ -5,9 +5,8 @@ See docs/method.md, steps 3 to 6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from gazeback.cnn_trace.errors import TraceError
 from gazeback.cnn_trace.fixations import resized
@@ -17,6 +16,9 @@ from gazeback.cnn_trace.layout import channels_last, columns_as_stored, shape_la
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.recording import Recording
 from gazeback.cnn_trace.selection import CNNFixations
+
+# Blur of finer net maps, as a fraction of their diagonal: chosen on training photos.
+FINER_BLUR = 0.03
 
 
 def hand_off(
@@ -70,7 +72,7 @@ def narrowed(
     """Narrow net maps by those of finer maps before the hand-off (docs/method.md, step 6).
 
     The sum is exact at every map that all evidence passes: ``net = net_0 * net_1^(1/2) * net_2^(1/4) ...``,
-    from the hand-off map to finer ones, all enlarged to the finest grid.
+    from the hand-off map to finer ones. The finer ones are blurred, and all enlarged to the finest grid.
 
     Args:
         recording: with the values of the finer maps, and all that leads from them to the hand-off maps.
@@ -79,32 +81,37 @@ def narrowed(
         finer: the maps before each hand-off map, from coarse to fine.
     """
     return {
-        tensor: _product(
-            [net, *_finer_nets(graph, recording, {tensor: head.maps[tensor]}, image, finer[tensor])]
-        )
+        tensor: _product(net, _finer_nets(graph, recording, tensor, head.maps[tensor], image, finer[tensor]))
         for tensor, net in nets.items()
     }
 
 
 def _finer_nets(
-    graph: Graph, recording: Recording, coefficients: dict[Tensor, np.ndarray], image: np.ndarray,
+    graph: Graph, recording: Recording, tensor: Tensor, coefficients: np.ndarray, image: np.ndarray,
     finer: list[Tensor],
-) -> Iterator[np.ndarray]:  # fmt: skip
+) -> list[np.ndarray]:  # fmt: skip
+    found = []
     for before in finer:
-        coefficients = decompose_all(graph, recording, coefficients, image, frozenset([before])).maps
-        values = channels_last(before, recording[before])[image]
-        relevance = np.einsum("n...c,n...c->n...", channels_last(before, coefficients[before]), values)
-        yield np.maximum(relevance, 0)
+        below = decompose_all(graph, recording, {tensor: coefficients}, image, frozenset([before]))
+        tensor, coefficients = before, below.maps[before]
+        values = channels_last(tensor, recording[tensor])[image]
+        relevance = np.einsum("n...c,n...c->n...", channels_last(tensor, coefficients), values)
+        sigma = FINER_BLUR * float(np.linalg.norm(relevance.shape[1:]))
+        found.append(
+            gaussian_filter(
+                np.maximum(relevance, 0), sigma, mode="nearest", axes=tuple(range(1, relevance.ndim))
+            )
+        )
+    return found
 
 
-def _product(nets: list[np.ndarray]) -> np.ndarray:
-    """``net_0 * net_1^(1/2) * net_2^(1/4) ...`` on the finest grid; ``net_0`` where nothing would be left."""
-    size = nets[-1].shape
-    product = first = resized(nets[0], size)
-    for order, net in enumerate(nets[1:], start=1):
-        product = product * resized(net, size) ** 0.5**order
-    axes = tuple(range(1, product.ndim))
-    return np.where(product.any(axis=axes, keepdims=True), product, first)
+def _product(net: np.ndarray, finer: list[np.ndarray]) -> np.ndarray:
+    """``net * finer_1^(1/2) * finer_2^(1/4) ...`` on the finest grid; ``net`` where nothing would be left."""
+    size = finer[-1].shape if finer else net.shape
+    product = first = resized(net, size)
+    for order, one in enumerate(finer, start=1):
+        product = product * resized(one, size) ** 0.5**order
+    return np.where(product.any(axis=tuple(range(1, product.ndim)), keepdims=True), product, first)
 
 
 def _reference(reference: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

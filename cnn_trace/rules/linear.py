@@ -133,7 +133,7 @@ class Linear:
             kept.append(slice(start, end))
             seen.append(slice(first + start * stride, first + (end - 1) * stride + 1, stride))
         spaced[tuple(seen)] = arriving[tuple(kept)]
-        kernel = np.flip(weights.reshape(*window.size, self.filters, 1), range(len(window.size)))
+        kernel = np.flip(weights.reshape(*window.size, self.filters, 1), tuple(range(len(window.size))))
         found = keras.ops.depthwise_conv(
             spaced, np.ascontiguousarray(kernel), padding="valid", data_format="channels_last",
             dilation_rate=window.dilation,
