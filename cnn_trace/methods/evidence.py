@@ -71,8 +71,8 @@ def narrowed(
 ) -> dict[Tensor, np.ndarray]:  # fmt: skip
     """Narrow net maps by those of finer maps before the hand-off (docs/method.md, step 6).
 
-    The sum is exact at every map that all evidence passes: ``net = net_0 * sqrt(net_1 * net_2 ...)``, from the
-    hand-off map to finer ones. The finer ones are blurred, and all enlarged to the finest grid.
+    The sum is exact at every map that all evidence passes: ``net = net_0 * sqrt(net_1 * net_2 ...)``, from
+    the hand-off map to finer ones. The finer ones are blurred, and all enlarged to the finest grid.
 
     Args:
         recording: with the values of the finer maps, and all that leads from them to the hand-off maps.
