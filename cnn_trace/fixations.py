@@ -25,7 +25,7 @@ _COMPARED = 112
 _GRID_SIDE = 320
 # Where a heat map's region ends, as a fraction of its maximum: chosen on training photos, where the regions
 # then fit the phrases' boxes best.
-REGION = 0.04
+REGION = 0.02
 
 
 @dataclass(frozen=True, repr=False)
