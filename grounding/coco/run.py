@@ -186,7 +186,7 @@ class CocoRun:
         with writing_to(self.out):
             write_results(map(self._entry, done), summary.results)
             write_boxes(map(self._size, done), self._boxes(done), summary.boxes)
-            write_index(map(self._shown, done), len(done), summary.index, title)
+            write_index(map(self._shown, done), summary.index, title, count=len(done))
 
     def _entry(self, item: Item) -> dict[str, Any]:
         """An image's COCO result."""

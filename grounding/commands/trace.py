@@ -156,7 +156,7 @@ def trace_photos(
             shown.advance()
     if len(entries) > 1:
         with writing_to(out):
-            page = write_index(entries, len(entries), out / INDEX, "Traced photos", "classes")
+            page = write_index(entries, out / INDEX, "Traced photos", "classes")
         if not as_json:
             click.echo(f"Index: {page}")
     if page is not None:

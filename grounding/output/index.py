@@ -93,13 +93,22 @@ def index_entry(traced: TracedPhoto, page: str) -> IndexEntry:
 
 def write_index(
     entries: Iterable[IndexEntry],
-    count: int,
     path: str | os.PathLike[str],
     title: str,
     kind: Literal["words", "classes"] = "words",
+    count: int | None = None,
 ) -> Path:
-    """Write `index_html` of ``count`` entries to ``path`` as UTF-8, entry by entry; returns the path. Raises
-    `OSError`."""
+    """Write `index_html` to ``path`` as UTF-8, entry by entry; returns the path.
+
+    Args:
+        count: the number of entries, if they come one by one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if count is None:
+        entries = list(entries)
+        count = len(entries)
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
         file.writelines(_pieces(entries, count, title, kind))
     return Path(path)

@@ -41,5 +41,5 @@ def test_no_photos_make_an_empty_index():
 
 def test_an_index_is_written_entry_by_entry(make_grounding, tmp_path):
     entries = [entry(make_grounding(name=f"{number}.jpg")) for number in range(3)]
-    path = write_index(iter(entries), 3, tmp_path / "index.html", "Photos")
+    path = write_index(iter(entries), tmp_path / "index.html", "Photos", count=3)
     assert path.read_bytes() == index_html(entries, "Photos").encode()
