@@ -268,13 +268,14 @@ class Fixations:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.2), layout="constrained")
-        panels = figure.subplots(1, 3)
+        panels, extent = figure.subplots(1, 3), (0, self.shape[1], self.shape[0], 0)
         for panel in panels:
-            panel.imshow(photo, cmap="gray", extent=(0, self.shape[1], self.shape[0], 0))
+            panel.imshow(photo, cmap="gray", extent=extent)
             panel.set_axis_off()
         size = 4 + 20 * self.weights / max(self.weights.max(initial=0), 1e-12)
-        panels[1].scatter(self.points[:, 1], self.points[:, 0], s=size, c="red", linewidths=0)
-        panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat)
+        at = self.points + 0.5  # the middle of a pixel
+        panels[1].scatter(at[:, 1], at[:, 0], s=size, c="red", linewidths=0)
+        panels[2].imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat, extent=extent)
         return figure
 
 

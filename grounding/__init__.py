@@ -7,18 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gazeback.grounding.arrays import TracedArray, trace_array
     from gazeback.grounding.captions import GroundedWord, Grounding, ground, word_evidence
     from gazeback.grounding.classes import TracedPhoto, trace_photo
 
 _HOMES = {
     "GroundedWord": "captions",
     "Grounding": "captions",
+    "TracedArray": "arrays",
     "TracedPhoto": "classes",
     "ground": "captions",
+    "trace_array": "arrays",
     "trace_photo": "classes",
     "word_evidence": "captions",
 }
-__all__ = ["GroundedWord", "Grounding", "TracedPhoto", "ground", "trace_photo", "word_evidence"]
+__all__ = [
+    "GroundedWord",
+    "Grounding",
+    "TracedArray",
+    "TracedPhoto",
+    "ground",
+    "trace_array",
+    "trace_photo",
+    "word_evidence",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from gazeback.cnn_trace import Fixations, trace
+from gazeback.cnn_trace import METHODS, Fixations, trace
 from gazeback.cnn_trace.plots import layer_fixations, plot_layers
 from gazeback.cnn_trace.tracer import tracer_of
 from gazeback.grounding.explanation import MAP_LONGEST, Explanation, on_photo, shows_whole_photo
 from gazeback.grounding.methods import check_methods, explained, is_traced
-from gazeback.models.classifiers import Classifier, ModelInput
+from gazeback.models.classifiers import ArrayClassifier, Classifier, ModelInput
 from gazeback.models.errors import UserError
 from gazeback.models.photos import Photo, load_photo
 
@@ -186,29 +186,36 @@ def trace_photo(
         raise UserError(f"top: expected 1 class or more, got {top}")
     check_methods(methods)
     photo = photo if isinstance(photo, Photo) else load_photo(photo)
-    session = _Session(classifier, classifier.preprocess(photo), tuple(methods), options)
+    prepared = classifier.preprocess(photo)
+    session = Session(classifier, prepared.pixels, tuple(methods), options, prepared)
     best = session.best(top)
     if layer is None:
         indices = [classifier.class_index(target) for target in targets or ()]
         found = session.classes(list(dict.fromkeys([*indices, *(one.index for one in best)])))
     else:
         found = session.neurons(layer, list(targets or [None]))
-    return TracedPhoto(photo, classifier, session.prepared, session.methods, best, found)
+    return TracedPhoto(photo, classifier, prepared, session.methods, best, found)
 
 
 @dataclass(frozen=True)
-class _Session:
-    """One prepared photo and its targets."""
+class Session:
+    """One input of a classifier and its targets.
 
-    classifier: Classifier
-    prepared: ModelInput
+    Attributes:
+        values: float32, as the model reads them, without the batch axis.
+        prepared: how a photo became the values; None for an array that is no photo.
+    """
+
+    classifier: Classifier | ArrayClassifier
+    values: np.ndarray
     methods: tuple[str, ...]
     options: dict[str, Any]
+    prepared: ModelInput | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """float32 ``[classes]``."""
-        return self.classifier.probabilities(self.prepared.pixels[None])[0]
+        return self.classifier.probabilities(self.values[None])[0]
 
     def best(self, count: int) -> tuple[Prediction, ...]:
         order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
@@ -249,18 +256,20 @@ class _Session:
         """A layer's output for the photo, without the batch axis."""
         tracer = tracer_of(self.classifier.model)
         tensor = tracer.target(layer)
-        return tracer.record([self.prepared.pixels[None]], frozenset([tensor]))[tensor][0]
+        return tracer.record([self.values[None]], frozenset([tensor]))[tensor][0]
 
     def _explain(self, method: str, targets: list[Any], layer: str | None) -> list[Explanation]:
         """The explanations of one method, in the targets' order."""
-        model, pixels = self.classifier.model, self.prepared.pixels
+        model, pixels, prepared = self.classifier.model, self.values, self.prepared
         if is_traced(method):
             found = trace(model, pixels[None], targets, layer, method, **self.options)[0]
             return [self._of_points(method, fixations) for fixations in found]
         if layer is not None:
             raise UserError(f"method {method!r} explains classes only; it cannot start from layer {layer!r}")
+        if prepared is None:
+            raise UserError(f"method {method!r} makes maps of photos; for an array take {', '.join(METHODS)}")
         return [
-            Explanation(method, None, on_photo(heat, self.prepared, MAP_LONGEST))
+            Explanation(method, None, on_photo(heat, prepared, MAP_LONGEST))
             for heat in explained(method, model, pixels, targets)
         ]
 
@@ -271,9 +280,12 @@ class _Session:
         ):  # as published; if points are few and far apart, all would be outliers
             kept = found.without_outliers()
             kept = kept if len(kept) else found
-        moved = kept.mapped(self.prepared.to_photo, self.prepared.photo_shape)
-        if moved.net is not None and not shows_whole_photo(self.prepared):
-            net = on_photo(moved.net, self.prepared, NET_LONGEST, beyond="nearest")
+        prepared = self.prepared
+        if prepared is None:
+            return Explanation(method, kept, on_input=found)
+        moved = kept.mapped(prepared.to_photo, prepared.photo_shape)
+        if moved.net is not None and not shows_whole_photo(prepared):
+            net = on_photo(moved.net, prepared, NET_LONGEST, beyond="nearest")
             moved = replace(moved, net=net)
         return Explanation(method, moved, on_input=found)
 

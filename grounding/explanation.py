@@ -108,7 +108,7 @@ class Explanation:
         assert self.map is not None
         return shrunk(self.map, longest)
 
-    def box(self, shape: tuple[int, int]) -> list[float] | None:
+    def box(self, shape: tuple[int, ...]) -> list[float] | None:
         """The box ``[x, y, width, height]`` on the photo of this (height, width); None if nothing was found.
 
         For evidence and for a map alone, it is :meth:`region`. For the points of the published methods it is
@@ -122,7 +122,7 @@ class Explanation:
         points = self.fixations
         return points if points is not None and points.net is None and not points.is_spread else None
 
-    def region(self, shape: tuple[int, int]) -> list[float] | None:
+    def region(self, shape: tuple[int, ...]) -> list[float] | None:
         """The box ``[x, y, width, height]`` of the heat map's heaviest region; None if nothing was found."""
         if self.fixations is not None:
             return self.fixations.region

@@ -10,12 +10,13 @@ import json
 import os
 import re
 import stat
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,7 +38,8 @@ MOST_PIXELS = 89_478_485
 
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError,
-    MemoryError, RecursionError, NotImplementedError, RuntimeError, AttributeError,
+    MemoryError, RecursionError, NotImplementedError, RuntimeError, AttributeError, SyntaxError,
+    tokenize.TokenError,
 )  # fmt: skip
 """What zipfile, zlib and NumPy raise on damaged, encrypted or unknown content."""
 
@@ -160,6 +162,19 @@ def read_arrays(
         return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
 
 
+def read_array(
+    path: Path, expected: str, error: type[UserError] = DataError, most: int = MOST_BYTES
+) -> np.ndarray:
+    """Read the array of a ``.npy`` file. A pickle is refused. Raises `error`."""
+    data = read_bytes(path, expected, error, most)
+    try:
+        _check_header(io.BytesIO(data), path.name, len(data))
+        found: np.ndarray = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except _DAMAGE as reason:
+        raise error(f"{path}: not a .npy file that can be read ({first_line(reason)})") from None
+    return found
+
+
 def read_member(
     path: Path, member: str, expected: str, error: type[UserError] = DataError, most: int = MOST_BYTES
 ) -> bytes | None:
@@ -190,26 +205,31 @@ def _archive(
         raise error(f"{name}: damaged ({first_line(reason)}); expected {expected}") from None
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, _, dtype = read_header[version](file)
-        size = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
-        if size > member.file_size or min(shape, default=0) < 0:
-            raise ValueError(f"{member.filename} declares the shape {shape}, and holds less")
-    with archive.open(member) as file:
-        found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    return found
-
-
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def _check_header(file: IO[bytes], name: str, size: int) -> None:
+    """Raise ValueError if a ``.npy`` of so many bytes declares more than it holds, or Python objects."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name} has the version {version} of the format")
+    shape, _, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects (a pickle), not numbers")
+    declared = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+    if declared > size or min(shape, default=0) < 0:
+        raise ValueError(f"{name} declares the shape {shape}, and holds less")
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        _check_header(file, member.filename, member.file_size)
+    with archive.open(member) as file:
+        found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    return found
 
 
 def _utf8(data: bytes | str) -> bytes:

@@ -17,12 +17,14 @@ from gazeback.grounding.output.text import (
     is_doubtful,
     is_language_habit,
     one_line,
+    places,
     value_text,
 )
 from gazeback.models.progress import Bar
 from gazeback.models.writing import json_text, printable
 
 if TYPE_CHECKING:
+    from gazeback.grounding.arrays import TracedArray
     from gazeback.grounding.captions import GroundedWord, Grounding
     from gazeback.grounding.classes import TracedPhoto
 
@@ -102,6 +104,26 @@ def print_traced(traced: "TracedPhoto", page: Path) -> None:
         table.add_row(Text(target.name), Text(value), *found)
     console.print(table)
     console.print(Text(f"Page: {page}"), soft_wrap=True)
+
+
+def print_array(traced: "TracedArray", figure: Path) -> None:
+    """Print the predictions of an array, a line per target with each method's strongest place, and the path
+    of the figure."""
+    console = Console(highlight=False)
+    best = traced.predictions[0]
+    console.print(Text(f"{traced.name}: {best.name} ({value_text(best)})"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    measure = traced.targets[0].measure
+    table.add_column("neuron" if measure == "activation" else "class", overflow="fold")
+    table.add_column(measure, justify="right", no_wrap=True)
+    for method in traced.methods:
+        table.add_column(Text(method))
+    for target in traced.targets:
+        value = value_text(target).removeprefix("activation ")
+        found = (Text(places(one)) for one in target.explanations)
+        table.add_row(Text(target.name), Text(value), *found)
+    console.print(table)
+    console.print(Text(f"Figure: {figure}"), soft_wrap=True)
 
 
 def _table(grounding: "Grounding", block: str) -> Table:

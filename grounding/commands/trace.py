@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "efficientnet-lite0"  # its weights come with the package
 KNOWN_WEIGHTS, RANDOM = "imagenet", "random"
 INDEX = "index.html"
+ARRAY = ".npy"
 NEXT_STEPS = (
     'your own photo (gazeback trace PHOTO.jpg), another class (--target "football helmet"), '
     "or three methods (--methods evidence,fixations,grad-cam)"
@@ -65,7 +66,7 @@ class Settings:
 
 
 @click.command(short_help="Classify photos and show which pixels each class came from.")
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...")
+@click.argument("photos", nargs=-1, metavar="[PHOTO|FILE.npy]...")
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|FILE",
     help="A classifier by name, in a FILE.keras or FILE.h5, or your own package.module:function.",
@@ -109,12 +110,22 @@ def trace(
 
     Without PHOTO: an example photo. Each photo gets a page (HTML), a figure (PNG) and a JSON file; several
     photos also get an index page.
+
+    For a model of signals, volumes or frames, name arrays instead, in FILE.npy, with the shape that the model
+    reads, without the batch axis. Each gets a figure (PNG) and a JSON file, and no page.
     """
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
     settings = Settings(model, weights, preprocessing, targets, layer, names, top)
     settings.check()
     check_folder(out)
-    if not trace_photos(photos, settings, at_layers, out, as_json, open_it):
+    if any(photo.endswith(ARRAY) for photo in photos):
+        photo_only = {
+            "--preprocessing": preprocessing, "--weights": weights, "--at": at_layers, "--open": open_it,
+        }  # fmt: skip
+        check_arrays(photos, photo_only)
+        if not trace_arrays(photos, settings, out, as_json):
+            ctx.exit(2)
+    elif not trace_photos(photos, settings, at_layers, out, as_json, open_it):
         ctx.exit(2)
 
 
@@ -162,6 +173,46 @@ def trace_photos(
     if page is not None:
         finish(page, NEXT_STEPS, as_json, open_it)
     return len(entries) == len(sources)
+
+
+def check_arrays(files: tuple[str, ...], photo_only: dict[str, Any]) -> None:
+    """Raise UserError if some files are photos, or for options that only photos have."""
+    others = [file for file in files if not file.endswith(ARRAY)]
+    if others:
+        raise UserError(f"expected only photos or only arrays ({ARRAY}), got {others[0]} among arrays")
+    given = [option for option, value in photo_only.items() if value]
+    if given:
+        raise UserError(f"{', '.join(given)}: belongs to photos; an array ({ARRAY}) is read as it is")
+
+
+def trace_arrays(files: tuple[str, ...], settings: Settings, out: Path, as_json: bool) -> bool:
+    """Trace and write each array; a bad array is named and skipped. Returns whether all were good."""
+    from gazeback.grounding.arrays import load_array, trace_array
+    from gazeback.grounding.classes import parse_neuron
+    from gazeback.grounding.commands.terminal import print_array, print_json, screen
+    from gazeback.models.classifiers import load_array_classifier
+
+    targets = settings.targets if settings.layer is None else [parse_neuron(one) for one in settings.targets]
+    bad = 0
+    with screen(len(files), "Tracing") as shown:
+        with shown.loading("Loading the classifier ..."):
+            classifier = load_array_classifier(settings.model)
+        for file, stem in zip(files, unique_stems(files), strict=True):
+            try:
+                values = load_array(file, classifier)
+            except UserError as error:
+                bad += 1
+                shown.mistake(error)
+            else:
+                traced = trace_array(
+                    classifier, values, targets, settings.methods, layer=settings.layer, top=settings.top,
+                    name=Path(file).name,
+                )  # fmt: skip
+                paths = traced.save(out, stem)
+                with shown.paused():
+                    print_json(traced.to_json()) if as_json else print_array(traced, paths["png"])
+            shown.advance()
+    return not bad
 
 
 def _tell(traced: "TracedPhoto", paths: dict[str, Path], as_json: bool) -> None:

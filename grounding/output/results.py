@@ -13,7 +13,7 @@ from gazeback.models.writing import json_text, write_atomically
 if TYPE_CHECKING:
     from gazeback.cnn_trace import Fixations
     from gazeback.grounding.captions import GroundedWord, Grounding
-    from gazeback.grounding.classes import Target, TracedPhoto
+    from gazeback.grounding.classes import Prediction, Target, TracedPhoto
     from gazeback.grounding.explanation import Explanation
 
 
@@ -46,11 +46,17 @@ def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
     method without points has a ``map``: rows of numbers from 0 to 1 over the whole photo.
     """
     shape = (traced.photo.height, traced.photo.width)
+    return {"model": traced.model_name, **answers_to_json(traced.predictions, traced.targets, shape)}
+
+
+def answers_to_json(
+    predictions: Sequence[Prediction], targets: Sequence[Target], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The ``predictions`` and ``targets`` of :func:`traced_fields`; ``shape``: of the photo or array, without
+    the channels."""
     return {
-        "model": traced.model_name,
         "predictions": [
-            {"class": one.name, "index": one.index, one.measure: number(one.value)}
-            for one in traced.predictions
+            {"class": one.name, "index": one.index, one.measure: number(one.value)} for one in predictions
         ],
         "targets": [
             {
@@ -59,7 +65,7 @@ def traced_fields(traced: TracedPhoto) -> dict[str, Any]:
                     one.method: explanation_to_json(one, one.box(shape)) for one in target.explanations
                 },
             }
-            for target in traced.targets
+            for target in targets
         ],
     }
 
@@ -136,10 +142,10 @@ def explanation_to_json(explanation: Explanation, box: Sequence[float] | None) -
 
 
 def points_to_json(fixations: Fixations) -> list[list[float | None]]:
-    """The ``[row, column, weight]`` of each point."""
+    """The ``[row, column, weight]`` of each point; of an array, its coordinates and its weight."""
     return [
-        [int(row), int(column), number(weight)]
-        for (row, column), weight in zip(fixations.points, fixations.weights, strict=True)
+        [*map(int, point), number(weight)]
+        for point, weight in zip(fixations.points, fixations.weights, strict=True)
     ]
 
 

@@ -73,6 +73,15 @@ def facts(explanation: Explanation, shape: tuple[int, int]) -> str:
     return f"{count} point{'s' * (count != 1)}{where}, box {share}"
 
 
+def places(explanation: Explanation) -> str:
+    """The number of points in an array, and the coordinates of the heaviest one."""
+    found = explanation.fixations
+    if found is None or not len(found):
+        return "no evidence"
+    heaviest = ", ".join(str(int(side)) for side in found.points[found.weights.argmax()])
+    return f"{len(found)} point{'s' * (len(found) != 1)}, most at {heaviest}"
+
+
 NOT_MEASURED = "not measured"  # shown instead of figures that need an average picture
 
 LITTLE = 0.1  # if the photo contributes less than this fraction of a word's probability, it hardly matters

@@ -8,24 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gazeback.models.classifiers.caffe_layers import LocalResponseNormalization
-    from gazeback.models.classifiers.classifier import Classifier
-    from gazeback.models.classifiers.load import known_classifiers, load_classifier
+    from gazeback.models.classifiers.classifier import ArrayClassifier, Classifier
+    from gazeback.models.classifiers.load import (
+        known_classifiers,
+        load_array_classifier,
+        load_classifier,
+    )
     from gazeback.models.classifiers.preprocessing import ModelInput, Preprocessing
 
 _HOMES = {
+    "ArrayClassifier": "classifier",
     "Classifier": "classifier",
     "LocalResponseNormalization": "caffe_layers",
     "ModelInput": "preprocessing",
     "Preprocessing": "preprocessing",
     "known_classifiers": "load",
+    "load_array_classifier": "load",
     "load_classifier": "load",
 }
 __all__ = [
+    "ArrayClassifier",
     "Classifier",
     "LocalResponseNormalization",
     "ModelInput",
     "Preprocessing",
     "known_classifiers",
+    "load_array_classifier",
     "load_classifier",
 ]
 

@@ -12,22 +12,11 @@ from gazeback.models.errors import ModelError
 from gazeback.models.photos import Photo
 
 
-@dataclass(frozen=True, eq=False)
-class Classifier:
-    """A Keras classifier.
-
-    model: images ``[n, height, width, channels]`` in, one value per class ``[n, classes]`` out. class_names:
-    in the order of the outputs. preprocess: a photo to a ``ModelInput`` (``.pixels``, ``.to_photo``). name:
-    for people. Raises ModelError if the number of names is not the number of outputs.
-
-    A model with one sigmoid unit becomes one with two classes (see ``one_unit``); ``class_names`` are two, or
-    the one of its unit. Without names, classes are numbered. A model with one unit of another kind is a
-    regression, whose answer is a value.
-    """
+class _Named:
+    """A model with the names of its answers."""
 
     model: keras.Model
     class_names: tuple[str, ...]
-    preprocess: Preprocessing
     name: str
 
     def __post_init__(self) -> None:
@@ -47,18 +36,13 @@ class Classifier:
         """Whether the model answers with one value instead of probabilities of classes."""
         return len(self.class_names) == 1
 
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the model's input, in pixels."""
-        return self.preprocess.height, self.preprocess.width
-
     def class_index(self, target: str | int) -> int:
         """The number of a class, given by its name, a synonym or its number; raises ModelError."""
         return names.find(str(target), self.class_names)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Compute class probabilities ``[n, classes]`` of preprocessed images
-        ``[n, height, width, channels]``.
+        ``[n, height, width, channels]``, or of arrays.
 
         If the model returns logits, this is their softmax. A regression's answer is its value.
         """
@@ -70,10 +54,52 @@ class Classifier:
         odds = np.exp(answer - answer.max(axis=-1, keepdims=True))
         return odds / odds.sum(axis=-1, keepdims=True)
 
+
+@dataclass(frozen=True, eq=False)
+class Classifier(_Named):
+    """A Keras classifier.
+
+    model: images ``[n, height, width, channels]`` in, one value per class ``[n, classes]`` out. class_names:
+    in the order of the outputs. preprocess: a photo to a ``ModelInput`` (``.pixels``, ``.to_photo``). name:
+    for people. Raises ModelError if the number of names is not the number of outputs.
+
+    A model with one sigmoid unit becomes one with two classes (see ``one_unit``); ``class_names`` are two, or
+    the one of its unit. Without names, classes are numbered. A model with one unit of another kind is a
+    regression, whose answer is a value.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+    preprocess: Preprocessing
+    name: str
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the model's input, in pixels."""
+        return self.preprocess.height, self.preprocess.width
+
     def top(self, photo: Photo, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes of a photo: [(name, probability), ...], best first."""
         answer = self.probabilities(self.preprocess(photo).pixels[None])[0]
         return [(self.class_names[i], float(answer[i])) for i in np.argsort(-answer)[:count]]
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayClassifier(_Named):
+    """A Keras classifier of arrays that are no photos: signals, volumes, frames, maps of any channels.
+
+    model: arrays ``[n, ..., channels]`` in, one value per class ``[n, classes]`` out; otherwise as
+    ``Classifier``.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+    name: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one array, its channels last; None where any size fits."""
+        return tuple(self.model.inputs[0].shape[1:])
 
 
 def output_classes(model: keras.Model) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from gazeback.models.classifiers import class_names
-from gazeback.models.classifiers.classifier import Classifier, input_shape, output_classes
+from gazeback.models.classifiers.classifier import ArrayClassifier, Classifier, input_shape, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError
 from gazeback.models.model_files import load_model
@@ -82,6 +82,22 @@ def of_model(model: keras.Model, source: str | Path, preprocessing: str | None, 
     names = _names_beside(source, classes) if isinstance(source, Path) else None
     name = source.stem if isinstance(source, Path) else model.name
     return Classifier(model, names or (), preprocess, name)
+
+
+def array_classifier(model: keras.Model, source: str | Path) -> ArrayClassifier:
+    """A classifier of a model that reads one array with places and channels. Raises ModelError if it does
+    not."""
+    if not _has_outputs(model):
+        model = _with_outputs(model, source)
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != 1 or not 3 <= len(shapes[0]) <= 5:
+        given = ", ".join(str(list(shape)) for shape in shapes)
+        raise ModelError(
+            f"{source}: expected a model with one input [n, length, channels], [n, height, width, channels] "
+            f"or [n, depth, height, width, channels], it has {given}"
+        )
+    names = _names_beside(source, output_classes(model)) if isinstance(source, Path) else None
+    return ArrayClassifier(model, names or (), source.stem if isinstance(source, Path) else model.name)
 
 
 def _has_outputs(model: keras.Model) -> bool:

@@ -19,10 +19,11 @@ from gazeback.models.classifiers import (
     squeezenet,
     weight_files,
 )
-from gazeback.models.classifiers.classifier import Classifier, output_classes
+from gazeback.models.classifiers.classifier import ArrayClassifier, Classifier, output_classes
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.errors import ModelError, first_line
 from gazeback.models.from_code import made_by, names_code
+from gazeback.models.model_files import load_model
 
 IMAGENET = "imagenet"
 SKETCH = "sketch"
@@ -125,6 +126,22 @@ def _of_code(source: str, preprocessing: str | None, placement: str) -> Classifi
             f"{type(found).__name__}"
         )
     return keras_files.of_model(found, source, preprocessing, placement)
+
+
+def load_array_classifier(source: str | Path) -> ArrayClassifier:
+    """Load a classifier of signals, volumes or other arrays: a ``.keras``, ``.h5`` or ``.hdf5`` file, or
+    "package.module:function", which returns a Keras model. Raises ModelError."""
+    text = str(source)
+    if names_code(text):
+        found = made_by(text)
+        model = getattr(found, "model", found)
+        if not isinstance(model, keras.Model):
+            raise ModelError(f"{text}: expected a Keras model, it returned a {type(found).__name__}")
+        return keras_files.array_classifier(model, text)
+    if text.endswith((".keras", *keras_files.HDF5)):
+        path = Path(text)
+        return keras_files.array_classifier(load_model(path, keras_files.EXPECTED), path)
+    raise ModelError(f"{text}: reads photos; an array needs a FILE.keras or package.module:function")
 
 
 def known_classifiers() -> tuple[str, ...]:

@@ -143,6 +143,8 @@ def test_plots_of_a_signal_and_a_slice():
     figure = trace(volume_net(), volume, 0)[0].plot(volume[0, ..., 0])
     assert len(figure.axes) == 3
     assert figure.axes[0].images[0].get_array().max() == 4  # the slice with the point
+    assert figure.axes[1].collections[0].get_offsets()[0].tolist() == [2.5, 7.5]  # the middle of the pixel
+    assert {tuple(image.get_extent()) for image in figure.axes[2].images} == {(0, 6, 10, 0)}
 
 
 def test_points_at_a_layer():
