@@ -126,7 +126,7 @@ def font_of(style: str, size: float) -> ImageFont.FreeTypeFont:
     found = find_spec("matplotlib")
     folder = Path(found.origin if found and found.origin else "").with_name("mpl-data") / "fonts" / "ttf"
     try:
-        return ImageFont.truetype(folder / f"{FONTS[style]}.ttf", size * DPI / 72)
+        return ImageFont.truetype(str(folder / f"{FONTS[style]}.ttf"), size * DPI / 72)
     except OSError:
         font = ImageFont.load_default(size * DPI / 72)
         assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
