@@ -58,20 +58,13 @@ class Recorder:
         return [np.asarray(x) for x in self._program.predict_function([(inputs,)])]
 
 
-# They are not read below the head.
-_FOR_THE_HEAD = ("bias", "beta", "moving_mean", "moving_variance")
-
-
 def _variables(graph: Graph) -> list[keras.Variable]:
     """The weights that rules read, of every layer between an image and an output, each once."""
     found: dict[int, keras.Variable] = {}
     for call in graph.calls:
         if not call.depends_on_image or not _is_layer(call.operation):
             continue
-        in_trunk = call.outputs[0].is_map
-        for weight in call.operation.weights:
-            if "float" in weight.dtype and not (in_trunk and weight.name in _FOR_THE_HEAD):
-                found[id(weight)] = weight
+        found.update((id(weight), weight) for weight in call.operation.weights if "float" in weight.dtype)
     return list(found.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -15,6 +16,8 @@ from gazeback.cnn_trace.selection import CNNFixations
 from gazeback.cnn_trace.step import Step
 
 # Answers are explained at the logit before these.
+_at_zero: WeakKeyDictionary[keras.Layer, float] = WeakKeyDictionary()
+
 OUTPUT_ACTIVATIONS = ("softmax", "log_softmax", "logsoftmax", "sigmoid")
 
 
@@ -55,6 +58,10 @@ def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
     """Compute f(0) of an elementwise function on a tensor of this shape (no batch axis); 0 where it is not
     finite."""
     operation: Any = call.operation
+    # A fused activation, or a layer without weights, is always the same function.
+    same = isinstance(operation, keras.Layer) and (call.part == "activation" or not operation.weights)
+    if same and operation in _at_zero:
+        return _at_zero[operation]
     zeros = np.zeros((1, *shape), np.float32)
     if call.part == "activation":
         found = operation.activation(zeros)
@@ -64,7 +71,10 @@ def value_at_zero(call: Call, shape: tuple[int, ...]) -> float:
         )
         found = operation(*arguments, **keywords)
     value = float(as_array(found).flat[0])
-    return value if np.isfinite(value) else 0.0
+    value = value if np.isfinite(value) else 0.0
+    if same:
+        _at_zero[operation] = value
+    return value
 
 
 def is_output_activation(call: Call) -> bool:
