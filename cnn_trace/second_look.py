@@ -88,5 +88,6 @@ def both_looks(first: Fixations, second: Fixations) -> Fixations:
     on_first = finer * first.shape // second.shape
     mean = np.concatenate([weights, others]) / 2
     found = merged(np.concatenate([pixels, on_first]), mean, first.shape)
-    net = resized(first.net, second.net.shape) * second.net**_SECOND_POWER
+    size = tuple(np.maximum(first.net.shape, second.net.shape))
+    net = resized(first.net, size) * resized(second.net, size) ** _SECOND_POWER
     return first.with_spread(*found, net.astype(np.float32))

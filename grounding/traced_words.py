@@ -69,10 +69,14 @@ class WordTracer:
         return self._first_look(tracer)[self._map(tracer)]
 
     def using(self, method: str) -> WordTracer:
-        """A tracer of the same image by another method; itself for its own method."""
+        """A tracer of the same image by another method; itself for its own method.
+
+        The second look and the finer maps are evidence's own: another method beside it does without them.
+        """
         if method == self.options.method:
             return self
-        return WordTracer(self.captioner, self.pixels, method, self.given, self.closer)
+        given = {name: value for name, value in self.given.items() if name not in ("looks", "finer")}
+        return WordTracer(self.captioner, self.pixels, method, given, self.closer)
 
     def explain(self, ids: Sequence[int], positions: Sequence[int]) -> TracedWords:
         """Trace the logits of the words at some positions; words of one reading share one walk.

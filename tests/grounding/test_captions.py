@@ -228,6 +228,15 @@ def test_other_measures_of_the_words_before(captioner: Captioner, photo: np.ndar
     assert words[1].preceding_by["removal"] == (pytest.approx(with_a - without, abs=1e-5),)
 
 
+def test_a_second_look_keeps_finer_net_maps_and_leaves_other_methods_alone(captioner, photo):
+    one = ground(captioner, photo, CAPTION)
+    two = ground(captioner, photo, CAPTION, methods=["evidence", "walk"], looks=2)
+    assert {word.fixations.net.shape for word in one.words} == {
+        word.fixations.net.shape for word in two.words
+    }
+    assert two.methods == ("evidence", "walk")
+
+
 def test_a_second_look_reads_the_photo_itself_at_twice_the_size(captioner, photo):
     one, two = (ground(captioner, photo, CAPTION, looks=looks, finer=0) for looks in (1, 2))
     for first, second in zip(one.words, two.words, strict=True):
