@@ -89,7 +89,7 @@ class Options:
             raise TraceError(f'others is an option of method "evidence", not of {self.method!r}')
         if self.finer is not None and self.method != "evidence":
             raise TraceError(f'finer is an option of method "evidence", not of {self.method!r}')
-        if self.finer is not None and not 0 <= self.finer <= MOST_FINER:
+        if self.finer is not None and self.finer not in range(MOST_FINER + 1):
             raise TraceError(f"finer must be a number of maps from 0 to {MOST_FINER}, got {self.finer!r}")
         if self.looks not in (1, 2) or (self.looks == 2 and self.method != "evidence"):
             raise TraceError(f'looks must be 1, or 2 with method "evidence"; got {self.looks!r}')

@@ -1,6 +1,6 @@
 """Print results on stdout, progress and errors on stderr; plain text if they are piped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,31 +87,22 @@ def print_grounding(grounding: "Grounding", page: Path) -> None:
 
 def print_traced(traced: "TracedPhoto", page: Path) -> None:
     """Print the predictions, a line per target with each method's result, and the path of the page."""
-    console = Console(highlight=False)
-    best = traced.predictions[0]
-    line = f"{traced.photo.name}: {best.name} ({value_text(best)})"
-    console.print(Text(line), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    measure = traced.targets[0].measure
-    table.add_column("neuron" if measure == "activation" else "class", overflow="fold")
-    table.add_column(measure, justify="right", no_wrap=True)
-    for method in traced.methods:
-        table.add_column(Text(method))
     shape = (traced.photo.height, traced.photo.width)
-    for target in traced.targets:
-        value = value_text(target).removeprefix("activation ")
-        found = (Text(facts(one, shape)) for one in target.explanations)
-        table.add_row(Text(target.name), Text(value), *found)
-    console.print(table)
-    console.print(Text(f"Page: {page}"), soft_wrap=True)
+    _print_targets(traced, traced.photo.name, lambda found: facts(found, shape), f"Page: {page}")
 
 
 def print_array(traced: "TracedArray", figure: Path) -> None:
     """Print the predictions of an array, a line per target with each method's strongest place, and the path
     of the figure."""
+    _print_targets(traced, traced.name, places, f"Figure: {figure}")
+
+
+def _print_targets(
+    traced: "TracedPhoto | TracedArray", name: str, result: Callable[[Any], str], written: str
+) -> None:
     console = Console(highlight=False)
     best = traced.predictions[0]
-    console.print(Text(f"{traced.name}: {best.name} ({value_text(best)})"), soft_wrap=True)
+    console.print(Text(f"{name}: {best.name} ({value_text(best)})"), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     measure = traced.targets[0].measure
     table.add_column("neuron" if measure == "activation" else "class", overflow="fold")
@@ -120,10 +111,10 @@ def print_array(traced: "TracedArray", figure: Path) -> None:
         table.add_column(Text(method))
     for target in traced.targets:
         value = value_text(target).removeprefix("activation ")
-        found = (Text(places(one)) for one in target.explanations)
+        found = (Text(result(one)) for one in target.explanations)
         table.add_row(Text(target.name), Text(value), *found)
     console.print(table)
-    console.print(Text(f"Figure: {figure}"), soft_wrap=True)
+    console.print(Text(written), soft_wrap=True)
 
 
 def _table(grounding: "Grounding", block: str) -> Table:

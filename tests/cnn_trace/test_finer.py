@@ -97,5 +97,6 @@ def test_options(rng):
     images = nets.images(rng, 1, model)
     with pytest.raises(TraceError, match="finer is an option of method \"evidence\", not of 'walk'"):
         trace(model, images, 0, method="walk", finer=1)
-    with pytest.raises(TraceError, match="finer must be a number of maps from 0 to 8, got -1"):
-        trace(model, images, 0, finer=-1)
+    for wrong in (-1, 9, 1.5, "two"):
+        with pytest.raises(TraceError, match=f"finer must be a number of maps from 0 to 8, got {wrong!r}"):
+            trace(model, images, 0, finer=wrong)
