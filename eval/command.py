@@ -177,8 +177,8 @@ TASKS = {
         """Do a word's pixels lie where the word is?
 
         Ground-truth sentences with boxes or masks for their phrases (flickr8k, or COCO's captions and
-        instances): the pointing game, the energy inside, and the swap test, which asks whether a map
-        depends on the word.
+        instances): the pointing game, the energy inside, the swap test, which asks whether a map depends
+        on the word, and how well the map covers the boxes or masks.
         """,
         {"--methods": "evidence,fixations,center,activation,grad-cam"},
     ),

@@ -55,3 +55,38 @@ def energy_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     flat = flat.astype(np.float64) / np.maximum(flat.max(axis=1, keepdims=True), np.finfo(float).tiny)
     total = flat.sum(axis=1, keepdims=True)
     return (flat @ inside.T) / np.where(total > 0, total, 1)
+
+
+def average_precision(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Average precision of the pixels inside the mask, ranked by the map (PxAP of Choe et al. 2020, but of
+    each map alone): the mean, over the pixels inside, of the precision of all pixels with at least their
+    value.
+
+    Only the order of the values matters. Equal values share one threshold, so a uniform map gets the fraction
+    of the area.
+
+    `maps`: float [n, H, W], non-negative; `masks`: bool [n, H, W], in the same order, none of them empty.
+    Returns float [n] in 0..1.
+    """
+    flat, inside = _flat(maps, masks)
+    found = []
+    for heat, is_inside in zip(flat, inside.astype(bool), strict=True):
+        values, hits = np.sort(heat), np.sort(heat[is_inside])
+        reached = [len(ranked) - np.searchsorted(ranked, hits) for ranked in (hits, values)]
+        found.append(np.mean(reached[0] / reached[1]))
+    return np.array(found)
+
+
+def ious(maps: np.ndarray, masks: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """Compute the IoU of each map's region above each threshold (a fraction of its maximum) with its mask.
+
+    `maps`: float [n, H, W], non-negative; `masks`: bool [n, H, W], in the same order. Returns float
+    [n, thresholds]; a map of zeros has no region and gets 0.
+    """
+    peak = maps.max(axis=(1, 2))
+    overlaps = np.zeros((len(maps), len(thresholds)))
+    for column, threshold in enumerate(thresholds):
+        region = (maps >= (threshold * peak)[:, None, None]) & (peak > 0)[:, None, None]
+        both, either = (region & masks).sum(axis=(1, 2)), (region | masks).sum(axis=(1, 2))
+        overlaps[:, column] = both / np.maximum(either, 1)
+    return overlaps

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gazeback.eval.harness.tuning import best, split
-from gazeback.eval.metrics.maps import energy_inside, pointing
+from gazeback.eval.metrics.maps import energy_inside, ious, pointing
 from gazeback.eval.metrics.statistics import Mean, Summary
 from gazeback.eval.scenes.captions import KINDS, VISUAL_KINDS, Caption, Word, fixed
 from gazeback.eval.scenes.scenes import Scene
@@ -63,7 +63,8 @@ def scored(scene: Scene, caption: Caption, positions: Sequence[int], maps: np.nd
     """Score the words at some positions by their maps float [n, side, side]."""
     words = [caption[position] for position in positions]
     masks = np.stack([_mask(word, scene) for word in words])
-    points, energies, overlaps = pointing(maps, masks), energy_inside(maps, masks), ious(maps, masks)
+    points, energies = pointing(maps, masks), energy_inside(maps, masks)
+    overlaps = ious(maps, masks, THRESHOLDS)
     return [
         {
             "text": word.text,
@@ -79,22 +80,6 @@ def scored(scene: Scene, caption: Caption, positions: Sequence[int], maps: np.nd
         }
         for i, word in enumerate(words)
     ]
-
-
-def ious(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Compute the IoU of each map's region above each of `THRESHOLDS` (fractions of its maximum) with its
-    mask.
-
-    `maps`: float [n, H, W], non-negative; `masks`: bool [n, H, W]. Returns float [n, thresholds]; a map of
-    zeros has no region and gets 0.
-    """
-    peak = maps.max(axis=(1, 2))
-    overlaps = np.zeros((len(maps), len(THRESHOLDS)))
-    for column, threshold in enumerate(THRESHOLDS):
-        region = (maps >= (threshold * peak)[:, None, None]) & (peak > 0)[:, None, None]
-        both, either = (region & masks).sum(axis=(1, 2)), (region | masks).sum(axis=(1, 2))
-        overlaps[:, column] = both / np.maximum(either, 1)
-    return overlaps
 
 
 def summarise(records: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, ClassVar
 
@@ -13,10 +13,11 @@ from gazeback.eval.data.image import Phrase, PhraseImage, Sentence, Words
 from gazeback.eval.data.phrases import phrase_mask
 from gazeback.eval.data.selection import part_of
 from gazeback.eval.harness.means import strata_table
-from gazeback.eval.harness.table import Table
+from gazeback.eval.harness.table import Cell, Table, as_json
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
-from gazeback.eval.metrics.maps import energy_inside, pointing
-from gazeback.eval.metrics.statistics import Mean, Summary
+from gazeback.eval.harness.tuning import best, split
+from gazeback.eval.metrics.maps import average_precision, energy_inside, ious, pointing
+from gazeback.eval.metrics.statistics import Mean, Summary, grouped_mean
 from gazeback.eval.subjects.captioner import (
     CaptionerSubject,
     Method,
@@ -30,7 +31,10 @@ from gazeback.eval.subjects.captioner import (
 from gazeback.models.caption_generator import CaptionGenerator
 from gazeback.models.photos import load_photo
 
-METRICS = ("pointing", "energy", "swap_pointing", "swap_energy")
+METRICS = ("pointing", "energy", "swap_pointing", "swap_energy", "average_precision")
+
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+"""Fractions of a map's maximum, above which a pixel is in its region."""
 
 SIZES = ((0.02, "under 2 %"), (0.1, "2 to 10 %"), (0.3, "10 to 30 %"))
 
@@ -39,7 +43,9 @@ LARGEST = "30 % and more"
 
 @dataclass(frozen=True)
 class PhraseScore:
-    """One phrase's scores, `scores[method][metric]`; without swap if the sentence has no other phrase."""
+    """One phrase's scores, `scores[method][metric]`; without swap if the sentence has no other phrase.
+
+    `ious[method]` has the IoU of the map's region at each of `THRESHOLDS`."""
 
     sentence: int
     phrase: str
@@ -47,6 +53,7 @@ class PhraseScore:
     types: tuple[str, ...]
     area: float
     scores: dict[str, dict[str, float]]
+    ious: dict[str, list[float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self), "types": list(self.types)}
@@ -124,6 +131,25 @@ def differences(scores_of_images: Mapping[str, Iterable[PhraseScore]], method: s
     }
 
 
+def regions(scores_of_images: Mapping[str, Sequence[PhraseScore]]) -> dict[str, dict[str, Any]]:
+    """Compute each method's IoU: the threshold with the largest mean on the tune part, and the mean of the
+    other photos' phrases, `[method] = {"threshold": t, "iou": Summary}`.
+
+    It is empty if a part has no phrase.
+    """
+    tune, reported = split({image: scores for image, scores in scores_of_images.items() if scores})
+    if not tune or not reported:
+        return {}
+    found = {}
+    for method in next(iter(tune.values()))[0].ious:
+        place = best(np.mean([score.ious[method] for of in tune.values() for score in of], axis=0))
+        iou = grouped_mean(
+            {image: [score.ious[method][place] for score in of] for image, of in reported.items()}
+        )
+        found[method] = {"threshold": THRESHOLDS[place], "iou": iou}
+    return found
+
+
 def swap_scores(own_and_others: np.ndarray) -> np.ndarray:
     """Compute own map minus the mean of the others', float [n], from scores [n, n] of map i on the boxes of
     phrase j."""
@@ -152,15 +178,18 @@ def _scored(
     sentence: int, words: Words, asked: Sequence[_Asked], maps: Mapping[str, np.ndarray]
 ) -> list[PhraseScore]:
     masks = np.stack([a.mask for a in asked])
-    scores: list[dict[str, dict[str, float]]] = [{} for _ in asked]
-    for method, answer in maps.items():
-        values = _metrics(answer, masks)
-        for i, of_phrase in enumerate(scores):
-            of_phrase[method] = {metric: float(column[i]) for metric, column in values.items()}
-    return [
-        PhraseScore(sentence, a.phrase.text, words.words[a.position], a.phrase.types, float(a.mask.mean()), s)
-        for a, s in zip(asked, scores, strict=True)
+    scores = [
+        PhraseScore(
+            sentence, a.phrase.text, words.words[a.position], a.phrase.types, float(a.mask.mean()), {}
+        )
+        for a in asked
     ]
+    for method, answer in maps.items():
+        values, overlaps = _metrics(answer, masks), ious(answer, masks, THRESHOLDS).round(4).tolist()
+        for i, score in enumerate(scores):
+            score.scores[method] = {metric: float(column[i]) for metric, column in values.items()}
+            score.ious[method] = overlaps[i]
+    return scores
 
 
 def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
@@ -169,7 +198,7 @@ def _metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     values = {"pointing": np.diagonal(points), "energy": np.diagonal(energies)}
     if len(maps) > 1:
         values |= {"swap_pointing": swap_scores(points), "swap_energy": swap_scores(energies)}
-    return values
+    return values | {"average_precision": average_precision(maps, masks)}
 
 
 @dataclass(frozen=True)
@@ -180,6 +209,9 @@ class PhrasesTask(PhraseTask):
 
     name: ClassVar[str] = "phrases"
 
+    def cache_key(self) -> dict[str, Any]:
+        return {**super().cache_key(), "scores": list(METRICS), "thresholds": list(THRESHOLDS)}
+
     def score(self, record: Record) -> float | None:
         """The mean energy of an image's phrases."""
         energies = [phrase["scores"]["energy"] for phrase in record["phrases"]]
@@ -188,20 +220,21 @@ class PhrasesTask(PhraseTask):
     def tables(self, records: Records) -> list[Table]:
         """All phrases, the first method against the others, pointing and energy by entity type and size."""
         scores, first = joined(records), self.methods[0]
-        summary, paired = summarise(scores), differences(scores, first)
-        notes = [*self._notes(summary, records), *skipped_line(left_out(first_of(records).values()))]
+        summary, paired, overlaps = summarise(scores), differences(scores, first), regions(scores)
+        notes = [*self._notes(summary, overlaps), *skipped_line(left_out(first_of(records).values()))]
         if not summary:
             return [Table("Phrases", (), [], ("none could be measured", *notes))]
-        tables = [Table("Phrases", _names(METRICS), _rows(summary, METRICS), notes)]
+        rows = [(method, _all_cells(row, overlaps.get(method, {}))) for method, row in summary.items()]
+        tables = [Table("Phrases", [*_names(METRICS), "IoU", "threshold"], rows, notes)]
         if paired:
-            rows = [(f"- {other}", _cells(row, METRICS)) for other, row in paired.items()]
-            tables.append(Table(f"Phrase by phrase: {first}", _names(METRICS), rows))
+            minus = [(f"- {other}", _cells(row, METRICS)) for other, row in paired.items()]
+            tables.append(Table(f"Phrase by phrase: {first}", _names(METRICS), minus))
         return tables + [
             _by(summary, metric, group, kinds)
             for metric, (group, kinds) in product(METRICS[:2], _groups(summary).items())
         ]
 
-    def _notes(self, summary: Any, records: Records) -> Iterator[str]:
+    def _notes(self, summary: Any, overlaps: Any) -> Iterator[str]:
         if summary:
             everything = summary[self.methods[0]]["all"]
             n, photos = everything["pointing"]["n"], everything["pointing"]["groups"]
@@ -209,6 +242,7 @@ class PhrasesTask(PhraseTask):
             yield f"{n} phrases of {photos} photos, {swapped} of them swapped; ± standard error over photos"
             where = "the masks of its category's instances" if self._coco else "its boxes"
             yield f"a phrase is on {where}; energy inside is also known as attention correctness"
+            yield _region_note(overlaps)
 
     @property
     def _coco(self) -> bool:
@@ -223,6 +257,7 @@ class PhrasesTask(PhraseTask):
         return {
             "methods": summarise(scores),
             f"{self.methods[0]} minus": differences(scores, self.methods[0]),
+            "regions": as_json(regions(scores)),
             "left out": dict(left_out(first_of(records).values())),
             "images": images,
         }
@@ -243,7 +278,10 @@ class PhrasesTask(PhraseTask):
         missing = {reason: count for reason, count in skipped.items() if count}
         return {
             method: {
-                "phrases": [{**score.as_json(), "scores": score.scores[method]} for score in scores],
+                "phrases": [
+                    {**score.as_json(), "scores": score.scores[method], "ious": score.ious[method]}
+                    for score in scores
+                ],
                 "left out": missing,
             }
             for method in methods
@@ -305,6 +343,9 @@ def joined(records: Records) -> dict[str, list[PhraseScore]]:
                         method: dict(images[name]["phrases"][i]["scores"])
                         for method, images in records.items()
                     },
+                    "ious": {
+                        method: images[name]["phrases"][i]["ious"] for method, images in records.items()
+                    },
                 }
             )
             for i, phrase in enumerate(record["phrases"])
@@ -320,8 +361,19 @@ def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[Summary | Non
     return [Summary(**row[metric]) if metric in row else None for metric in metrics]
 
 
-def _rows(summary: Any, metrics: Sequence[str]) -> list[tuple[str, list[Summary | None]]]:
-    return [(method, _cells(row["all"], metrics)) for method, row in summary.items()]
+def _all_cells(row: Any, overlap: Mapping[str, Any]) -> list[Cell]:
+    """A method's means over all phrases, its IoU and the threshold of that."""
+    return [*_cells(row["all"], METRICS), overlap.get("iou"), overlap.get("threshold")]
+
+
+def _region_note(overlaps: Mapping[str, Mapping[str, Any]]) -> str:
+    if not overlaps:
+        return "no IoU: it needs phrases of the tune part, to choose a threshold, and of other photos"
+    iou = next(iter(overlaps.values()))["iou"]
+    return (
+        f"IoU of {iou.n} phrases of {iou.groups} photos; its threshold, a fraction of a map's maximum, is "
+        "chosen on the tune part"
+    )
 
 
 def _groups(summary: Any) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gazeback.eval.metrics.maps import boxes_mask, energy_inside, pointing
+from gazeback.eval.metrics.maps import average_precision, boxes_mask, energy_inside, ious, pointing
 
 RANDOM = np.random.default_rng(5)
 
@@ -38,6 +38,26 @@ def energy_by_loops(heat, mask):
         total += float(value)
         inside += float(value) if is_inside else 0.0
     return inside / total if total else 0.0
+
+
+def average_precision_by_loops(heat, mask):
+    """The precision at each threshold, times the recall that it adds."""
+    total, recall = 0.0, 0.0
+    for threshold in sorted(set(heat.flat), reverse=True):
+        found = heat >= threshold
+        hits = sum(bool(value) for value in (found & mask).flat)
+        total += hits / int(found.sum()) * (hits / int(mask.sum()) - recall)
+        recall = hits / int(mask.sum())
+    return total
+
+
+def iou_by_loops(heat, mask, threshold):
+    both = either = 0
+    for value, inside in zip(heat.flat, mask.flat, strict=True):
+        above = heat.max() > 0 and value >= threshold * heat.max()
+        both += bool(above and inside)
+        either += bool(above or inside)
+    return both / either if either else 0.0
 
 
 def test_a_pixel_counts_by_its_centre():
@@ -126,3 +146,50 @@ def test_shapes_are_checked():
         ValueError, match=r"maps \[n, H, W\] and masks \[m, H, W\], got \(1, 2, 2\) and \(1, 2, 3\)"
     ):
         energy_inside(np.ones((1, 2, 2)), np.ones((1, 2, 3), bool))
+
+
+def test_average_precision_by_hand():
+    maps = np.array([[[4.0, 3.0], [2.0, 1.0]]] * 2 + [[[4.0, 2.0], [2.0, 1.0]]])
+    masks = np.array([[[True, False], [True, False]], [[True, True], [False, False]]] * 2)[:3]
+    np.testing.assert_allclose(average_precision(maps, masks), [(1 + 2 / 3) / 2, 1, (1 + 2 / 3) / 2])
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_average_precision_equals_its_literal_twin(levels):
+    maps = RANDOM.integers(0, levels, (6, 7, 8)).astype(np.float32)  # with few levels, most values are tied
+    masks = RANDOM.random((6, 7, 8)) < 0.4
+    expected = [average_precision_by_loops(heat, mask) for heat, mask in zip(maps, masks, strict=True)]
+    np.testing.assert_allclose(average_precision(maps, masks), expected)
+
+
+def test_a_more_peaked_map_has_the_same_average_precision():
+    maps, masks = RANDOM.random((4, 9, 9)), RANDOM.random((4, 9, 9)) < 0.4
+    assert (energy_inside(maps**8, masks) != energy_inside(maps, masks)).all()
+    np.testing.assert_array_equal(average_precision(maps**8, masks), average_precision(maps, masks))
+
+
+@pytest.mark.parametrize("value", [0, 5])
+def test_the_average_precision_of_a_uniform_map_is_the_area(value):
+    mask = RANDOM.random((1, 6, 6)) < 0.4
+    np.testing.assert_allclose(average_precision(np.full((1, 6, 6), value), mask), mask.mean())
+
+
+def test_iou_by_hand():
+    heat = np.array([[[4.0, 2.0], [1.0, 0.0]]])
+    mask = np.array([[[True, False], [True, False]]])
+    thresholds = (0.05, 0.25, 0.3, 0.5, 0.55, 0.95)  # 4, 2 and 1 reach the first two, 4 and 2 the next two
+    expected = [[2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]]
+    np.testing.assert_allclose(ious(heat, mask, thresholds), expected)
+    np.testing.assert_allclose(ious(7 * heat, mask, thresholds), expected)
+
+
+def test_a_map_of_zeros_has_no_region():
+    assert not ious(np.zeros((1, 4, 4)), np.ones((1, 4, 4), bool), (0.1, 0.5)).any()
+
+
+def test_iou_equals_its_literal_twin():
+    maps = np.square(RANDOM.random((4, 7, 6))).astype(np.float32)
+    masks = RANDOM.random((4, 7, 6)) < 0.3
+    thresholds = (0.01, 0.1, 0.5, 0.9)
+    expected = [[iou_by_loops(maps[i], masks[i], threshold) for threshold in thresholds] for i in range(4)]
+    np.testing.assert_allclose(ious(maps, masks, thresholds), expected)

@@ -12,40 +12,6 @@ from gazeback.eval.subjects.captioner import CaptionerSubject
 METHODS = ("evidence", "grad-cam", "center")
 
 
-def literal_iou(heat: np.ndarray, mask: np.ndarray, threshold: float) -> float:
-    both = either = 0
-    for row in range(heat.shape[0]):
-        for column in range(heat.shape[1]):
-            inside = heat.max() > 0 and heat[row, column] >= threshold * heat.max()
-            both += bool(inside and mask[row, column])
-            either += bool(inside or mask[row, column])
-    return both / either if either else 0.0
-
-
-def test_iou_by_hand():
-    heat = np.array([[[4.0, 2.0], [1.0, 0.0]]])
-    mask = np.array([[[True, False], [True, False]]])
-    found = dict(zip(protocol.THRESHOLDS, protocol.ious(heat, mask)[0], strict=True))
-    assert found[0.05] == found[0.25] == pytest.approx(2 / 3)  # 4, 2 and 1 reach it
-    assert found[0.3] == found[0.5] == pytest.approx(1 / 3)  # 4 and 2
-    assert found[0.55] == found[0.95] == pytest.approx(1 / 2)  # 4
-    np.testing.assert_allclose(protocol.ious(7 * heat, mask), protocol.ious(heat, mask))
-
-
-def test_a_map_of_zeros_has_no_region():
-    assert not protocol.ious(np.zeros((1, 4, 4)), np.ones((1, 4, 4), bool)).any()
-
-
-def test_iou_is_the_literal_one():
-    random = np.random.default_rng(0)
-    maps = np.square(random.random((4, 7, 6))).astype(np.float32)
-    masks = random.random((4, 7, 6)) < 0.3
-    found = protocol.ious(maps, masks)
-    for i in range(4):
-        expected = [literal_iou(maps[i], masks[i], threshold) for threshold in protocol.THRESHOLDS]
-        np.testing.assert_allclose(found[i], expected)
-
-
 def test_maps_that_are_the_masks_get_full_marks_and_swapped_ones_none():
     s = scene(1, 2)
     caption = fixed(s)[0]

@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 
 from gazeback.eval.data.phrases import PhraseData
+from gazeback.eval.data.selection import part_of, tuned_on
 from gazeback.eval.subjects.captioner import CaptionerSubject, model_input
-from gazeback.eval.tasks.phrases import PhraseScore, differences, measured, size_of, summarise, swap_scores
+from gazeback.eval.tasks.phrases import (
+    THRESHOLDS,
+    PhraseScore,
+    PhrasesTask,
+    differences,
+    measured,
+    regions,
+    size_of,
+    summarise,
+    swap_scores,
+)
 
 
 def score(types, **methods) -> PhraseScore:
@@ -60,9 +71,10 @@ def test_photos_phrases_and_scores(captioner, data_folder):
             (1, "boys", ("people",)),
         ]
         dog, grass, boys = (s.scores["corner"] for s in scores)
-        assert dog == {"pointing": 1, "energy": 1, "swap_pointing": 1, "swap_energy": 1}
-        assert grass == {"pointing": 1, "energy": 1, "swap_pointing": 1, "swap_energy": 1}
-        assert boys == {"pointing": 0, "energy": 0}
+        full = dict.fromkeys(("pointing", "energy", "swap_pointing", "swap_energy", "average_precision"), 1)
+        assert dog == grass == full
+        assert boys == {"pointing": 0, "energy": 0, "average_precision": pytest.approx(0.25)}
+        assert [s.ious["corner"][0] for s in scores] == [1, 1, 0]
         assert [s.area for s in scores] == [0.25, 0.5, 0.25]
         assert scores[0].scores["center"]["energy"] == pytest.approx(0.25, abs=1e-3)
         assert scores[0].scores["center"]["swap_energy"] == 0
@@ -135,3 +147,45 @@ def test_differences_are_taken_phrase_by_phrase():
 def test_nothing_measured_is_an_empty_table():
     assert summarise({}) == {}
     assert differences({}, "mine") == {}
+
+
+def with_ious(best: int) -> PhraseScore:
+    """A phrase whose IoU is .8 at threshold number `best`, elsewhere .2."""
+    ious = [0.2] * len(THRESHOLDS)
+    ious[best] = 0.8
+    return PhraseScore(0, "a dog", "dog", (), 0.5, {"mine": {"energy": 1.0}}, {"mine": ious})
+
+
+def test_the_threshold_is_chosen_on_the_tune_part_and_the_iou_is_of_the_other_photos():
+    names = [f"{number}.jpg" for number in range(30)]
+    parts = {name: part_of(name) for name in names}
+    scores = {name: [with_ious(3 if part == "tune" else 7)] * 2 for name, part in parts.items()}
+    reported = sum(part == "report" for part in parts.values())
+    scores["none.jpg"] = []
+    found = regions(scores)["mine"]
+    assert found["threshold"] == THRESHOLDS[3]
+    assert (found["iou"].n, found["iou"].groups) == (2 * reported, reported)
+    assert found["iou"].mean == pytest.approx(0.2)
+    for part in ("tune", "report"):
+        assert regions({name: of for name, of in scores.items() if parts.get(name) == part}) == {}
+
+
+def test_tables_and_details_have_the_cover(captioner, data_folder):
+    task = PhrasesTask(data_folder, chosen="grad-cam,center")
+    assert task.cache_key()["thresholds"] == list(THRESHOLDS)  # other records are measured again
+    names, methods = ("1_a.png", "2_b.png"), task.methods
+    answers = task.measure(CaptionerSubject(captioner), names, methods)
+    records = {method: {name: answers[name][method] for name in names} for method in methods}
+    with tuned_on(["1_a.png"]):
+        first, paired, *_ = task.tables(records)
+        assert task.details(records)["regions"]["center"]["iou"]["n"] == 3
+    assert first.columns[4:] == ["average precision", "IoU", "threshold"]
+    assert "average precision" in paired.columns
+    cells = dict(first.rows)["center"]
+    assert (cells[5].n, cells[5].groups) == (3, 1)
+    assert cells[6] in THRESHOLDS
+    assert any("IoU of 3 phrases of 1 photos" in note for note in first.notes)
+    with tuned_on([]):
+        first, *_ = task.tables(records)
+    assert dict(first.rows)["center"][5:] == [None, None]
+    assert any(note.startswith("no IoU: it needs phrases of the tune part") for note in first.notes)
