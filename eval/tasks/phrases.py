@@ -33,7 +33,7 @@ from gazeback.models.photos import load_photo
 
 METRICS = ("pointing", "energy", "swap_pointing", "swap_energy", "average_precision")
 
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 """Fractions of a map's maximum, above which a pixel is in its region."""
 
 SIZES = ((0.02, "under 2 %"), (0.1, "2 to 10 %"), (0.3, "10 to 30 %"))
