@@ -90,7 +90,7 @@ def _finer_nets(
     graph: Graph, recording: Recording, tensor: Tensor, coefficients: np.ndarray, image: np.ndarray,
     finer: list[Tensor],
 ) -> list[np.ndarray]:  # fmt: skip
-    found = []
+    found, coefficients = [], coefficients.astype(np.float32)
     for before in finer:
         below = decompose_all(graph, recording, {tensor: coefficients}, image, frozenset([before]))
         tensor, coefficients = before, below.maps[before]

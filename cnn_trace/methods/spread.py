@@ -77,13 +77,19 @@ class Spread(CNNFixations):
 
     def start(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Select neurons with probabilities in proportion to their mass."""
-        elements, weights = super().start(mass) if self.share == 1 else carrying(mass, self.share)
         budget = self._budget(len(mass))
+        if self.share < 1:
+            elements, weights = carrying(mass, self.share)
+        elif np.count_nonzero(mass.any(axis=0)) > budget:
+            elements, weights = np.arange(mass.shape[1]), mass.T
+        else:
+            elements, weights = super().start(mass)
         if len(elements) <= budget:
             return elements, weights
         copies, each = _copies(int(budget), weights)
         kept = copies > 0
-        return elements[kept], each[kept] * copies[kept, None]
+        weights = each[kept] * copies[kept, None]
+        return elements[kept], weights / np.maximum(weights.sum(axis=0), 1e-300)
 
     def window(self, fan: Fan, evidence: Evidence) -> Evidence:
         """Propagate evidence to the elements whose products have the sign of their neuron."""
@@ -211,15 +217,19 @@ def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     More neurons than the budget are resampled first, the heavier for the question being likelier.
     """
     total = weights.sum(axis=0)
-    share = (weights / np.maximum(total, 1e-300)).mean(axis=1)
+    share = weights @ (1 / np.maximum(total, 1e-300))
     share /= max(share.sum(), 1e-300)
     spare = budget - len(weights)
     copies = systematic(share, spare if spare >= 0 else budget) + (spare >= 0)
-    if spare < 0:
-        copies[weights.argmax(axis=0)] = np.maximum(copies[weights.argmax(axis=0)], 1)
-        weights = weights * np.divide(copies, share, out=np.zeros(len(share)), where=share > 0)[:, None]
-        weights *= total / np.maximum(weights.sum(axis=0), 1e-300)
-    return copies, weights / np.maximum(copies, 1)[:, None]
+    if spare >= 0:
+        return copies, weights / copies[:, None]
+    heaviest = weights.argmax(axis=0)
+    copies[heaviest] = np.maximum(copies[heaviest], 1)
+    drawn_ones = np.flatnonzero((copies > 0) & (share > 0))
+    carried = weights[drawn_ones] / share[drawn_ones, None]
+    each = np.zeros(weights.shape)
+    each[drawn_ones] = carried * (total / np.maximum(copies[drawn_ones] @ carried, 1e-300))
+    return copies, each
 
 
 def systematic(share: np.ndarray, count: int) -> np.ndarray:

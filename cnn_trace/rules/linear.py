@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gazeback.cnn_trace.graph import Tensor
 from gazeback.cnn_trace.rules.broadcasting import inner, sum_back
@@ -113,32 +113,31 @@ class Linear:
 
     @property
     def _is_depthwise(self) -> bool:
-        """Whether each output channel sees one input channel of its own, on a signal or an image."""
-        own = self.width == 1 and self.filters == self.groups
-        return own and len(self.places) in (1, 2) and isinstance(self.window, Window)
+        """Whether each output channel sees one input channel of its own, in steps or at distances."""
+        own = self.width == 1 and self.filters == self.groups and isinstance(self.window, Window)
+        return own and all(1 in each for each in zip(self.window.stride, self.window.dilation, strict=True))
 
     def _adjoint_depthwise(self, arriving: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """:meth:`adjoint` as a depthwise convolution of the spaced coefficients by the reversed kernel."""
+        """:meth:`adjoint`, for each phase of the stride at once: its inputs see every so many taps."""
         window = self.window
-        reach = [(size - 1) * step for size, step in zip(window.size, window.dilation, strict=True)]
-        spaced = np.zeros((len(arriving), *np.add(window.map_size, reach), arriving.shape[-1]), np.float32)
-        seen: list[slice] = [slice(None)]
-        kept: list[slice] = [slice(None)]
-        for places, stride, pad, far, length in zip(
-            self.places, window.stride, window.pad_before, reach, spaced.shape[1:], strict=False
-        ):
-            first = far - pad
-            inside = [place for place in range(places) if 0 <= first + place * stride < length]
-            start, end = (inside[0], inside[-1] + 1) if inside else (0, 0)
-            kept.append(slice(start, end))
-            seen.append(slice(first + start * stride, first + (end - 1) * stride + 1, stride))
-        spaced[tuple(seen)] = arriving[tuple(kept)]
-        kernel = np.flip(weights.reshape(*window.size, self.filters, 1), tuple(range(len(window.size))))
-        found = keras.ops.depthwise_conv(
-            spaced, np.ascontiguousarray(kernel), padding="valid", data_format="channels_last",
-            dilation_rate=window.dilation,
-        )  # fmt: skip
-        return as_array(found)
+        kernel = weights.reshape(*window.size, self.filters)
+        below = np.zeros((len(arriving), *window.map_size, self.filters), np.result_type(arriving, weights))
+        axes = tuple(range(1, arriving.ndim - 1))
+        for phase in np.ndindex(*window.stride):
+            first = np.mod(np.subtract(phase, window.pad_before), window.stride)
+            inputs = below[:, *map(slice, first, window.map_size, window.stride)]
+            taps = kernel[*map(slice, phase, window.size, window.stride)]
+            if not taps.size or not inputs.size:
+                continue
+            reach = np.multiply(np.subtract(taps.shape[:-1], 1), window.dilation)
+            nearest = (first + window.pad_before - phase) // window.stride
+            near = _cut(arriving, nearest - reach, nearest + inputs.shape[1:-1])
+            seen = sliding_window_view(near, reach + 1, axes)
+            apart: tuple[Any, ...] = (..., *(slice(None, None, step) for step in window.dilation))
+            spatial, tap = "xyz"[: len(axes)], "ijk"[: len(axes)]
+            flipped = np.flip(taps, tuple(range(len(axes))))
+            np.einsum(f"n{spatial}c{tap},{tap}c->n{spatial}c", seen[apart], flipped, out=inputs)
+        return below
 
     def bias_part(self, coefficients: np.ndarray) -> np.ndarray:
         """The contribution of the bias, float ``[n]``, for coefficients ``[n, *places, filters]``."""
@@ -176,6 +175,18 @@ def _mixed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     else:
         mixed = (rows.swapaxes(0, 1) @ weights).swapaxes(0, 1)
     return mixed.reshape(*values.shape[:-1], groups * each)
+
+
+def _cut(values: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The places from start to end of a map ``[n, ..., channels]``, with zeros beyond its edges."""
+    size = values.shape[1:-1]
+    cut = np.zeros((len(values), *(end - start), values.shape[-1]), values.dtype)
+    low, high = np.maximum(start, 0), np.minimum(end, size)
+    if (low < high).all():
+        inside = tuple(map(slice, low, high))
+        place = tuple(map(slice, low - start, high - start))
+        cut[:, *place] = values[:, *inside]
+    return cut
 
 
 def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
