@@ -71,8 +71,9 @@ def narrowed(
 ) -> dict[Tensor, np.ndarray]:  # fmt: skip
     """Narrow net maps by those of finer maps before the hand-off (docs/method.md, step 6).
 
-    The sum is exact at every map that all evidence passes: ``net = net_0 * sqrt(net_1 * net_2 ...)``, from
-    the hand-off map to finer ones. The finer ones are blurred, and all enlarged to the finest grid.
+    The sum is exact at every map that all evidence passes: the hand-off map's net times the geometric mean
+    of the n finer ones, ``net = net_0 * (net_1 * ... * net_n) ** (1 / n)``. The finer ones are blurred, and
+    all enlarged to the finest grid.
 
     Args:
         recording: with the values of the finer maps, and all that leads from them to the hand-off maps.
@@ -106,11 +107,11 @@ def _finer_nets(
 
 
 def _product(net: np.ndarray, finer: list[np.ndarray]) -> np.ndarray:
-    """``net * sqrt(finer_1 * finer_2 ...)`` on the finest grid; ``net`` where nothing would be left."""
+    """``net * (finer_1 * ... * finer_n) ** (1 / n)`` on the finest grid; ``net`` where nothing is left."""
     size = finer[-1].shape if finer else net.shape
     product = first = resized(net, size)
     for one in finer:
-        product = product * np.sqrt(resized(one, size))
+        product = product * resized(one, size) ** (1 / len(finer))
     return np.where(product.any(axis=tuple(range(1, product.ndim)), keepdims=True), product, first)
 
 

@@ -26,7 +26,7 @@ SELECTIONS: dict[str, tuple[type[CNNFixations], tuple[str, ...]]] = {
 
 METHODS = tuple(SELECTIONS)
 
-FINER = 2
+FINER = 1
 """The number of finer maps that narrow the heat map of evidence: chosen on training photos."""
 
 MOST_FINER = 8
@@ -57,7 +57,7 @@ class Options:
             (:func:`gazeback.cnn_trace.fixations.against_others`), at least 0. None is 0.5 for the words of a
             caption, and 0 for classes.
         finer: evidence: the number of finer maps before the last one that narrow the heat map; 0 is faster.
-            None is 2.
+            None is 1.
         looks: evidence: 2 traces the answer to the image at twice the size, too, where the head averages the
             last map.
         top: top: the number of contributors that a dense neuron keeps.

@@ -46,7 +46,7 @@ class Spread(CNNFixations):
 
     Attributes:
         neurons: the number of neurons of a tensor that carry the weights of an image; ``"all"`` keeps
-            every contributor. None: 300 and 100 for each question, at most 1000.
+            every contributor. None: 250 and 50 for each question, at most 600.
         share: the fraction of the net relevance whose neurons are followed, the strongest first.
     """
 
@@ -137,7 +137,7 @@ class Spread(CNNFixations):
     def _budget(self, questions: int) -> float:
         """The number of neurons that carry the weights of an image."""
         if self.neurons is None:
-            return min(1000, 300 + 100 * questions)
+            return min(600, 250 + 50 * questions)
         return math.inf if self.neurons == ALL else int(self.neurons)
 
 
@@ -217,7 +217,8 @@ def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     More neurons than the budget are resampled first, the heavier for the question being likelier.
     """
     total = weights.sum(axis=0)
-    share = weights @ (1 / np.maximum(total, 1e-300))
+    # Column by column: a matrix product rounds differently in a batch, and other neurons would be drawn.
+    share = sum(column / max(whole, 1e-300) for column, whole in zip(weights.T, total, strict=True))
     share /= max(share.sum(), 1e-300)
     spare = budget - len(weights)
     copies = systematic(share, spare if spare >= 0 else budget) + (spare >= 0)

@@ -74,20 +74,21 @@ def net_of(model, layer, image, target):
     return np.maximum(net, 0)
 
 
-def test_net_maps_are_multiplied_by_the_roots_of_finer_ones(rng):
+@pytest.mark.parametrize(("finer", "layers", "size"), [(1, ["sum"], 8), (2, ["sum", "sixteen"], 16)])
+def test_net_maps_are_multiplied_by_the_geometric_mean_of_finer_ones(rng, finer, layers, size):
     model = strided(rng)
     images = nets.images(rng, 2, model)
-    coarse, fine = (trace(model, images, [0, 2], neurons="all", finer=finer) for finer in (0, 2))
+    coarse, fine = (trace(model, images, [0, 2], neurons="all", finer=maps) for maps in (0, finer))
     for i, target in [(i, target) for i in range(2) for target in (0, 1)]:
         first, found = coarse[i][target].net, fine[i][target].net
         if not first.any():
             continue
-        expected = resized(first, (16, 16))
-        for layer in ("sum", "sixteen"):
+        expected = resized(first, (size, size))
+        for layer in layers:
             net = net_of(model, layer, images[i], (0, 2)[target])
             net = gaussian_filter(net, FINER_BLUR * np.hypot(*net.shape), mode="nearest")
-            expected = expected * np.sqrt(resized(net, (16, 16)))
-        assert found.shape == (16, 16)
+            expected = expected * resized(net, (size, size)) ** (1 / len(layers))
+        assert found.shape == (size, size)
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
         assert found.sum() == pytest.approx(expected.sum(), rel=0.05)
 

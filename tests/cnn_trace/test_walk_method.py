@@ -136,13 +136,15 @@ def test_the_weighted_walk_equals_the_twin(build, options, rng):
 def test_weights_sum_to_one_and_only_follow_the_question(rng):
     model = classifier(rng)
     images = nets.images(rng, 2, model)
-    several = trace(model, images, [0, 1, 2])
+    several = trace(model, images, [0, 1, 2], neurons="all")
     for i in range(2):
         for target in range(3):
-            alone = trace(model, images[i], target)[0]
+            alone = trace(model, images[i], target, neurons="all")[0]
             assert several[i][target].weights.sum() == pytest.approx(1)
             np.testing.assert_array_equal(several[i][target].points, alone.points)
-            np.testing.assert_allclose(several[i][target].weights, alone.weights, rtol=1e-6)
+            # Weights are rounded to 5 digits of the largest.
+            most = alone.weights.max()
+            np.testing.assert_allclose(several[i][target].weights, alone.weights, rtol=1e-5, atol=1e-5 * most)
 
 
 def test_nothing_speaks_for_the_class(rng):
