@@ -207,7 +207,7 @@ def union(parts: Sequence[Evidence], shape: tuple[int, ...], *, once: bool) -> E
 def _joined(parts: Sequence[Evidence], shape: tuple[int, ...]) -> Evidence:
     positive = all(part.is_positive for part in parts)
     return Evidence(
-        np.concatenate([part.coordinates for part in parts]),
+        None,
         np.concatenate([part.weights for part in parts]),
         None if positive else np.concatenate([part.sense for part in parts]),
         elements=np.concatenate([part.elements(shape) for part in parts]),

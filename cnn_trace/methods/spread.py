@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from gazeback.cnn_trace.errors import TraceError
-from gazeback.cnn_trace.layout import columns_last
+from gazeback.cnn_trace.layout import columns_last, shape_last
 from gazeback.cnn_trace.methods.evidence import carrying, check_share
 from gazeback.cnn_trace.neurons import Evidence
 from gazeback.cnn_trace.selection import CNNFixations, Terms
@@ -132,7 +132,9 @@ class Spread(CNNFixations):
         budget = self._budget(weights.shape[1])
         if sum(math.prod(step.shape(t)[1:]) for t in step.call.inputs) <= budget:
             return _Draws(weights, None, np.zeros(len(weights)))
-        return _draws(int(budget), columns_last(step.output, neurons), weights, step.call.name)
+        shape = shape_last(step.output, step.shape(step.output))
+        places = np.ravel_multi_index(tuple(columns_last(step.output, neurons).T), shape)
+        return _draws(int(budget), places, math.prod(shape[1:]), weights, step.call.name)
 
     def _budget(self, questions: int) -> float:
         """The number of neurons that carry the weights of an image."""
@@ -188,26 +190,28 @@ class _Draws:
         if len(rows) == len(copies):
             return rows, columns, weights
         # A neuron's contributors come in order, equal ones one after another.
-        first = np.flatnonzero(np.diff(rows * support.shape[1] + columns, prepend=-1))
-        times = np.diff(first, append=len(rows))
+        places = rows * support.shape[1] + columns
+        first = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
+        times = np.concatenate([first[1:], [len(rows)]]) - first
         return rows[first], columns[first], weights[rows[first]] * times[:, None]
 
 
-def _draws(budget: int, neurons: np.ndarray, weights: np.ndarray, name: str) -> _Draws:
+def _draws(budget: int, places: np.ndarray, size: int, weights: np.ndarray, name: str) -> _Draws:
     """Every neuron has one contributor, and the heavier ones more, as many as the budget allows.
 
     Args:
         budget: the number of contributors for each image.
-        neurons: int ``[n, axes]``, the image first.
+        places: int ``[n]``, the flat indices of the neurons; ``size``: of an image's part of the tensor.
         weights: float64 ``[n, questions]``.
         name: of the call, so that draws in different layers are independent.
     """
     copies, each = np.zeros(len(weights), np.int64), weights.copy()
-    order = np.lexsort(neurons.T[::-1])  # the draws of an image must not depend on the rest of the batch
-    starts = np.flatnonzero(np.diff(neurons[order, 0], prepend=-1))
-    for rows in np.split(order, starts[1:]):
+    order = places.argsort(kind="stable")  # the draws of an image must not depend on the rest of the batch
+    images, within = np.divmod(places, size)
+    ends = np.searchsorted(images[order], np.arange(images[order[0]], images[order[-1]]), side="right")
+    for rows in np.split(order, ends):
         copies[rows], each[rows] = _copies(budget, weights[rows])
-    return _Draws(each, copies, uniform(neurons[:, 1:], name))
+    return _Draws(each, copies, uniform(within, name))
 
 
 def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,8 +239,9 @@ def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def systematic(share: np.ndarray, count: int) -> np.ndarray:
     """Distribute a count in proportion to shares that sum to 1, by systematic resampling; int ``[n]``."""
-    ends = np.cumsum(share) * count
-    return np.diff(np.floor(ends + _START).astype(np.int64), prepend=0)
+    ends = np.floor(np.cumsum(share) * count + _START).astype(np.int64)
+    ends[1:] -= ends[:-1].copy()
+    return ends
 
 
 def drawn(support: np.ndarray, rows: np.ndarray, fraction: np.ndarray) -> np.ndarray:
@@ -247,8 +252,8 @@ def drawn(support: np.ndarray, rows: np.ndarray, fraction: np.ndarray) -> np.nda
         rows: int ``[draws]``; ``fraction``: ``[draws]``, at least 0 and below 1.
     """
     n, width = support.shape
-    size = max((size for size in range(1, min(_BLOCK, width) + 1) if width % size == 0), default=1)
-    if size * 8 < min(width, _BLOCK):
+    size = max(size for size in range(1, _BLOCK + 1) if width % size == 0)
+    if width <= _BLOCK or size * 8 < _BLOCK:
         return _reached(support, rows, fraction)
     blocks = support.reshape(n, width // size, size)
     sums = np.einsum("nbs->nb", blocks)
@@ -274,12 +279,10 @@ def _reached_in(ends: np.ndarray, rows: np.ndarray, target: np.ndarray) -> tuple
 
 
 def uniform(places: np.ndarray, name: str) -> np.ndarray:
-    """A number from 0 to 1 for each place ``[n, axes]`` of a tensor and the name of a call, by a hash."""
-    key = np.full(len(places), crc32(name.encode()), np.uint64)
-    for column in places.T.astype(np.uint64):
-        # SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-        key = (key + column + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        key ^= key >> np.uint64(31)
+    """A number from 0 to 1 for each place of a tensor, int ``[n]``, and the name of a call, by a hash."""
+    # SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+    key = (places.astype(np.uint64) + np.uint64(crc32(name.encode()))) * np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    key ^= key >> np.uint64(31)
     return (key >> np.uint64(11)).astype(np.float64) / 2**53
