@@ -443,7 +443,7 @@ def trace(
         oversample: trace the four corner crops and the centre crop of images larger than the model's input,
             and merge the results on the images (see ``oversampling``).
         options: see :class:`Options`: ``reference``, ``handoff``, ``contrast``, ``others``, ``neurons``,
-            ``location``, ``fc_to_spatial``, ``share``, ``top``, ``top_k``, ``alphas``.
+            ``finer``, ``looks``, ``location``, ``fc_to_spatial``, ``share``, ``top``, ``top_k``, ``alphas``.
 
     Returns:
         One :class:`Fixations` per image; with a list of targets, one list of them per image.

@@ -191,8 +191,10 @@ class _Draws:
             return rows, columns, weights
         # A neuron's contributors come in order, equal ones one after another.
         places = rows * support.shape[1] + columns
-        first = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
-        times = np.concatenate([first[1:], [len(rows)]]) - first
+        new = np.ones(len(rows), bool)
+        np.not_equal(places[1:], places[:-1], out=new[1:])
+        first = np.flatnonzero(new)
+        times = np.diff(first, append=len(rows))
         return rows[first], columns[first], weights[rows[first]] * times[:, None]
 
 

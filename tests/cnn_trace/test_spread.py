@@ -9,7 +9,7 @@ from keras import layers
 from twins import nets
 
 from gazeback.cnn_trace import TraceError, trace
-from gazeback.cnn_trace.methods.spread import Spread, _draws, drawn, supporting, systematic, uniform
+from gazeback.cnn_trace.methods.spread import Spread, _Draws, _draws, drawn, supporting, systematic, uniform
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -135,6 +135,17 @@ def test_draws_follow_the_shares(rng):
     assert offsets.min() >= 0
     assert offsets.max() < 1
     assert offsets.mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_neurons_that_are_not_drawn_pass_nothing_on():
+    draws = _Draws(np.ones((4, 2)), np.array([0, 0, 3, 1]), np.full(4, 0.5))
+    support = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    for rows in draws.among(slice(0, 2), support):
+        assert len(rows) == 0
+    rows, columns, weights = draws.among(slice(2, 4), support)
+    assert rows.tolist() == [0, 0, 1]
+    assert columns.tolist() == [0, 2, 1]
+    assert weights.tolist() == [[1, 1], [2, 2], [1, 1]]
 
 
 def test_the_number_of_neurons_is_checked():
