@@ -59,7 +59,7 @@ def assert_same(one, other) -> None:
         for mine, theirs in zip(one, other, strict=True):
             assert_same(mine, theirs)
     elif isinstance(one, float):
-        assert one == pytest.approx(other, rel=2e-5, abs=2e-6)
+        assert one == pytest.approx(other, rel=2e-5, abs=1e-5)
     else:
         assert one == other
 
