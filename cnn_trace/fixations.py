@@ -129,8 +129,8 @@ class Fixations:
         """Blur the evidence by a Gaussian, and multiply by the net map if there is one.
 
         Args:
-            sigma: the blur in pixels of the image; by default 2.5 % of its diagonal with ``method="evidence"``,
-                4 % with the other methods.
+            sigma: the blur in pixels of the image; by default 2.5 % of its diagonal with
+                ``method="evidence"``, 4 % with the other methods.
 
         Returns:
             float32 ``[height, width]``, 0 to 1; all 0 if there are no points.
