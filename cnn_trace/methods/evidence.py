@@ -73,7 +73,7 @@ def narrowed(
 
     The sum is exact at every map that all evidence passes: the hand-off map's net times the geometric mean
     of the n finer ones, ``net = net_0 * (net_1 * ... * net_n) ** (1 / n)``. The finer ones are blurred, and
-    all enlarged to the finest grid.
+    all upsampled to the finest grid.
 
     Args:
         recording: with the values of the finer maps, and all that leads from them to the hand-off maps.
