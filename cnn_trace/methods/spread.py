@@ -232,10 +232,10 @@ def _copies(budget: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return copies, weights / copies[:, None]
     heaviest = weights.argmax(axis=0)
     copies[heaviest] = np.maximum(copies[heaviest], 1)
-    drawn_ones = np.flatnonzero((copies > 0) & (share > 0))
-    carried = weights[drawn_ones] / share[drawn_ones, None]
+    kept = np.flatnonzero((copies > 0) & (share > 0))
+    carried = weights[kept] / share[kept, None]
     each = np.zeros(weights.shape)
-    each[drawn_ones] = carried * (total / np.maximum(copies[drawn_ones] @ carried, 1e-300))
+    each[kept] = carried * (total / np.maximum(copies[kept] @ carried, 1e-300))
     return copies, each
 
 
