@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from gazeback.cnn_trace.fixations import DEFAULT_BLUR, Fixations
+from gazeback.cnn_trace.fixations import DEFAULT_BLUR, SPREAD_BLUR, Fixations
 from gazeback.eval.baselines.backward import ask
 from gazeback.eval.baselines.query import Query
 from gazeback.eval.baselines.upsampling import upsampled
@@ -60,10 +60,11 @@ def settings_of(name: str) -> tuple[Setting, ...]:
 
 
 def _blurs(name: str) -> list[float]:
-    """The blurs of a method, the published one first; points need a blur to make a map."""
-    if is_traced(name):
-        return sorted(BLURS[1:], key=lambda blur: blur != DEFAULT_BLUR)
-    return list(BLURS)
+    """The blurs of a method, its default first; points need a blur to make a map."""
+    if not is_traced(name):
+        return list(BLURS)
+    default = SPREAD_BLUR if name == EVIDENCE else DEFAULT_BLUR
+    return [default, *(blur for blur in BLURS[1:] if blur != default)]
 
 
 def build_maps(name: str, classifier: Classifier, kind: str) -> Maps:

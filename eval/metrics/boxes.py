@@ -8,13 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
-from gazeback.cnn_trace.fixations import Fixations, resized
+from gazeback.cnn_trace.fixations import Fixations
 from gazeback.eval.metrics.maps import Box
 
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
-
-EVIDENCE_BLUR = 0.04
-"""The blur of `evidence_heat`, as a fraction of the diagonal."""
 
 
 def best_iou(box: Box, true_boxes: np.ndarray) -> float:
@@ -49,30 +46,6 @@ def region_box(heat: np.ndarray, threshold: float) -> Box:
 def blurred(heat: np.ndarray, blur: float) -> np.ndarray:
     """Blur a map by a Gaussian; `blur` is a fraction of the diagonal."""
     return gaussian_filter(heat, blur * float(np.hypot(*heat.shape)), mode="constant") if blur else heat
-
-
-def evidence_heat(fixations: Fixations) -> np.ndarray:
-    """Compute a flat map of the evidence for boxes: float [height, width].
-
-    A box must reach to the object's ends, but the evidence is peaked: most is on the few details that are
-    evidence for the class. So the blur is wider than that of the heat map, and the net map is flattened by a
-    square root.
-    """
-    pixels, weights = fixations.pixels
-    dense = np.zeros(fixations.shape)
-    dense[tuple(pixels.T)] = weights
-    heat = blurred(dense, EVIDENCE_BLUR)
-    return heat if fixations.net is None else heat * np.sqrt(resized(fixations.net, fixations.shape))
-
-
-def evidence_boxes(fixations: Fixations, thresholds: Sequence[float]) -> list[Box]:
-    """The boxes of evidence: the heaviest region of its `evidence_heat`, for each threshold.
-
-    This rule was chosen on a tune part. The alternatives were the weights, the square root of their blurred
-    map and none; the net map, its square root and none; and four blurs (docs/measurements.md).
-    """
-    heat = evidence_heat(fixations)
-    return [region_box(heat, threshold) for threshold in thresholds]
 
 
 def centre_box(shape: Sequence[int], share: float) -> Box:

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from gazeback.eval.metrics.boxes import blurred, centre_box, evidence_boxes, region_box, tight_box
+from gazeback.eval.metrics.boxes import blurred, centre_box, region_box, tight_box
 from gazeback.eval.metrics.maps import Box
-from gazeback.eval.subjects.methods import CENTRE, EVIDENCE, Found, explain_classes
+from gazeback.eval.subjects.methods import CENTRE, Found, explain_classes
 
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+THRESHOLDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 
 SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
-    "evidence box": tuple({"threshold": threshold} for threshold in THRESHOLDS),
-    "tight": ({},),
     "region": tuple({"blur": blur, "threshold": threshold} for blur in (0, 0.04) for threshold in THRESHOLDS),
+    "tight": ({},),
     "centre": tuple({"share": round(0.4 + 0.05 * step, 2)} for step in range(13)),
 }
 """The settings of each rule. blur: a fraction of the diagonal, in addition to the map's own blur; threshold:
@@ -65,12 +64,10 @@ def _rules(name: str, found: Found) -> dict[str, list[list[Box]]]:
     if name == CENTRE:
         boxes = [centre_box(found.maps.shape[2:], setting["share"]) for setting in SETTINGS["centre"]]
         return {"centre": [boxes] * len(found.maps)}
-    rules = {}
+    rules = {"region": [_regions(heats[0]) for heats in found.maps]}
     if found.points is not None:
-        if name == EVIDENCE:
-            rules["evidence box"] = [evidence_boxes(of_image[0], THRESHOLDS) for of_image in found.points]
         rules["tight"] = [[tight_box(of_image[0])] for of_image in found.points]
-    return rules | {"region": [_regions(heats[0]) for heats in found.maps]}
+    return rules
 
 
 def _regions(heat: np.ndarray) -> list[Box]:

@@ -15,10 +15,9 @@ a box in the sentence are not mistakes.
 Precision and recall are means over classes; a class that is never named counts as 0. F1 is computed from
 these means. The classes are those of phrases with boxes that occur at least `COMMON` times in the split.
 
-A map's box is that of its heaviest region above a fraction of the maximum. For evidence, whose heat map is
-peaked, it is a fraction of the maximum of its `evidence_heat`, as for classifiers. The box of `center` is in
-the middle, and its sides are a fraction of the photo's. The fraction is chosen for each method on the tune
-part, by F1 (all), among `THRESHOLDS` and `SIDES`.
+A map's box is that of its heaviest region above a fraction of the maximum. The box of `center` is in the
+middle, and its sides are a fraction of the photo's. The fraction is chosen for each method on the tune part,
+by F1 (all), among `THRESHOLDS` and `SIDES`.
 """
 
 from collections import Counter
@@ -33,7 +32,7 @@ from gazeback.eval.data.image import PhraseImage, Sentence
 from gazeback.eval.harness.table import Cell, Table
 from gazeback.eval.harness.task import Example, Record, Records, skipped_line
 from gazeback.eval.harness.tuning import best, reported_part, split
-from gazeback.eval.metrics.boxes import best_iou, centre_box, evidence_boxes, region_box
+from gazeback.eval.metrics.boxes import best_iou, centre_box, region_box
 from gazeback.eval.metrics.maps import Box
 from gazeback.eval.metrics.statistics import Summary, grouped_mean, jackknife
 from gazeback.eval.metrics.words import object_words
@@ -46,16 +45,15 @@ from gazeback.eval.subjects.captioner import (
     left_out,
     model_input,
 )
-from gazeback.eval.subjects.methods import CENTRE, EVIDENCE
-from gazeback.grounding.captions import word_evidence
+from gazeback.eval.subjects.methods import CENTRE
 from gazeback.models.photos import load_photo
 from gazeback.models.vocabulary import tokenize
 
-THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+THRESHOLDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 
-SIDES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+SIDES = (0.2, 0.25, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
 
-DEFAULT = 5
+DEFAULT = 7
 
 COMMON = 10
 
@@ -199,10 +197,6 @@ class GeneratedTask(PhraseTask):
         if method == CENTRE:
             shape = question.image.shape[:2]
             return [[centre_box(shape, share) for share in settings] for _ in question.positions]
-        if method == EVIDENCE:
-            asked = (question.image, question.word_ids, question.positions)
-            found = word_evidence(subject.captioner, *asked) if asked[2] else []
-            return [evidence_boxes(fixations, settings) for fixations in found]
         return [
             [region_box(heat, share) for share in settings] for heat in self._maps(subject, method, question)
         ]

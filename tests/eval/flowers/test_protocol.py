@@ -91,7 +91,7 @@ def test_every_setting_has_maps_and_the_first_is_as_published(name, network):
         assert (maps >= 0).all()
     first = settings_of(name)[0]
     assert first.get("power", 1) == 1
-    assert first.get("blur", 0) == (0.04 if is_traced(name) else 0)
+    assert first.get("blur", 0) == (0.025 if name == "evidence" else 0.04 if is_traced(name) else 0)
 
 
 def test_the_strongest_filter_is_the_one_that_contributes_most(network):

@@ -7,8 +7,6 @@ from gazeback.cnn_trace import Fixations
 from gazeback.eval.metrics.boxes import (
     best_iou,
     centre_box,
-    evidence_boxes,
-    evidence_heat,
     region_box,
     tight_box,
 )
@@ -56,34 +54,12 @@ def test_the_threshold_is_a_share_of_the_maximum_and_diagonals_do_not_connect():
 def test_no_heat_and_no_points_make_an_empty_box():
     assert region_box(np.zeros((4, 4)), 0.1) == (0, 0, 0, 0)
     assert tuple(tight_box(fixations([]))) == (0, 0, 0, 0)
-    assert evidence_boxes(fixations([]), [0.3, 0.5]) == [(0, 0, 0, 0)] * 2
 
 
 def test_the_tight_box_leaves_outliers_out():
     rows, columns = np.meshgrid(np.arange(40, 50), np.arange(60, 70), indexing="ij")
     near = np.stack([rows.ravel(), columns.ravel()], axis=1)
     assert tight_box(fixations([*near, [5, 5]])) == [60, 40, 10, 10]
-
-
-def test_evidence_for_boxes_takes_all_pixels_with_their_weights():
-    pixels, weights = np.array([[30, 30], [60, 60]]), np.array([0.9, 0.1])
-    heat = evidence_heat(Fixations(pixels[:1], np.ones(1), (100, 100), None, (pixels, weights)))
-    assert heat[30, 30] == pytest.approx(9 * heat[60, 60], rel=1e-3)
-
-
-def test_evidence_is_multiplied_with_the_root_of_the_net_map():
-    net = np.full((100, 100), 4.0, np.float32)
-    plain, weighted = fixations([[50, 50]]), fixations([[50, 50]], net=net)
-    np.testing.assert_allclose(evidence_heat(weighted), 2 * evidence_heat(plain))
-
-
-def test_an_evidence_box_surrounds_the_points_and_shrinks_with_the_threshold():
-    rows, columns = np.meshgrid(np.arange(30, 60), np.arange(20, 50), indexing="ij")
-    square = fixations(np.stack([rows.ravel(), columns.ravel()], axis=1))
-    wide, narrow = evidence_boxes(square, [0.2, 0.8])
-    assert wide[2] > narrow[2]
-    assert wide[2] == wide[3]
-    assert best_iou(evidence_boxes(square, [0.5])[0], np.array([[20.0, 30, 30, 30]])) > 0.85
 
 
 def test_the_centre_box():

@@ -45,7 +45,7 @@ def test_evidence_finds_the_square_and_nothing_for_a_colour_that_is_not_there(me
         assert (maps["wrong hit"], maps["wrong energy"]) == (0, 0)
         assert maps["energy difference"] == maps["energy"]
         assert "correlation" not in maps
-        assert max(image.scores["evidence"].ious["evidence box"]) > 0.7
+        assert max(image.scores["evidence"].ious["region"]) > 0.7
 
 
 def test_maps_that_ask_for_no_class_answer_alike(measured):
@@ -66,7 +66,7 @@ def test_every_rule_makes_a_box_for_every_setting(measured):
         assert {rule: len(ious) for rule, ious in score.ious.items()} == {
             rule: len(SETTINGS[rule]) for rule in score.ious
         }
-    assert list(measured[0].scores["evidence"].ious) == ["evidence box", "tight", "region"]
+    assert list(measured[0].scores["evidence"].ious) == ["region", "tight"]
     assert list(measured[0].scores["activation"].ious) == ["region"]
 
 
@@ -132,7 +132,7 @@ def test_the_command(run, tmp_path):
     path = tmp_path / "result.json"
     result = run("--methods", "evidence,saliency", "--json", path)
     assert result.exit_code == 0
-    for text in ("evidence box", "published boxes", "saliency", "center", "correlation", "± standard error"):
+    for text in ("region", "published boxes", "saliency", "center", "correlation", "± standard error"):
         assert text in result.output
     written = json.loads(path.read_text())
     assert written["task"] == "localization"
@@ -147,7 +147,7 @@ def test_the_command(run, tmp_path):
     )
     assert len(written["images"]) == 12
     assert written["maps"]["evidence"]["hit"]["n"] == 12
-    assert set(written["evidence, evidence box minus"]) >= {"saliency, region", "center, centre"}
+    assert set(written["evidence, region minus"]) >= {"saliency, region", "center, centre"}
 
 
 @pytest.mark.parametrize(("part", "shown"), [("tune", "tune"), ("report", "report")])

@@ -107,7 +107,6 @@ def test_squares_are_found(task):
     records = measured(task())
     rows = proposals.proposal_rows(records, "all")
     assert {(row.method, row.rule) for row in rows} == {
-        ("evidence", "evidence box"),
         ("evidence", "tight"),
         ("evidence", "region"),
         ("center", "centre"),
@@ -147,7 +146,7 @@ def test_what_is_shown(task):
     name = made.names()[0]
     shown = made.example(made.subject(), name, ["evidence"])
     assert shown.title.startswith("predicted: ")
-    assert shown.values["evidence"].startswith("evidence box ")
+    assert shown.values["evidence"].startswith("region ")
     np.testing.assert_array_equal(boxes_mask(shown.boxes, 64, 64), shown.photo.max(axis=2) > 0)
 
 
