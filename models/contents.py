@@ -18,14 +18,26 @@ import numpy as np
 
 from gazeback.models.errors import DataError
 
-LIBRARIES = ("gazeback", "keras", "numpy", "pillow", "scipy")
+LIBRARIES = ("keras", "numpy", "pillow", "scipy")
+
+PACKAGES = ("cnn_trace", "eval", "grounding", "lstm_trace", "models")
 
 
 def versions() -> dict[str, str]:
-    """The versions of everything that computes results, and the backend of Keras."""
+    """The versions of everything that computes results, and the backend of Keras.
+
+    gazeback's has a hash of its code, which may be changed without a new number.
+    """
     backend = keras.backend.backend()
-    known = {name: version(name) for name in LIBRARIES}
+    known = {"gazeback": f"{version('gazeback')} {_own_code()[:8]}"}
+    known |= {name: version(name) for name in LIBRARIES}
     return known | {"backend": f"{backend} {_backend_version(backend)}"}
+
+
+@cache
+def _own_code() -> str:
+    root = Path(__file__).parents[1]
+    return files_digest(sorted(file for package in PACKAGES for file in (root / package).rglob("*.py")))
 
 
 def file_digest(path: Path) -> str:

@@ -1,8 +1,9 @@
 """Store the records of a run: one line of JSON for each image and method, appended as soon as it is measured.
 
-A line is keyed by the task, the versions of the libraries, the model's weights, and the contents of the
-image's files. So a second run measures only what is missing, and never uses a figure of other data, another
-model or another version. A process that is killed leaves at most one incomplete line, which is ignored.
+A line is keyed by the task, the code of gazeback, the versions of the libraries, the model's weights, and the
+contents of the image's files. So a second run measures only what is missing, and never uses a figure of other
+data, another model or other code. A process that is killed leaves at most one incomplete line, which is
+ignored.
 """
 
 import hashlib

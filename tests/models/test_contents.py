@@ -1,11 +1,13 @@
 """What results depend on counts by its contents."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import keras
 import numpy as np
 import pytest
 
+from gazeback.models import contents
 from gazeback.models.classifiers import Classifier
 from gazeback.models.classifiers.preprocessing import Preprocessing
 from gazeback.models.contents import digest, file_digest, files_digest, versions
@@ -71,3 +73,19 @@ def test_files_count_by_their_contents(tmp_path):
 
 def test_the_versions_of_what_computes():
     assert {"gazeback", "keras", "numpy", "backend"} <= set(versions())
+
+
+def test_changed_code_is_another_version(tmp_path, monkeypatch):
+    own = (tmp_path / "models" / "contents.py", tmp_path / "eval" / "tasks" / "one.py")
+    for file in own:
+        file.parent.mkdir(parents=True)
+        file.write_text("one = 1")
+    monkeypatch.setattr(contents, "__file__", str(own[0]))
+    found = set()
+    for text in ("one = 1", "one = 2"):
+        own[1].write_text(text)
+        contents._own_code.cache_clear()
+        found.add(versions()["gazeback"])
+    contents._own_code.cache_clear()
+    assert len(found) == 2
+    assert all(one.startswith(version("gazeback")) for one in found)
