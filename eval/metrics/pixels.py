@@ -107,6 +107,18 @@ class PixelCounts:
         found = hits + np.concatenate([[0], np.cumsum(self.outside[::-1])])
         return float(np.interp(objects, found, hits)) / objects
 
+    def average_precision(self) -> float | None:
+        """The area under the curve of precision over recall, whose thresholds are the levels.
+
+        As `gazeback.eval.metrics.maps.average_precision`, for maps without two values on one level. None
+        without objects.
+        """
+        hits = np.cumsum(self.inside[::-1])
+        if not hits[-1]:
+            return None
+        found = hits + np.cumsum(self.outside[::-1])
+        return float(np.sum(self.inside[::-1] * hits / np.maximum(found, 1)) / hits[-1])
+
     def packed(self) -> str:
         """Encode as text: base64 of zlib of both histograms, uint32, one after the other, little-endian."""
         both = np.concatenate([self.inside, self.outside]).astype("<u4")

@@ -80,7 +80,8 @@ def pooled_scores(images: Sequence[Measured], level: int) -> dict[str, float]:
 
 
 def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str) -> Table:
-    """The table of precision at equal error rate by method, and for each category if they are few.
+    """The table of precision at equal error rate and average precision by method, and of the former for each
+    category if they are few.
 
     `objects`: the kind of annotation, for the notes.
     """
@@ -90,6 +91,8 @@ def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str
     rows: list[tuple[str, list[Cell]]] = []
     for method, of_method in images.items():
         alone = {name: image.counts.equal_error_precision() for name, image in of_method.items()}
+        area = {name: image.counts.average_precision() for name, image in of_method.items()}
+        of_all = PixelCounts.total(image.counts for image in of_method.values()).average_precision()
         rows.append(
             (
                 method,
@@ -97,6 +100,8 @@ def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str
                     grouped_mean(by_group[method]),
                     equal_error_of_all(of_method.values()),
                     grouped_mean(alone),
+                    of_all,
+                    grouped_mean(area),
                     *(by_group[method][group] for group in shown),
                 ],
             )
@@ -105,9 +110,11 @@ def equal_error_table(images: Mapping[str, Mapping[str, Measured]], objects: str
     notes = [
         f"{n} images, {len(groups)} categories, {objects} of objects; one threshold for the pixels of a "
         "category's images, of all images, or of each image alone; nothing is tuned",
+        "average precision: the area under the curve of precision over recall",
         "± standard error over categories, or over images",
     ]
-    columns = ("mean over categories", "all images pooled", "mean over images", *shown)
+    areas = ("average precision, pooled", "average precision, mean over images")
+    columns = ("mean over categories", "all images pooled", "mean over images", *areas, *shown)
     return Table("Pixel precision at equal error rate", columns, rows, notes, "method")
 
 

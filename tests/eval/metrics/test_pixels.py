@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from twins import object_metrics as twins
 
+from gazeback.eval.metrics.maps import average_precision
 from gazeback.eval.metrics.pixels import LEVELS, PixelCounts, Scores, absolute_error, threshold
 
 
@@ -78,6 +79,16 @@ def test_equal_error_is_that_of_the_literal_twin(seed):
     counts = PixelCounts.total(PixelCounts.of(*pair) for pair in zip(heats, masks, strict=True))
     twin = twins.equal_error_precision(heats.tolist(), masks.tolist())
     assert counts.equal_error_precision() == pytest.approx(twin)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_average_precision_is_that_of_ranked_pixels(seed):
+    rng = np.random.default_rng(seed)
+    heat, mask = distinct_levels(rng, 9, 11), rng.random((9, 11)) < 0.4
+    found = PixelCounts.of(heat, mask).average_precision()
+    assert found == pytest.approx(float(average_precision(heat[None], mask[None])[0]))
+    assert PixelCounts.of(np.ones((9, 11)), mask).average_precision() == pytest.approx(mask.mean())
+    assert PixelCounts.of(heat, np.zeros_like(mask)).average_precision() is None
 
 
 def test_scaling_and_flipping_change_nothing(rng):
