@@ -1,5 +1,6 @@
 """The documentation's Python and the examples run as they stand there."""
 
+import json
 import re
 import runpy
 import shutil
@@ -88,6 +89,23 @@ def test_the_document_of_results_is_made_from_the_results() -> None:
     paths = sorted((ROOT / "docs/results").glob("*.json"))
     assert paths
     assert (ROOT / "docs/results.md").read_text(encoding="utf-8") == document(paths)
+
+
+def test_the_readmes_table_is_that_of_the_results() -> None:
+    result = json.loads((ROOT / "docs" / "results" / "phrases-flickr8k.json").read_text())
+    rows = {
+        row["label"]: [f"{abs(cell['mean']):.3f}"[1:] for cell in row["cells"][:3]]
+        for row in result["tables"][0]["rows"]
+    }
+    names = {
+        "`evidence`": "evidence",
+        "Grad-CAM at the last map": "grad-cam",
+        "`fixations`, as published": "fixations",
+        "the map's channel sum, no word asked": "activation",
+        "the centre of the photo": "center",
+    }
+    shown = re.findall(r"\| (.*) \| (\.\d+) \| (\.\d+) \| (\.\d+) \|", (ROOT / "README.md").read_text())
+    assert {names[label]: figures for label, *figures in shown} == rows
 
 
 def test_the_documentation_links_to_what_is_there() -> None:
