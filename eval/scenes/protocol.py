@@ -26,7 +26,7 @@ from gazeback.models.captioner import Captioner
 HELD_OUT_SEED = 5
 """The seed of the scenes that are measured; no captioner was trained on them."""
 
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+THRESHOLDS = (0.005, 0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)))
 METRICS = ("pointing", "energy", "iou", "swap_pointing", "swap_energy")
 NAMED = ("colour", "shape")
 """The kinds that identify a thing: targets are set for them, and they choose the threshold."""

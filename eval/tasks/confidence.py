@@ -18,7 +18,7 @@ from gazeback.eval.perturbations import occlusion as confidence
 from gazeback.eval.subjects.classifier import ClassifierSubject, ObjectTask
 from gazeback.eval.subjects.methods import CENTRE
 
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
+THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 
 CENTRE_SIDES = tuple(round(0.4 + 0.05 * step, 2) for step in range(8))
 
